@@ -1,0 +1,14 @@
+"""hopper_stand: ``python -m patchail_jax.main --config=configs/hopper.py``
+
+The paper's configuration. Its score for PatchAIL (Table 1, mean and std of 5 seeds): 235 (128) at 500,000 frames,
+781 (37) at 1,000,000. Another method is a suffix: ``--config=configs/hopper.py:drqv2``.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(method: str = "patchail") -> ConfigDict:
+    """The run's configuration."""
+    return base.get_config("hopper_stand", method)

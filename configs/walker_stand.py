@@ -1,0 +1,14 @@
+"""walker_stand: ``python -m patchail_jax.main --config=configs/walker_stand.py``
+
+The paper's configuration. Its score for PatchAIL (Table 1, mean and std of 5 seeds): 896 (38) at 500,000 frames,
+916 (41) at 1,000,000. Another method is a suffix: ``--config=configs/walker_stand.py:drqv2``.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(method: str = "patchail") -> ConfigDict:
+    """The run's configuration."""
+    return base.get_config("walker_stand", method)

@@ -1,0 +1,1 @@
+"""Steps environments with somebody's actions and hands out finished episodes."""

@@ -1,0 +1,135 @@
+"""Environments side by side, stepped together, until their episodes are finished.
+
+An episode is a pure function of its number and its actions: ``episode_seed`` gives the environment's seed. So the
+state of all environments is a few counters and the open episodes so far, and a resumed run goes on bit by bit.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from patchail_jax.envs.outcome import Command, Outcome, Reset, Restore, Step
+from patchail_jax.types import Episode
+
+
+class Pool(Protocol):
+    """Several environments: ``envs.workers.InlinePool`` or ``ProcessPool``."""
+
+    num_envs: int
+
+    def send(self, commands: dict[int, Command]) -> None:
+        """Starts one command an environment, environments by number."""
+
+    def receive(self) -> dict[int, Outcome | None]:
+        """Waits for the commands sent."""
+
+
+class Finished(NamedTuple):
+    """A finished episode and its number, counted from 0 in the order of the starts."""
+
+    number: int
+    episode: Episode
+
+
+def episode_seed(root: tuple[int, ...], number: int) -> int:
+    """The environment's seed for episode ``number``, 32 bits; ``root`` tells runs, hosts and purposes apart."""
+    return int(np.random.SeedSequence([*root, number]).generate_state(1)[0])
+
+
+@dataclass
+class _Open:
+    """An episode that is going on, grown a step at a time."""
+
+    number: int
+    frames: list[np.ndarray]
+    actions: list[np.ndarray] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+    discounts: list[float] = field(default_factory=list)
+
+    def close(self, action_size: int) -> Episode:
+        return Episode(
+            np.stack(self.frames),
+            np.asarray(self.actions, np.float32).reshape(-1, action_size),
+            np.asarray(self.rewards, np.float32),
+            np.asarray(self.discounts, np.float32),
+        )
+
+
+class Collector:
+    """Steps every environment of a pool once a ``send`` and ``receive``; starts new episodes by itself."""
+
+    def __init__(self, pool: Pool, *, frame_stack: int, action_size: int, root: tuple[int, ...]) -> None:
+        self._pool, self._stack, self._action_size, self._root = pool, frame_stack, action_size, root
+        self._started = 0
+        self._open: list[_Open] = []
+
+    def start(self) -> None:
+        """Resets every environment; once, before the first step."""
+        self._open = [_Open(-1, [])] * self._pool.num_envs
+        self._reset(range(self._pool.num_envs))
+
+    def observations(self) -> np.ndarray:
+        """The newest stack of every environment, ``[num_envs,H,W,3S] uint8``, oldest frame first."""
+        stacks = []
+        for episode in self._open:
+            newest = len(episode.frames) - 1
+            chosen = [episode.frames[max(newest - back, 0)] for back in reversed(range(self._stack))]
+            stacks.append(np.concatenate(chosen, axis=-1))
+        return np.stack(stacks)
+
+    def send(self, actions: np.ndarray) -> None:
+        """Starts one step with ``actions [num_envs,A] float32``; process pools work on while this returns."""
+        for episode, action in zip(self._open, actions, strict=True):
+            episode.actions.append(action)
+        self._pool.send({index: Step(action) for index, action in enumerate(actions)})
+
+    def receive(self) -> list[Finished]:
+        """Ends the step; episodes that ended with it, in the order of the environments."""
+        finished, ended = [], []
+        for index, outcome in sorted(self._pool.receive().items()):
+            assert outcome is not None  # only Restore has none
+            episode = self._open[index]
+            episode.frames.append(outcome.frame)
+            episode.rewards.append(outcome.reward)
+            episode.discounts.append(outcome.discount)
+            if outcome.last:
+                finished.append(Finished(episode.number, episode.close(self._action_size)))
+                ended.append(index)
+        if ended:
+            self._reset(ended)
+        return finished
+
+    def _reset(self, indices: Any) -> None:
+        numbers = {index: self._started + order for order, index in enumerate(indices)}
+        self._started += len(numbers)
+        self._pool.send({index: Reset(episode_seed(self._root, number)) for index, number in numbers.items()})
+        for index, outcome in self._pool.receive().items():
+            assert outcome is not None
+            self._open[index] = _Open(numbers[index], [outcome.frame])
+
+    def state(self) -> dict[str, Any]:
+        """Counters and open episodes, as arrays, for a checkpoint between two steps."""
+        return {
+            "started": self._started,
+            "open": {
+                str(index): {"number": episode.number, **episode.close(self._action_size)._asdict()}
+                for index, episode in enumerate(self._open)
+            },
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on where ``state`` was taken: environments re-do their open episodes' actions without rendering."""
+        self._started = int(state["started"])
+        episodes = [state["open"][str(index)] for index in range(self._pool.num_envs)]
+        self._open = [
+            _Open(int(e["number"]), list(e["frames"]), list(e["actions"]), list(e["rewards"]), list(e["discounts"]))
+            for e in episodes
+        ]
+        self._pool.send(
+            {
+                index: Restore(episode_seed(self._root, int(e["number"])), np.asarray(e["actions"]))
+                for index, e in enumerate(episodes)
+            }
+        )
+        self._pool.receive()

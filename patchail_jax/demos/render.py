@@ -1,0 +1,130 @@
+"""Pictures of recorded states, rendered once and then read from a cache.
+
+One demonstration is one ``.npy`` file in the cache, so that runs with one and with ten demonstrations share them, and
+an interrupted rendering goes on where it stopped.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from patchail_jax.demos.trajectory import Trajectories, whole_file
+from patchail_jax.envs import dmc, rendering, tasks
+from patchail_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+# Parts of a model that some suite tasks draw at random at reset (a target's place, a terrain) and no state holds.
+_DRAWN_AT_RESET = ("body_pos", "geom_pos", "site_pos", "hfield_data")
+
+
+def default_cache_dir() -> Path:
+    """``$PATCHAIL_CACHE``, else ``patchail_jax`` in ``$XDG_CACHE_HOME``, else in ``~/.cache``."""
+    own, general = os.environ.get("PATCHAIL_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own).expanduser()
+    return (Path(general) if general else Path.home() / ".cache") / "patchail_jax"
+
+
+def render(
+    trajectories: Trajectories,
+    *,
+    task: str,
+    image_size: int,
+    camera_id: int | None,
+    quality: str,
+    cache_dir: str | Path,
+    source: str = "the demonstrations",
+) -> np.ndarray:
+    """The frames [D,T+1,H,W,3] uint8 of all states, with a progress bar on stderr for those not in the cache.
+
+    A frame equals the one rendered live in that state. ``image_size`` in pixels; ``camera_id`` None is the task's own;
+    ``quality`` "full" or "fast", see ``envs.rendering``; ``source`` names the demonstrations in messages.
+    Raises UserError if the states are not of this task's size, or nothing can render here. A cache that cannot be
+    written costs only the time to render again.
+    """
+    backend = rendering.choose_backend()  # first of all: whatever imports dm_control fixes the backend
+    camera_id = tasks.facts(task).camera_id if camera_id is None else camera_id
+    look = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": quality, "backend": backend}
+    demonstrations, length = trajectories.states.shape[:2]
+    frames = np.empty((demonstrations, length, image_size, image_size, 3), np.uint8)
+    files = [Path(cache_dir).expanduser() / f"{_key(states, look)}.npy" for states in trajectories.states]
+    missing = [d for d, file in enumerate(files) if not _read(file, into=frames[d])]
+    if not missing:
+        return frames
+    with (
+        _open(task, quality=quality) as environment,
+        tqdm(total=len(missing) * length, desc=f"rendering {task} at {image_size} px", unit="frame") as bar,
+    ):
+        physics = environment.physics
+        if physics.get_state().size != trajectories.states.shape[2]:
+            raise UserError(f"{source}: a state of {task} has {physics.get_state().size} numbers, "
+                            f"not {trajectories.states.shape[2]}: record for the dm_control installed here")  # fmt: skip
+        for d in missing:
+            for t, state in enumerate(trajectories.states[d]):
+                with physics.reset_context():
+                    physics.set_state(state)
+                frames[d, t] = rendering.render(physics, image_size=image_size, camera_id=camera_id)
+                bar.update()
+            _write(files[d], frames[d])
+    return frames
+
+
+def action_size(task: str) -> int:
+    """Length of the task's action vector, for demonstrations that come without actions."""
+    rendering.choose_backend()
+    with dmc.load(task, quality="full") as environment:
+        return environment.action_spec().shape[0]
+
+
+def _open(task: str, *, quality: str) -> Any:
+    """The suite's environment of the task, reset: a reset also sets what is seen (finger_spin hides its target)."""
+    environment = dmc.load(task, quality=quality)
+    environment.task.random.seed(0)
+    model, scenes = environment.physics.model, []
+    for _ in range(2):
+        environment.reset()
+        scenes.append([getattr(model, part).copy() for part in _DRAWN_AT_RESET])
+    if not all(np.array_equal(first, second) for first, second in zip(*scenes, strict=True)):
+        _log.warning("%s places part of its scene at random at reset, and recorded states do not hold where: "
+                     "the demonstrations are drawn with one and the same scene", task)  # fmt: skip
+    return environment
+
+
+def _key(states: np.ndarray, look: dict[str, Any]) -> str:
+    """Names everything that a picture depends on; the renderers of two backends differ in some pixels."""
+    versions = {package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")}
+    facts = json.dumps({**look, **versions}, sort_keys=True)
+    return hashlib.sha256(facts.encode() + states.tobytes()).hexdigest()
+
+
+def _read(file: Path, *, into: np.ndarray) -> bool:
+    """Fills ``into`` from the cache; False if the file is absent or not whole."""
+    try:
+        frames = np.load(file, allow_pickle=False)
+    except FileNotFoundError:
+        return False
+    except (OSError, EOFError, ValueError) as error:
+        _log.warning("%s cannot be read (%s): rendering again", file, error)
+        return False
+    if not isinstance(frames, np.ndarray) or frames.shape != into.shape or frames.dtype != into.dtype:
+        _log.warning("%s holds something else than these frames: rendering again", file)
+        return False
+    into[...] = frames
+    return True
+
+
+def _write(file: Path, frames: np.ndarray) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as unfinished, unfinished.open("wb") as stream:
+            np.save(stream, frames)
+    except OSError as error:
+        _log.warning("rendered frames are not kept (%s): set PATCHAIL_CACHE to a folder with room", error)

@@ -1,0 +1,1 @@
+"""The bridge: the one place that maps over devices and places arrays."""

@@ -1,0 +1,123 @@
+"""The learner on devices: the one pmap, with the batch sharded and the state whole on every device."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from patchail_jax.errors import UserError
+from patchail_jax.methods import Method
+from patchail_jax.types import Specs
+from patchail_jax.updates.gradient_step import DEVICE_AXIS
+
+EPISODE_CHUNK = 128  # steps of a finished episode that are scored at a time
+
+
+@flax.struct.dataclass
+class NamedScalars:
+    """Scalars in one vector, so that a whole log interval comes to the host in one transfer."""
+
+    values: Any  # [M] float32
+    names: tuple[str, ...] = flax.struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, scalars: dict[str, Any]) -> "NamedScalars":
+        """From a dict of scalars."""
+        return cls(jnp.stack([jnp.asarray(scalar, jnp.float32) for scalar in scalars.values()]), tuple(scalars))
+
+
+class Devices:
+    """Runs a method's pure functions on the first ``count`` local devices (all of them when ``count`` is 0)."""
+
+    def __init__(self, method: Method, specs: Specs, *, count: int = 0) -> None:
+        local = jax.local_devices()
+        if count > len(local):
+            raise UserError(f"config.devices is {count}, but only {len(local)} {local[0].platform} devices are here")
+        self.devices = local[: count or None]
+        # A sharding over the same devices as the pmap's: a state placed by it is taken without a second compilation.
+        mesh = Mesh(np.asarray(self.devices), (DEVICE_AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
+        self._whole = NamedSharding(mesh, PartitionSpec())
+        self._method, self._frame_stack = method, specs.frame_stack
+
+        def several(state: Any, batches: Any) -> Any:
+            if jax.tree.leaves(batches)[0].shape[0] == 1:
+                # Not a scan of length 1: XLA's CPU backend runs convolutions inside loops several times slower.
+                state, metrics = method.update(state, jax.tree.map(lambda leaf: leaf[0], batches))
+            else:
+                state, metrics = jax.lax.scan(method.update, state, batches)
+            return state, NamedScalars.of(jax.lax.pmean(jax.tree.map(jnp.mean, metrics), DEVICE_AXIS))
+
+        self._update = jax.pmap(
+            several, axis_name=DEVICE_AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0, devices=self.devices
+        )
+        self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
+        self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
+        self._score = None if method.score is None else jax.jit(method.score)
+        self._judge = None if method.judge is None else jax.jit(method.judge)
+
+    @property
+    def count(self) -> int:
+        """Number of devices that share a batch."""
+        return len(self.devices)
+
+    def init(self, seed: int) -> Any:
+        """The first state, whole on every device.
+
+        Not under jit: XLA takes minutes to compile the orthogonal initialisation of a whole state at once on a CPU.
+        """
+        return self.place(self._method.init(jax.random.PRNGKey(seed)))
+
+    def place(self, state: Any) -> Any:
+        """A state from anywhere (numpy, another number of devices), whole on every device."""
+        return jax.device_put(state, self._whole)
+
+    def update(self, state: Any, batches: Any) -> tuple[Any, NamedScalars]:
+        """K updates on batches whose leaves are ``[N,K,B/N,...]``; the given state is consumed.
+
+        Returns the new state and metrics (means over K and devices) at once, before the device has finished.
+        """
+        return self._update(state, batches)
+
+    def publish(self, state: Any) -> Any:
+        """A copy of the acting parameters on the first device: it survives the donation of the state."""
+        return jax.device_put(self._publish(state), self.devices[0])
+
+    def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> np.ndarray:
+        """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``; waits for the device."""
+        return np.asarray(self._explore(parameters, observations, key, np.int32(agent_step)))
+
+    def exploit(self, parameters: Any, observations: np.ndarray) -> np.ndarray:
+        """Mean actions ``[B,A] float32``; waits for the device."""
+        return np.asarray(self._exploit(parameters, observations))
+
+    def score(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
+        """Rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``, or None where replay needs no scores."""
+        return None if self._score is None else self._over_episode(self._score, state, frames)
+
+    def judge(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
+        """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, or None without a discriminator."""
+        return None if self._judge is None else self._over_episode(self._judge, state, frames)
+
+    def _over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
+        """``function`` over windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once."""
+        steps, stack = len(frames) - 1, self._frame_stack
+        padding = -steps % EPISODE_CHUNK
+        frames = np.concatenate([frames[:1].repeat(stack - 1, axis=0), frames, frames[-1:].repeat(padding, axis=0)])
+        chunks = [
+            function(state, frames[start : start + EPISODE_CHUNK + stack])
+            for start in range(0, steps + padding, EPISODE_CHUNK)
+        ]
+        return np.concatenate([np.asarray(chunk) for chunk in chunks])[:steps]
+
+
+def fetch(tree: Any) -> Any:
+    """A pytree of device arrays as numpy arrays; waits for the devices."""
+    return jax.device_get(tree)
+
+
+def acting_key(seed: int, agent_step: int) -> Any:
+    """The key of the exploration noise at one agent step: a function of counters, so a resumed run draws the same."""
+    return jax.random.fold_in(jax.random.PRNGKey(seed), agent_step)

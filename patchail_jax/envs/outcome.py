@@ -1,0 +1,37 @@
+"""What an environment is told and what it answers."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Outcome(NamedTuple):
+    """After a reset or a step: the newest frame ``[H,W,3] uint8``, the reward and discount since the frame before it,
+    and whether the episode is over. A reset has reward 0 and discount 1."""
+
+    frame: np.ndarray
+    reward: float
+    discount: float
+    last: bool
+
+
+class Reset(NamedTuple):
+    """Start an episode from ``seed``, 32 bits."""
+
+    seed: int
+
+
+class Step(NamedTuple):
+    """Apply ``action [A] float32`` in [-1, 1] for one agent step."""
+
+    action: np.ndarray
+
+
+class Restore(NamedTuple):
+    """Start the episode of ``seed`` and apply ``actions [t,A]`` without rendering; there is no outcome."""
+
+    seed: int
+    actions: np.ndarray
+
+
+Command = Reset | Step | Restore

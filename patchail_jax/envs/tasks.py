@@ -1,0 +1,37 @@
+"""Facts about DeepMind Control suite tasks."""
+
+import difflib
+from typing import NamedTuple
+
+from patchail_jax.errors import UserError
+
+PAPER_TASKS = (
+    "cartpole_swingup",
+    "cheetah_run",
+    "finger_spin",
+    "hopper_stand",
+    "walker_stand",
+    "walker_walk",
+    "quadruped_run",
+)
+
+
+class TaskFacts(NamedTuple):
+    """A task's names in the suite and the camera the paper films it with."""
+
+    domain: str
+    task: str
+    camera_id: int
+
+
+def facts(name: str) -> TaskFacts:
+    """``<domain>_<task>``, any task of the suite; ``UserError`` names the nearest one."""
+    from dm_control import suite
+
+    known = {f"{domain}_{task}": (domain, task) for domain, task in suite.ALL_TASKS}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"for example {', '.join(PAPER_TASKS)}"
+        raise UserError(f"no task {name!r} in the DeepMind Control suite; {hint}")
+    domain, task = known[name]
+    return TaskFacts(domain, task, camera_id=2 if domain == "quadruped" else 0)

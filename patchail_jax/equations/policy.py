@@ -1,0 +1,26 @@
+"""Exploration noise around the deterministic policy, and the policy's loss (DrQ-v2)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+ACTION_LIMIT = 1.0 - 1e-6
+
+
+def clamp_straight_through(actions: Any) -> Any:
+    """Actions clamped to (-1, 1), 1e-6 inside; the gradient passes as if they had not been."""
+    return actions + jax.lax.stop_gradient(jnp.clip(actions, -ACTION_LIMIT, ACTION_LIMIT) - actions)
+
+
+def noisy_action(mean: Any, noise: Any, *, std: Any, clip: float | None) -> Any:
+    """``clamp(mean + clip(std * noise))``: mean and standard-normal noise ``[B,A]``, clip +-0.3 or None for acting."""
+    deviation = std * noise
+    if clip is not None:
+        deviation = jnp.clip(deviation, -clip, clip)
+    return clamp_straight_through(mean + deviation)
+
+
+def policy_loss(values: Any) -> Any:
+    """``-E[min(Q1, Q2)(s, a)]`` for the values ``[2,B]`` of the policy's own noisy actions."""
+    return -jnp.mean(jnp.min(values, axis=0))

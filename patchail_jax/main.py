@@ -1,0 +1,86 @@
+"""The command line: ``python -m patchail_jax.main --config=configs/cheetah.py:patchail --config.seed=1``.
+
+Reads the config, opens the run folder and hands over to ``train``. Bad input is one line on stderr and status 2; a run
+that was asked to stop has saved, and ends with the status that shells expect of the signal.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from patchail_jax.command_line import parse
+from patchail_jax.errors import UserError
+
+
+def run_folder_of(config: ConfigDict) -> Path:
+    """The folder a config names, or the one that follows from task, method and seed."""
+    return Path(config.run_folder or f"runs/{config.env.task}/{config.method}/seed_{config.seed}")
+
+
+def train(config: ConfigDict) -> None:
+    """Starts or resumes the run of ``config``, to its end."""
+    # Imported here: a wrong flag should not wait for jax, and MUJOCO_GL must be chosen before dm_control is imported.
+    from patchail_jax.envs.rendering import choose_backend
+
+    choose_backend()
+    from patchail_jax.interruption import Interruption
+    from patchail_jax.outputs.metrics import Metrics
+    from patchail_jax.outputs.run_folder import open_run
+    from patchail_jax.train import Training
+
+    folder = run_folder_of(config)
+    with ExitStack() as resources, Interruption() as interruption:
+        run = open_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
+        resources.callback(run.close)
+        metrics = Metrics(
+            run,
+            agent=config.method,
+            task=config.env.task,
+            seed=config.seed,
+            wandb_mode=config.log.wandb_mode,
+            wandb_project=config.log.wandb_project,
+            wandb_group=f"{config.env.task}/{config.method}",
+            run_name=f"{config.env.task}/{config.method}/{config.seed}",
+            config=config.to_dict(),
+        )
+        resources.callback(metrics.close)
+        training = Training(config, run, metrics, resources)
+        evaluation = training.loop(interruption)
+        if config.log.picture:
+            from patchail_jax.reports.summary import write_summary
+
+            write_summary(training, evaluation)
+
+
+# What may change between two starts of one run: it alters how the run is made, not what it computes.
+MAY_DIFFER = ("num_frames", "run_folder", "devices", "env.workers", "demos.cache_dir", "log", "checkpoint")
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """The console script: exits with status 0, 2 (bad input) or 128 + signal."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("absl", "jax", "orbax", "root"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        options = parse(list(sys.argv if argv is None else argv))
+        if options.print_config:
+            sys.stdout.write(f"{options.config}\n")
+            return
+        train(options.config)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt as interrupt:
+        saved = bool(interrupt.args)
+        message = "stopped and saved; the same command goes on with this run" if saved else "stopped"
+        sys.stderr.write(f"{message}\n")
+        sys.exit(128 + (interrupt.args[0] if saved else signal.SIGINT))
+
+
+if __name__ == "__main__":
+    run()

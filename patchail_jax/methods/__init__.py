@@ -1,0 +1,8 @@
+"""The methods by name."""
+
+from patchail_jax.methods import drqv2, patchail
+from patchail_jax.methods.method import Method
+
+METHODS = {"drqv2": drqv2.make, "patchail": patchail.make}
+
+__all__ = ["METHODS", "Method"]

@@ -1,0 +1,34 @@
+"""The form every method has: a record of pure functions that the loop and the devices layer know how to run."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Method(NamedTuple):
+    """Pure functions of one method; networks and optimizers are closed over, the state is arrays only."""
+
+    init: Callable[[Any], Any]
+    """``init(key [2] uint32) -> state``, a pytree of arrays."""
+
+    uses_task_reward: bool
+    """Whether replay keeps the task's own rewards; imitators never see them."""
+
+    publish: Callable[[Any], Any]
+    """``publish(state) -> parameters``: the part of the state that acting reads."""
+
+    explore: Callable[[Any, Any, Any, Any], Any]
+    """``explore(parameters, observations [B,H,W,3S] uint8, key, agent_step) -> actions [B,A]`` with noise."""
+
+    exploit: Callable[[Any, Any], Any]
+    """``exploit(parameters, observations) -> actions [B,A]``: the mean action, for evaluation."""
+
+    update: Callable[[Any, Any], tuple[Any, dict[str, Any]]]
+    """``update(state, batch: types.Batch) -> (state, metrics)``, under ``gradient_step.DEVICE_AXIS``; metrics are
+    scalars of this device's shard."""
+
+    score: Callable[[Any, Any], Any] | None
+    """``score(state, frames [t+S,H,W,3]) -> rewards [t]`` for t consecutive steps of a finished episode, from S-1 frames
+    before the first step's own; None where the stored rewards are the task's or are ignored."""
+
+    judge: Callable[[Any, Any], Any] | None
+    """``judge(state, frames [t+S,H,W,3]) -> patch rewards [t,P,P]`` before aggregation; None without a discriminator."""

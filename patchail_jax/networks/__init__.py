@@ -1,0 +1,1 @@
+"""Flax modules: pixels in, features, actions, values and patch logits out."""

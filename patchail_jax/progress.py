@@ -1,0 +1,81 @@
+"""Counters of a run, and what has been measured since the last log line. Both go into checkpoints."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from patchail_jax.devices.data_parallel import NamedScalars, fetch
+from patchail_jax.errors import UserError
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands."""
+
+    agent_step: int = 0  # steps of all environments together
+    update: int = 0
+    next_evaluation_frame: int = 0
+    next_checkpoint_frame: int = 1  # not at the very start
+    hours: float = 0.0  # wall time before the last restart
+
+    def state(self, *, hours: float) -> dict[str, Any]:
+        """For a checkpoint, with the wall time up to now."""
+        return {**dataclasses.asdict(self), "hours": hours}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over every counter of ``state``."""
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, type(getattr(self, field.name))(state[field.name]))
+
+
+class Window:
+    """Scalars of the updates and returns of the training episodes since the last log line.
+
+    The updates' scalars stay on the device until they are needed: fetching them would wait for the learner.
+    """
+
+    def __init__(self) -> None:
+        self.updates: list[NamedScalars] = []
+        self.returns: list[float] = []
+
+    def _fetch(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """The names and the values ``[calls, M]``."""
+        self.updates = fetch(self.updates)
+        return self.updates[0].names, np.stack([scalars.values for scalars in self.updates])
+
+    def check_finite(self, update: int) -> None:
+        """``UserError`` that names the first update, of the ones up to ``update``, with a scalar that is not finite."""
+        if not self.updates:
+            return
+        names, values = self._fetch()
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            call, column = bad[0]
+            raise UserError(
+                f"{names[column]} is {values[call, column]} in call {len(values) - call} before update {update}: training "
+                "stopped and the last checkpoint is kept. Lower the learning rates, or use network.precision=float32"
+            )
+
+    def close(self, update: int) -> dict[str, float]:
+        """The means, and an empty window."""
+        self.check_finite(update)
+        names, values = self._fetch()
+        means = dict(zip(names, values.mean(axis=0, dtype=np.float64).tolist(), strict=True))
+        if self.returns:
+            means["episode/training_return"] = float(np.mean(self.returns))
+        self.updates, self.returns = [], []
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: a restarted run's next log line covers the same updates."""
+        if not self.updates:
+            return {"names": [], "values": np.zeros((0, 0), np.float32), "returns": np.asarray(self.returns)}
+        names, values = self._fetch()
+        return {"names": list(names), "values": values, "returns": np.asarray(self.returns)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over the window of ``state``."""
+        names = tuple(state["names"])
+        self.updates = [NamedScalars(row, names) for row in np.asarray(state["values"])]
+        self.returns = [float(value) for value in state["returns"]]

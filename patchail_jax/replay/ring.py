@@ -1,0 +1,143 @@
+"""A preallocated ring of single frames, filled with whole episodes."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from patchail_jax.errors import UserError
+from patchail_jax.replay.windows import frame_times, transition_times, window_count
+from patchail_jax.types import AgentBatch, Episode, Specs
+
+
+class _Stored(NamedTuple):
+    """Where an episode lies: its first slot, its transitions T (slots: T+1), and its windows."""
+
+    slot: int
+    transitions: int
+    windows: int
+
+
+def nbytes(capacity: int, specs: Specs) -> int:
+    """Bytes of a ring of ``capacity`` frame slots."""
+    return capacity * (3 * specs.image_size**2 + 4 * (specs.action_size + 2))
+
+
+class Ring:
+    """``capacity`` slots, each a frame ``[H,W,3] uint8`` and the transition that starts at it.
+
+    An episode of T transitions lies in T+1 slots; the last of them carries no transition. When the write head comes to
+    an old episode, that episode goes as a whole, so no window ever spans the head.
+    """
+
+    def __init__(self, *, capacity: int, specs: Specs) -> None:
+        self._capacity, self._specs = capacity, specs
+        side = specs.image_size
+        # Memory is touched when it is written, not here.
+        self._frames = np.empty((capacity, side, side, 3), np.uint8)
+        self._actions = np.zeros((capacity, specs.action_size), np.float32)
+        self._rewards = np.zeros(capacity, np.float32)
+        self._discounts = np.zeros(capacity, np.float32)
+        self._head = 0
+        self._stored: deque[_Stored] = deque()
+        self._index()
+
+    def __len__(self) -> int:
+        """Windows that can be drawn now."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def episodes(self) -> int:
+        """Episodes held."""
+        return len(self._stored)
+
+    @property
+    def transitions(self) -> int:
+        """Transitions held."""
+        return sum(stored.transitions for stored in self._stored)
+
+    def add(self, episode: Episode) -> None:
+        """Stores one finished episode; ``UserError`` when it is longer than the ring."""
+        transitions = len(episode.actions)
+        if transitions + 1 > self._capacity:
+            raise UserError(
+                f"an episode of {transitions} transitions does not fit in a replay of {self._capacity} frames; "
+                "raise config.replay.capacity"
+            )
+        self._make_room(transitions + 1)
+        slots = self._slots(self._head, np.arange(transitions + 1))
+        self._frames[slots] = episode.frames
+        self._actions[slots[:-1]] = episode.actions
+        self._rewards[slots[:-1]] = episode.rewards
+        self._discounts[slots[:-1]] = episode.discounts
+        terminated = bool(transitions) and episode.discounts[-1] == 0
+        windows = window_count(transitions, n_step=self._specs.n_step, terminated=terminated)
+        self._stored.append(_Stored(self._head, transitions, windows))
+        self._head = int(self._slots(slots[-1], np.asarray(1)))
+        self._index()
+
+    def sample_indices(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """``count`` windows drawn uniformly, with replacement, from all that ``__len__`` counts: ``[count] int64``.
+
+        A window's number stays its own until the next ``add``.
+        """
+        return rng.integers(0, len(self), size=count)
+
+    def gather(self, windows: np.ndarray) -> AgentBatch:
+        """The windows with the given numbers ``[...]``; leaves ``[..., S+n,H,W,3]``, ``[...,A]``, ``[...,n]`` twice."""
+        order = np.searchsorted(self._ends, windows, side="right")
+        starts = windows - (self._ends[order] - self._counts[order])
+        first, transitions = self._first[order], self._transitions[order]
+        specs = self._specs
+        frames = frame_times(starts, transitions, frame_stack=specs.frame_stack, n_step=specs.n_step)
+        times, exists = transition_times(starts, transitions, n_step=specs.n_step)
+        slots = self._slots(first[..., None], times)
+        return AgentBatch(
+            frames=self._frames[self._slots(first[..., None], frames)],
+            actions=self._actions[self._slots(first, starts)],
+            rewards=np.where(exists, self._rewards[slots], np.float32(0)),
+            discounts=np.where(exists, self._discounts[slots], np.float32(0)),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs: the slots in use, oldest first, and the table of episodes."""
+        slots = self._used()
+        return {
+            "head": self._head,
+            "episodes": np.asarray(self._stored, np.int64).reshape(-1, len(_Stored._fields)),
+            "frames": self._frames[slots],
+            "actions": self._actions[slots],
+            "rewards": self._rewards[slots],
+            "discounts": self._discounts[slots],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over ``state``, slot for slot: the same numbers draw the same windows."""
+        self._head = int(state["head"])
+        self._stored = deque(_Stored(*map(int, row)) for row in np.asarray(state["episodes"]))
+        slots = self._used()
+        self._frames[slots] = state["frames"]
+        self._actions[slots] = state["actions"]
+        self._rewards[slots] = state["rewards"]
+        self._discounts[slots] = state["discounts"]
+        self._index()
+
+    def _slots(self, first: Any, offset: np.ndarray) -> np.ndarray:
+        return (first + offset) % self._capacity
+
+    def _used(self) -> np.ndarray:
+        if not self._stored:
+            return np.zeros(0, np.int64)
+        count = sum(stored.transitions + 1 for stored in self._stored)
+        return self._slots(self._stored[0].slot, np.arange(count))
+
+    def _make_room(self, needed: int) -> None:
+        used = sum(stored.transitions + 1 for stored in self._stored)
+        while used + needed > self._capacity:
+            used -= self._stored.popleft().transitions + 1
+
+    def _index(self) -> None:
+        """The table of episodes as arrays, for drawing."""
+        table = np.asarray(self._stored, np.int64).reshape(-1, len(_Stored._fields))
+        self._first, self._transitions, self._counts = table.T
+        self._ends = np.cumsum(self._counts)

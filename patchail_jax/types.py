@@ -1,0 +1,71 @@
+"""Axis legend and the records that cross the host/device border.
+
+Axes, in the order they appear: ``N`` devices, ``K`` updates per call, ``B`` samples, ``E`` expert samples,
+``D`` demonstrations, ``T`` agent steps of an episode, ``n`` steps of the n-step return, ``S`` frames in a stack,
+``H, W`` pixels, ``C`` channels, ``A`` action size, ``P`` patches per side.
+
+Units: a *frame* is one control step of the simulator, a *step* one agent step (``action_repeat`` frames),
+an *update* one learner update. The module is shared by the host and the device side, so it imports neither
+jax nor dm_control. All records are NamedTuples, hence pytrees.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # numpy on the host, jax on the device
+
+
+class Specs(NamedTuple):
+    """Sizes that networks, replay and environments must agree on."""
+
+    image_size: int  # H = W, pixels
+    frame_stack: int  # S
+    action_size: int  # A
+    n_step: int  # n
+
+
+class Episode(NamedTuple):
+    """One finished episode, each frame once.
+
+    ``frames [T+1,H,W,3] uint8``, ``actions [T,A] float32`` in [-1, 1], ``rewards [T] float32`` (the task's own,
+    summed over the action repeat), ``discounts [T] float32`` (1 inside, 0 on termination).
+    """
+
+    frames: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    discounts: np.ndarray
+
+
+class AgentBatch(NamedTuple):
+    """n-step windows from replay; stacks are cut from the window on the device.
+
+    ``frames [B,S+n,H,W,3] uint8`` (the stack of s_t is the first S, that of s_{t+n} the last S),
+    ``actions [B,A]`` at t, ``rewards [B,n]`` as stored, ``discounts [B,n]`` of the environment.
+    """
+
+    frames: Array
+    actions: Array
+    rewards: Array
+    discounts: Array
+
+
+class ExpertBatch(NamedTuple):
+    """Expert pairs: ``frames [E,S+1,H,W,3] uint8``, ``actions [E,A]`` at the first state (NaN where unknown)."""
+
+    frames: Array
+    actions: Array
+
+
+class Batch(NamedTuple):
+    """Everything one update reads.
+
+    ``sample_index [B] int32`` and ``expert_index [E] int32`` number the samples of the *global* batch: random
+    augmentation is keyed by them, so that an update does not depend on how the batch is spread over devices.
+    """
+
+    agent: AgentBatch
+    expert: ExpertBatch
+    sample_index: Array
+    expert_index: Array

@@ -1,0 +1,32 @@
+"""Frames to network inputs: stacks, pairs and their augmentation, keyed a sample at a time."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def sample_keys(key: Any, index: Any) -> Any:
+    """One key a sample, ``[B,2]``, from the sample's number in the global batch: independent of the sharding."""
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(index)
+
+
+def sample_normal(key: Any, index: Any, size: int) -> Any:
+    """Standard normal noise ``[B,size]``, a sample's own as in ``sample_keys``."""
+    return jax.vmap(lambda sample: jax.random.normal(sample, (size,)))(sample_keys(key, index))
+
+
+def stack_at(frames: Any, first: int, size: int) -> Any:
+    """Frames ``first .. first+size-1`` of windows ``[B,L,H,W,3]`` as one stack ``[B,H,W,3*size]``, oldest first."""
+    chex.assert_rank(frames, 5)
+    stack = frames[:, first : first + size]
+    batch, _, height, width, colours = stack.shape
+    return jnp.reshape(jnp.transpose(stack, (0, 2, 3, 1, 4)), (batch, height, width, size * colours))
+
+
+def discriminator_input(stack: Any, next_stack: Any, *, observation: str) -> Any:
+    """What the discriminator sees: ``pair`` is (s, s') ``[B,H,W,6S]``, ``single`` is s' alone (paper, B.1)."""
+    if observation == "pair":
+        return jnp.concatenate([stack, next_stack], axis=-1)
+    return next_stack

@@ -1,0 +1,153 @@
+"""Expert pairs against a naive cut, and the way from a file to them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from patchail_jax.demos import render, trajectory
+from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
+from patchail_jax.errors import UserError
+
+D, T, A = 3, 6, 2
+
+
+def numbered_frames(demonstrations: int, length: int) -> np.ndarray:
+    """Frames of 2x2 pixels whose value tells (demonstration, time): 20 d + t."""
+    values = 20 * np.arange(demonstrations)[:, None] + np.arange(length)
+    return np.broadcast_to(values[:, :, None, None, None], (demonstrations, length, 2, 2, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def expert() -> ExpertSet:
+    actions = np.random.default_rng(1).uniform(-1, 1, size=(D, T, A)).astype(np.float32)
+    return ExpertSet(frames=numbered_frames(D, T + 1), actions=actions, returns=None, action_size=A)
+
+
+def naive_window(d: int, t: int, frame_stack: int) -> list[int]:
+    """The values of the stack of s_t, then the newest frame of s_{t+1}, built as an agent would step by step."""
+    stack = [20 * d] * frame_stack
+    for time in range(1, t + 1):
+        stack = [*stack[1:], 20 * d + time]
+    return [*stack, 20 * d + t + 1]
+
+
+@pytest.mark.parametrize("frame_stack", [1, 3, 4])
+def test_all_pairs_of_a_demonstration(expert, frame_stack):
+    for d in range(D):
+        pairs = expert.trajectory(d, frame_stack=frame_stack)
+        assert pairs.frames.shape == (T, frame_stack + 1, 2, 2, 3) and pairs.frames.dtype == np.uint8
+        for t in range(T):
+            assert pairs.frames[t, :, 0, 0, 0].tolist() == naive_window(d, t, frame_stack)
+        np.testing.assert_array_equal(pairs.actions, expert.actions[d], strict=True)
+
+
+@pytest.mark.parametrize("frame_stack", [1, 3])
+def test_sampled_pairs_are_windows_with_their_actions(expert, frame_stack):
+    pairs = expert.sample(np.random.default_rng(2), 50, frame_stack=frame_stack)
+    assert pairs.frames.shape == (50, frame_stack + 1, 2, 2, 3) and pairs.actions.shape == (50, A)
+    for frames, action in zip(pairs.frames, pairs.actions, strict=True):
+        d, t = divmod(int(frames[-1, 0, 0, 0]) - 1, 20)
+        assert frames[:, 1, 1, 2].tolist() == naive_window(d, t, frame_stack)
+        np.testing.assert_array_equal(action, expert.actions[d, t])
+
+
+def test_sampling_is_uniform_over_all_pairs(expert):
+    count = 18_000
+    pairs = expert.sample(np.random.default_rng(3), count, frame_stack=1)
+    newest = pairs.frames[:, -1, 0, 0, 0]
+    every = [20 * d + t + 1 for d in range(D) for t in range(T)]
+    drawn = np.array([(newest == value).sum() for value in every])
+    assert drawn.sum() == count  # nothing else is drawn
+    assert np.abs(drawn - 1000).max() < 160  # 5 standard deviations
+
+
+def test_same_generator_same_pairs(expert):
+    first, second = (expert.sample(np.random.default_rng(4), 8, frame_stack=3) for _ in range(2))
+    np.testing.assert_array_equal(first.frames, second.frames)
+    np.testing.assert_array_equal(first.actions, second.actions)
+
+
+def test_unknown_actions_are_nan(expert):
+    blind = ExpertSet(frames=expert.frames, actions=None, returns=None, action_size=A)
+    for pairs in (blind.sample(np.random.default_rng(5), 4, frame_stack=3), blind.trajectory(0, frame_stack=3)):
+        assert pairs.actions.shape == (len(pairs.frames), A) and pairs.actions.dtype == np.float32
+        assert np.isnan(pairs.actions).all()
+
+
+@pytest.fixture
+def load(tmp_path, tiny, monkeypatch):
+    """``load_expert_set`` of a file with ``tiny`` (or what is given for it), with numbered frames for pictures."""
+
+    def fake_render(trajectories, *, image_size, **look):
+        demonstrations, length = trajectories.states.shape[:2]
+        return numbered_frames(demonstrations, length)
+
+    monkeypatch.setattr(render, "render", fake_render)
+
+    def loading(*, recorded=tiny, num_demonstrations=3, action_repeat=2, task="cartpole_swingup"):
+        trajectory.save(tmp_path / "mine.npz", recorded)
+        return load_expert_set(
+            task=task, path=str(tmp_path / "mine.npz"), num_demonstrations=num_demonstrations,
+            action_repeat=action_repeat, image_size=2, camera_id=None, quality="fast", cache_dir=tmp_path,
+        )  # fmt: skip
+
+    return loading
+
+
+def test_first_demonstrations_are_taken(load, tiny):
+    expert = load(num_demonstrations=2)
+    assert expert.frames.shape == (2, 5, 2, 2, 3) and expert.action_size == 1
+    np.testing.assert_array_equal(expert.actions, tiny.actions[:2])
+    np.testing.assert_allclose(expert.returns, tiny.rewards[:2].sum(axis=1))
+
+
+def test_longer_action_repeat_loses_actions_but_no_returns(load, tiny):
+    expert = load(action_repeat=6)
+    assert expert.frames.shape == (3, 2, 2, 2, 3) and expert.actions is None and expert.action_size == 1
+    np.testing.assert_allclose(expert.returns, tiny.rewards.sum(axis=1))
+
+
+def test_file_without_actions_and_rewards(load, tiny):
+    expert = load(recorded=tiny._replace(actions=None, rewards=None))
+    assert expert.actions is None and expert.returns is None and expert.action_size == 1
+
+
+@pytest.mark.parametrize("count", [0, -1, 4])
+def test_number_of_demonstrations_out_of_range(load, count):
+    with pytest.raises(UserError, match=r"mine.npz: holds 3 demonstrations: .* 1..3, not") as caught:
+        load(num_demonstrations=count)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"task": "cheetah_run"}, {"action_repeat": 3}])
+def test_unfitting_file_is_named(load, wrong):
+    with pytest.raises(UserError, match="mine.npz"):
+        load(**wrong)
+
+
+def test_shipped_file_is_the_default(tmp_path, monkeypatch):
+    monkeypatch.setattr(render, "render", lambda trajectories, **look: numbered_frames(*trajectories.states.shape[:2]))
+    expert = load_expert_set(
+        task="walker_walk", num_demonstrations=10, action_repeat=2, image_size=2, camera_id=None, quality="fast",
+        cache_dir=tmp_path,
+    )  # fmt: skip
+    assert expert.frames.shape[:2] == (10, 501) and expert.actions.shape == (10, 500, 6)
+    assert f"{expert.returns.mean():.1f}" == "959.8"
+
+
+def test_real_pictures_reach_the_pairs(tmp_path):
+    expert = load_expert_set(
+        task="cartpole_swingup", num_demonstrations=1, action_repeat=200, image_size=16, camera_id=None,
+        quality="fast", cache_dir=tmp_path,
+    )  # fmt: skip
+    pairs = expert.trajectory(0, frame_stack=3)
+    assert expert.frames.shape == (1, 6, 16, 16, 3) and pairs.frames.shape == (5, 4, 16, 16, 3)
+    np.testing.assert_array_equal(pairs.frames[0, 0], expert.frames[0, 0])
+    assert not np.array_equal(pairs.frames[4, 3], expert.frames[0, 0])
+
+
+def test_the_host_side_stays_free_of_jax():
+    code = "import sys, patchail_jax.demos.expert_set; sys.exit('jax' in sys.modules or 'dm_control' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

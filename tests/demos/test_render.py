@@ -1,0 +1,200 @@
+"""Rendered pictures equal live ones, and the cache gives them again without rendering."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from patchail_jax.demos import render, trajectory
+from patchail_jax.demos.trajectory import Trajectories
+from patchail_jax.envs import dmc, rendering, tasks
+from patchail_jax.errors import UserError
+
+LOOK = {"task": "cartpole_swingup", "image_size": 16, "camera_id": 0, "quality": "fast"}
+
+
+@pytest.fixture
+def rendered(monkeypatch) -> list:
+    """Grows by one element with every frame that is rendered."""
+    calls, real = [], rendering.render
+
+    def counting(physics, **look):
+        calls.append(look)
+        return real(physics, **look)
+
+    monkeypatch.setattr(rendering, "render", counting)
+    return calls
+
+
+@pytest.fixture
+def painted(monkeypatch) -> list:
+    """As ``rendered``, with noise for pictures: for tests of the cache alone, which need no renderer."""
+    calls, rng = [], np.random.default_rng(0)
+
+    def painting(physics, *, image_size, **look):
+        calls.append(look)
+        return rng.integers(256, size=(image_size, image_size, 3), dtype=np.uint8)
+
+    monkeypatch.setattr(rendering, "render", painting)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("task", "quality"), [*((task, "full") for task in tasks.PAPER_TASKS), ("hopper_stand", "fast")]
+)
+def test_frame_equals_the_agents_live_one_at_84_pixels(task, quality, tmp_path):
+    rendering.choose_backend()
+    from dm_control import suite
+
+    # The suite's own environment, in step with the agent's, tells the states; these actions are exact in binary.
+    names = tasks.facts(task)
+    twin = suite.load(names.domain, names.task)
+    twin.task.random.seed(7)
+    twin.reset()
+    agent = dmc.FrameEnvironment(task=task, action_repeat=5, image_size=84, quality=quality)
+    frames, states = [agent.reset(7).frame], [twin.physics.get_state()]
+    for action in np.random.default_rng(0).integers(-64, 65, size=(2, agent.action_size)) / 64:
+        frames.append(agent.step(action).frame)
+        for _ in range(5):
+            twin.step(action)
+        states.append(twin.physics.get_state())
+    agent.close()
+    recorded = Trajectories(np.array([states]), None, None, {"task": task, "action_repeat": 5})
+    again = render.render(recorded, task=task, image_size=84, camera_id=None, quality=quality, cache_dir=tmp_path)
+    np.testing.assert_array_equal(again[0], frames)
+    assert not np.array_equal(frames[0], frames[2])  # or a state that is never set would go unseen
+
+
+def test_first_shipped_state_starts_the_pole_near_the_bottom(tmp_path, rendered):
+    recorded = trajectory.load(trajectory.shipped("cartpole_swingup"))
+    frames = render.render(recorded._replace(states=recorded.states[:1, :2]), cache_dir=tmp_path, **LOOK)
+    assert frames.shape == (1, 2, 16, 16, 3) and frames.dtype == np.uint8 and frames.std() > 1
+    assert len(rendered) == 2
+
+
+def test_hit_does_not_render_again(tiny, tmp_path, painted, monkeypatch):
+    first = render.render(tiny, cache_dir=tmp_path, **LOOK)
+    assert len(painted) == 3 * 5
+    monkeypatch.setattr(render, "_open", None)  # not even the simulator is loaded
+    np.testing.assert_array_equal(render.render(tiny, cache_dir=tmp_path, **LOOK), first)
+    np.testing.assert_array_equal(
+        render.render(tiny._replace(states=tiny.states[:1]), cache_dir=tmp_path, **LOOK), first[:1]
+    )
+    assert len(painted) == 3 * 5
+
+
+def test_only_new_demonstrations_are_rendered(tiny, tmp_path, painted):
+    first = render.render(tiny._replace(states=tiny.states[1:2]), cache_dir=tmp_path, **LOOK)
+    np.testing.assert_array_equal(render.render(tiny, cache_dir=tmp_path, **LOOK)[1:2], first)
+    assert len(painted) == 3 * 5
+
+
+@pytest.mark.parametrize(
+    "other", [{"image_size": 17}, {"camera_id": 1}, {"quality": "full"}, {"task": "cartpole_balance"}]
+)
+def test_other_look_is_another_picture(tiny, tmp_path, painted, other):
+    one = tiny._replace(states=tiny.states[:1])
+    render.render(one, cache_dir=tmp_path, **LOOK)
+    render.render(one, cache_dir=tmp_path, **{**LOOK, **other})
+    assert len(painted) == 2 * 5
+
+
+def test_other_state_or_version_or_backend_is_another_picture(tiny, tmp_path, painted, monkeypatch):
+    one = tiny._replace(states=tiny.states[:1].copy())
+    render.render(one, cache_dir=tmp_path, **LOOK)
+    one.states[0, -1, -1] += 1e-9
+    render.render(one, cache_dir=tmp_path, **LOOK)
+    assert len(painted) == 2 * 5
+    with monkeypatch.context() as patch:
+        patch.setattr(render.importlib.metadata, "version", lambda package: "99")
+        render.render(one, cache_dir=tmp_path, **LOOK)
+    assert len(painted) == 3 * 5
+    monkeypatch.setattr(rendering, "choose_backend", lambda: "another")
+    render.render(one, cache_dir=tmp_path, **LOOK)
+    assert len(painted) == 4 * 5
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def other_shape(file: Path) -> None:
+    np.save(file, np.zeros((5, 16, 16), np.uint8))
+
+
+def other_kind(file: Path) -> None:
+    np.save(file, np.zeros((5, 16, 16, 3), np.float32))
+
+
+def objects(file: Path) -> None:
+    np.save(file, np.array([{}]), allow_pickle=True)
+
+
+@pytest.mark.parametrize("damage", [cut_short, empty, other_shape, other_kind, objects])
+def test_corrupt_cache_is_rendered_again_and_mended(tiny, tmp_path, painted, damage, caplog):
+    one = tiny._replace(states=tiny.states[:1])
+    render.render(one, cache_dir=tmp_path, **LOOK)
+    (file,) = tmp_path.iterdir()
+    damage(file)
+    again = render.render(one, cache_dir=tmp_path, **LOOK)
+    assert len(painted) == 2 * 5 and str(file) in caplog.text
+    np.testing.assert_array_equal(render.render(one, cache_dir=tmp_path, **LOOK), again)
+    assert len(painted) == 2 * 5
+
+
+def test_interrupted_rendering_keeps_whole_demonstrations_only(tiny, tmp_path, painted, monkeypatch):
+    paint = rendering.render
+
+    def interrupted(physics, **look):
+        if len(painted) == 7:
+            raise KeyboardInterrupt
+        return paint(physics, **look)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(rendering, "render", interrupted)
+        render.render(tiny, cache_dir=tmp_path, **LOOK)
+    assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
+    render.render(tiny, cache_dir=tmp_path, **LOOK)
+    assert len(painted) == 7 + 2 * 5
+
+
+def test_unwritable_cache_still_gives_frames(tiny, tmp_path, painted, caplog):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    frames = render.render(tiny, cache_dir=blocked / "cache", **LOOK)
+    assert frames.shape == (3, 5, 16, 16, 3) and "PATCHAIL_CACHE" in caplog.text
+
+
+def test_states_of_another_size_name_the_file(tiny, tmp_path, painted):
+    with pytest.raises(UserError, match=r"mine.npz: a state of cheetah_run has 18 numbers, not 4") as caught:
+        render.render(tiny, cache_dir=tmp_path, source="mine.npz", **{**LOOK, "task": "cheetah_run"})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("task", "warned"), [("reacher_easy", True), ("finger_spin", False)])
+def test_scene_drawn_at_reset_is_told(task, warned, tmp_path, painted, caplog):
+    size = {"reacher_easy": 4, "finger_spin": 6}[task]
+    demonstrations = Trajectories(np.zeros((1, 2, size)), None, None, {"task": task, "action_repeat": 2})
+    with caplog.at_level(logging.WARNING, logger=render.__name__):
+        render.render(demonstrations, cache_dir=tmp_path, **{**LOOK, "task": task})
+    assert ("at random" in caplog.text) == warned
+
+
+def test_action_size_is_the_tasks():
+    assert render.action_size("walker_walk") == 6
+
+
+def test_default_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATCHAIL_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "general"))
+    assert render.default_cache_dir() == tmp_path / "own"
+    monkeypatch.delenv("PATCHAIL_CACHE")
+    assert render.default_cache_dir() == tmp_path / "general" / "patchail_jax"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert render.default_cache_dir() == tmp_path / ".cache" / "patchail_jax"

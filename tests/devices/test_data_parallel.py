@@ -1,0 +1,92 @@
+"""The pmapped update: the same on any number of devices, compiled once, the state consumed."""
+
+import jax
+import numpy as np
+import pytest
+
+from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
+from patchail_jax.errors import UserError
+from tests.small import SPECS, for_devices, make_batch, make_method
+
+
+def run(devices: int, *, name: str, calls: int, updates_per_call: int = 1, **overrides):
+    learner = Devices(make_method(name, **overrides), SPECS, count=devices)
+    state = learner.init(0)
+    for call in range(calls):
+        batches = [make_batch(call * updates_per_call + k) for k in range(updates_per_call)]
+        state, metrics = learner.update(state, for_devices(batches, devices))
+    return fetch(state), dict(zip(metrics.names, np.asarray(metrics.values), strict=True)), learner
+
+
+def assert_same(first, second, *, rtol=1e-4):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(first):
+        other = dict(jax.tree_util.tree_leaves_with_path(second))[path]
+        scale = float(np.abs(leaf).max()) + 1e-12
+        np.testing.assert_allclose(leaf, other, rtol=rtol, atol=1e-5 * scale, err_msg=jax.tree_util.keystr(path))
+
+
+SGD = {"agent__optimizer": "sgd", "agent__critic_learning_rate": 1e-2, "agent__actor_learning_rate": 1e-2}
+DISCRIMINATOR_SGD = {"discriminator__optimizer": "sgd", "discriminator__learning_rate": 1e-2}
+
+
+@pytest.mark.parametrize("moment", ["at_update", "at_episode_end"])
+def test_one_and_four_devices_give_the_same_parameters(moment):
+    settings = {**SGD, **DISCRIMINATOR_SGD, "reward__moment": moment}
+    one, one_metrics, _ = run(1, name="patchail", calls=4, **settings)
+    four, four_metrics, _ = run(4, name="patchail", calls=4, **settings)
+    start = fetch(Devices(make_method(**settings), SPECS, count=1).init(0))
+    assert_same(one, four)
+    for trained in ("discriminator", "critic", "actor", "target_critic"):
+        moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), getattr(start, trained), getattr(one, trained))
+        assert max(jax.tree.leaves(moved)) > 1e-6, f"{trained} did not move: the comparison says nothing"
+    for name, value in one_metrics.items():
+        np.testing.assert_allclose(four_metrics[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_four_updates_in_one_call_are_four_calls():
+    apart, _, _ = run(1, name="patchail", calls=4, **SGD, **DISCRIMINATOR_SGD)
+    together, _, _ = run(1, name="patchail", calls=1, updates_per_call=4, **SGD, **DISCRIMINATOR_SGD)
+    assert_same(apart, together)
+
+
+def test_nothing_compiles_after_the_first_call(caplog):
+    learner = Devices(make_method(), SPECS, count=4)
+    state = learner.init(0)
+    observation = np.zeros((1, 24, 24, 6), np.uint8)
+    episode = np.zeros((9, 24, 24, 3), np.uint8)
+
+    def everything(state, call):
+        state, _ = learner.update(state, for_devices([make_batch(call)], 4))
+        parameters = learner.publish(state)
+        learner.explore(parameters, observation, acting_key(0, call), call)
+        learner.exploit(parameters, observation)
+        learner.judge(state, episode)
+        return jax.block_until_ready(state)
+
+    state = everything(state, 0)
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        state = everything(everything(state, 1), 2)
+    assert not [record.message for record in caplog.records if "ompil" in record.message]
+
+
+def test_the_given_state_is_consumed_and_the_published_parameters_survive():
+    learner = Devices(make_method("drqv2"), SPECS, count=1)
+    state = learner.init(0)
+    parameters = learner.publish(state)
+    learner.update(state, for_devices([make_batch()], 1))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.critic))
+    assert np.isfinite(learner.exploit(parameters, np.zeros((1, 24, 24, 6), np.uint8))).all()
+
+
+def test_more_devices_than_there_are_is_one_line():
+    with pytest.raises(UserError, match="only 4 cpu devices"):
+        Devices(make_method(), SPECS, count=5)
+
+
+def test_an_episode_is_scored_the_same_in_chunks_of_any_padding():
+    learner = Devices(make_method(reward__moment="at_episode_end"), SPECS, count=1)
+    state = learner.init(0)
+    frames = np.random.default_rng(0).integers(0, 256, (150, 24, 24, 3), dtype=np.uint8)
+    whole = learner.score(state, frames)
+    assert whole.shape == (149,)
+    np.testing.assert_allclose(learner.score(state, frames[:40]), whole[:39], rtol=1e-4, atol=1e-6)

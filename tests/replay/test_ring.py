@@ -1,0 +1,148 @@
+"""The ring against a list of episodes that does everything the slow and obvious way."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from patchail_jax.errors import UserError
+from patchail_jax.replay import memory
+from patchail_jax.replay.ring import Ring, nbytes
+from patchail_jax.types import Episode, Specs
+
+
+class Naive:
+    """Whole episodes in a list, the oldest dropped until the newest fits."""
+
+    def __init__(self, capacity, specs):
+        self.capacity, self.specs, self.episodes = capacity, specs, []
+
+    def add(self, episode):
+        self.episodes.append(episode)
+        while sum(len(e.frames) for e in self.episodes) > self.capacity:
+            self.episodes.pop(0)
+
+    def windows(self):
+        """Every window, in order, a transition and a frame at a time."""
+        size, n = self.specs.frame_stack, self.specs.n_step
+        for episode in self.episodes:
+            length = len(episode.actions)
+            terminated = episode.discounts[-1] == 0
+            for t in range(length):
+                if t + n > length and not terminated:
+                    continue
+                frames = [episode.frames[min(max(i, 0), length)] for i in range(t - size + 1, t + n + 1)]
+                rewards = [episode.rewards[i] if i < length else 0.0 for i in range(t, t + n)]
+                discounts = [episode.discounts[i] if i < length else 0.0 for i in range(t, t + n)]
+                yield np.stack(frames), episode.actions[t], rewards, discounts
+
+
+def episode(rng, length, terminated):
+    discounts = np.ones(length, np.float32)
+    discounts[-1] = 0.0 if terminated else 1.0
+    return Episode(
+        rng.integers(0, 256, (length + 1, 2, 2, 3), dtype=np.uint8),
+        rng.normal(size=(length, 2)).astype(np.float32),
+        rng.normal(size=length).astype(np.float32),
+        discounts,
+    )
+
+
+def assert_equal(ring, naive):
+    expected = list(naive.windows())
+    assert len(ring) == len(expected)
+    if not expected:
+        return
+    got = ring.gather(np.arange(len(ring)))
+    for leaf, wanted in zip(got, zip(*expected, strict=True), strict=True):
+        np.testing.assert_array_equal(leaf, np.asarray(wanted, leaf.dtype))
+
+
+LENGTHS = st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=12)
+
+
+@settings(max_examples=80, deadline=None)
+@given(LENGTHS, st.integers(13, 40), st.integers(1, 3), st.integers(1, 4))
+def test_windows_are_those_of_a_list_of_episodes(lengths, capacity, frame_stack, n_step):
+    specs = Specs(image_size=2, frame_stack=frame_stack, action_size=2, n_step=n_step)
+    rng = np.random.default_rng(0)
+    ring, naive = Ring(capacity=capacity, specs=specs), Naive(capacity, specs)
+    for length, terminated in lengths:
+        new = episode(rng, length, terminated)
+        ring.add(new)
+        naive.add(new)
+        assert_equal(ring, naive)
+        assert (ring.episodes, ring.transitions) == (len(naive.episodes), sum(len(e.actions) for e in naive.episodes))
+
+
+@settings(max_examples=30, deadline=None)
+@given(LENGTHS, st.integers(13, 40))
+def test_a_restored_ring_is_the_same_ring(lengths, capacity):
+    specs = Specs(image_size=2, frame_stack=2, action_size=2, n_step=3)
+    rng = np.random.default_rng(0)
+    ring, naive = Ring(capacity=capacity, specs=specs), Naive(capacity, specs)
+    for length, terminated in lengths:
+        new = episode(rng, length, terminated)
+        ring.add(new)
+        naive.add(new)
+    state = ring.state()
+    assert len(state["frames"]) == sum(len(e.frames) for e in naive.episodes)  # the used part alone
+    restored = Ring(capacity=capacity, specs=specs)
+    restored.load_state(state)
+    assert_equal(restored, naive)
+    for length, terminated in [(5, False), (9, True), (3, False)]:
+        new = episode(rng, length, terminated)
+        restored.add(new)
+        naive.add(new)
+        assert_equal(restored, naive)
+
+
+def test_drawing_is_uniform_over_windows_of_long_and_short_episodes():
+    specs = Specs(image_size=2, frame_stack=1, action_size=2, n_step=2)
+    ring = Ring(capacity=40, specs=specs)
+    rng = np.random.default_rng(0)
+    for length in (4, 11, 2):
+        ring.add(episode(rng, length, False))
+    assert len(ring) == 3 + 10 + 1
+    counts = np.bincount(ring.sample_indices(rng, 28_000), minlength=14)
+    np.testing.assert_allclose(counts, 2000, atol=5 * np.sqrt(2000))
+
+
+def test_gather_keeps_the_shape_of_the_indices():
+    specs = Specs(image_size=2, frame_stack=2, action_size=2, n_step=3)
+    ring = Ring(capacity=40, specs=specs)
+    ring.add(episode(np.random.default_rng(0), 10, False))
+    batch = ring.gather(np.arange(8).reshape(2, 1, 4))
+    assert batch.frames.shape == (2, 1, 4, 5, 2, 2, 3)
+    assert (batch.actions.shape, batch.rewards.shape, batch.discounts.shape) == ((2, 1, 4, 2), (2, 1, 4, 3), (2, 1, 4, 3))
+
+
+def test_an_episode_longer_than_the_ring_is_refused_in_one_line():
+    specs = Specs(image_size=2, frame_stack=1, action_size=2, n_step=1)
+    with pytest.raises(UserError, match="raise config.replay.capacity"):
+        Ring(capacity=10, specs=specs).add(episode(np.random.default_rng(0), 10, False))
+
+
+def test_the_estimate_is_the_memory_of_the_arrays():
+    specs = Specs(image_size=7, frame_stack=1, action_size=3, n_step=1)
+    ring = Ring(capacity=11, specs=specs)
+    arrays = (ring._frames, ring._actions, ring._rewards, ring._discounts)
+    assert nbytes(11, specs) == sum(array.nbytes for array in arrays)
+    paper = nbytes(150_300, Specs(84, 3, 6, 3))
+    assert 3.0e9 < paper < 3.3e9
+
+
+def test_a_replay_that_does_not_fit_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 2 * 1024**3)
+    assert memory.check_memory(1024**3) == "replay: 1.00 GiB of 2.0 GiB free memory"
+    with pytest.raises(UserError, match=r"needs 3.0 GiB, and 2.0 GiB of memory are free"):
+        memory.check_memory(3 * 1024**3)
+
+
+def test_a_control_group_s_limit_counts(monkeypatch, tmp_path):
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    assert memory.available() == 600_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available() > 10_000_000

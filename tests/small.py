@@ -1,0 +1,84 @@
+"""A method and batches small enough for tests, with every setting spelled out."""
+
+from typing import Any
+
+import numpy as np
+
+from patchail_jax.methods import METHODS, Method
+from patchail_jax.types import AgentBatch, Batch, ExpertBatch, Specs
+
+SPECS = Specs(image_size=24, frame_stack=2, action_size=2, n_step=3)
+
+
+def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: Any) -> Method:
+    """Any method with tiny networks; overrides are named ``group__field``."""
+    groups: dict[str, dict[str, Any]] = {
+        "agent": {
+            "optimizer": "adam",
+            "critic_learning_rate": 1e-3,
+            "actor_learning_rate": 1e-3,
+            "discount": 0.99,
+            "target_rate": 0.01,
+            "std_initial": 1.0,
+            "std_final": 0.1,
+            "std_duration": 100,
+            "noise_clip": 0.3,
+            "shift_pad": 2,
+            "random_steps": 4,
+            "first_update_step": 10,
+            "steps_per_update": 2,
+        },
+        "network": {"precision": "float32", "encoder_channels": 4, "feature_size": 8, "hidden_size": 16},
+        "discriminator": {
+            "kernel_size": 3,
+            "channels": 4,
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "penalty_weight": 10.0,
+            "penalty_pixel_scale": 255.0,
+            "augmentation": "random_shift",
+            "augmentation_pad": 2,
+            "observation": "pair",
+            "agent_successor": "one_step",
+        },
+        "reward": {"form": "airl", "aggregation": "mean", "scale": 1.0, "moment": "at_update"},
+    }
+    for key, value in overrides.items():
+        group, field = key.split("__")
+        assert field in groups[group]
+        groups[group][field] = value
+    used = ("agent", "network") if name == "drqv2" else tuple(groups)
+    return METHODS[name](specs, **{group: groups[group] for group in used})
+
+
+def make_batch(seed: int = 0, *, batch: int = 8, expert: int = 4, specs: Specs = SPECS) -> Batch:
+    """A random global batch without device axes."""
+    rng = np.random.default_rng(seed)
+    side = specs.image_size
+
+    def pixels(count: int, length: int) -> np.ndarray:
+        return rng.integers(0, 256, (count, length, side, side, 3), dtype=np.uint8)
+
+    return Batch(
+        AgentBatch(
+            pixels(batch, specs.frame_stack + specs.n_step),
+            rng.uniform(-1, 1, (batch, specs.action_size)).astype(np.float32),
+            rng.normal(size=(batch, specs.n_step)).astype(np.float32),
+            np.ones((batch, specs.n_step), np.float32),
+        ),
+        ExpertBatch(pixels(expert, specs.frame_stack + 1), np.zeros((expert, specs.action_size), np.float32)),
+        np.arange(batch, dtype=np.int32),
+        np.arange(expert, dtype=np.int32),
+    )
+
+
+def for_devices(batches: list[Batch], devices: int) -> Batch:
+    """K global batches as leaves ``[N,K,B/N,...]``."""
+    import jax
+
+    def arrange(*leaves: np.ndarray) -> np.ndarray:
+        whole = np.stack(leaves)
+        split = whole.reshape(len(leaves), devices, -1, *whole.shape[2:])
+        return np.ascontiguousarray(split.swapaxes(0, 1))
+
+    return jax.tree.map(arrange, *batches)
