@@ -65,8 +65,10 @@ def render(
     ):
         physics = environment.physics
         if physics.get_state().size != trajectories.states.shape[2]:
-            raise UserError(f"{source}: a state of {task} has {physics.get_state().size} numbers, "
-                            f"not {trajectories.states.shape[2]}: record for the dm_control installed here")  # fmt: skip
+            raise UserError(
+                f"{source}: a state of {task} has {physics.get_state().size} numbers, "
+                f"not {trajectories.states.shape[2]}: record for the dm_control installed here"
+            )
         for d in missing:
             for t, state in enumerate(trajectories.states[d]):
                 with physics.reset_context():
@@ -93,13 +95,16 @@ def _open(task: str, *, quality: str) -> Any:
         environment.reset()
         scenes.append([getattr(model, part).copy() for part in _DRAWN_AT_RESET])
     if not all(np.array_equal(first, second) for first, second in zip(*scenes, strict=True)):
-        _log.warning("%s places part of its scene at random at reset, and recorded states do not hold where: "
-                     "the demonstrations are drawn with one and the same scene", task)  # fmt: skip
+        _log.warning(
+            "%s places part of its scene at random at reset, and recorded states do not hold where: "
+            "the demonstrations are drawn with one and the same scene",
+            task,
+        )
     return environment
 
 
 def _key(states: np.ndarray, look: dict[str, Any]) -> str:
-    """Names everything that a picture depends on; the renderers of two backends differ in some pixels."""
+    """Names everything that a picture depends on, as far as it is known without drawing one."""
     versions = {package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")}
     facts = json.dumps({**look, **versions}, sort_keys=True)
     return hashlib.sha256(facts.encode() + states.tobytes()).hexdigest()

@@ -171,8 +171,9 @@ class _Failed(Exception):
 
 def _work(make: Callable[[], Any], pipe: Connection) -> None:
     """A worker's life: obey until the other end of the pipe is closed."""
-    # Ctrl-C goes to the whole process group; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and a scheduler's SIGTERM go to the whole process group; the parent alone decides what they mean.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     os.environ["LP_NUM_THREADS"] = "1"  # software OpenGL: processes scale, its threads do not
     memory: SharedMemory | None = None
     shared: np.ndarray | None = None

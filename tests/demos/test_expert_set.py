@@ -123,7 +123,7 @@ def test_number_of_demonstrations_out_of_range(load, count):
 
 @pytest.mark.parametrize("wrong", [{"task": "cheetah_run"}, {"action_repeat": 3}])
 def test_unfitting_file_is_named(load, wrong):
-    with pytest.raises(UserError, match="mine.npz"):
+    with pytest.raises(UserError, match=r"mine\.npz"):
         load(**wrong)
 
 

@@ -40,6 +40,11 @@ def painted(monkeypatch) -> list:
     return calls
 
 
+def scaled(action, bounds):
+    """The task's own action for one in [-1, 1]; quadruped's bounds are others."""
+    return bounds.minimum + (action + 1.0) / 2.0 * (bounds.maximum - bounds.minimum)
+
+
 @pytest.mark.parametrize(
     ("task", "quality"), [*((task, "full") for task in tasks.PAPER_TASKS), ("hopper_stand", "fast")]
 )
@@ -47,17 +52,17 @@ def test_frame_equals_the_agents_live_one_at_84_pixels(task, quality, tmp_path):
     rendering.choose_backend()
     from dm_control import suite
 
-    # The suite's own environment, in step with the agent's, tells the states; these actions are exact in binary.
+    # The suite's own environment, in step with the agent's, tells the states.
     names = tasks.facts(task)
     twin = suite.load(names.domain, names.task)
     twin.task.random.seed(7)
     twin.reset()
     agent = dmc.FrameEnvironment(task=task, action_repeat=5, image_size=84, quality=quality)
     frames, states = [agent.reset(7).frame], [twin.physics.get_state()]
-    for action in np.random.default_rng(0).integers(-64, 65, size=(2, agent.action_size)) / 64:
+    for action in np.random.default_rng(0).uniform(-1, 1, size=(2, agent.action_size)):
         frames.append(agent.step(action).frame)
         for _ in range(5):
-            twin.step(action)
+            twin.step(scaled(action, twin.action_spec()))
         states.append(twin.physics.get_state())
     agent.close()
     recorded = Trajectories(np.array([states]), None, None, {"task": task, "action_repeat": 5})
@@ -66,7 +71,23 @@ def test_frame_equals_the_agents_live_one_at_84_pixels(task, quality, tmp_path):
     assert not np.array_equal(frames[0], frames[2])  # or a state that is never set would go unseen
 
 
-def test_first_shipped_state_starts_the_pole_near_the_bottom(tmp_path, rendered):
+@pytest.mark.parametrize("task", ["cheetah_run", "quadruped_run"])
+def test_shipped_actions_lead_from_state_to_state(task):
+    rendering.choose_backend()
+    environment = dmc.load(task, quality="full")
+    environment.reset()
+    recorded, physics = trajectory.load(trajectory.shipped(task)), environment.physics
+    for t in (0, 250, 499):
+        with physics.reset_context():
+            physics.set_state(recorded.states[3, t])
+        reward = 0.0
+        for _ in range(recorded.metadata["action_repeat"]):
+            reward += environment.step(scaled(recorded.actions[3, t].astype(float), environment.action_spec())).reward
+        np.testing.assert_allclose(physics.get_state(), recorded.states[3, t + 1], atol=1e-9)
+        assert reward == pytest.approx(recorded.rewards[3, t], abs=1e-6)
+
+
+def test_shipped_states_give_pictures(tmp_path, rendered):
     recorded = trajectory.load(trajectory.shipped("cartpole_swingup"))
     frames = render.render(recorded._replace(states=recorded.states[:1, :2]), cache_dir=tmp_path, **LOOK)
     assert frames.shape == (1, 2, 16, 16, 3) and frames.dtype == np.uint8 and frames.std() > 1
@@ -76,7 +97,7 @@ def test_first_shipped_state_starts_the_pole_near_the_bottom(tmp_path, rendered)
 def test_hit_does_not_render_again(tiny, tmp_path, painted, monkeypatch):
     first = render.render(tiny, cache_dir=tmp_path, **LOOK)
     assert len(painted) == 3 * 5
-    monkeypatch.setattr(render, "_open", None)  # not even the simulator is loaded
+    monkeypatch.setattr(dmc, "load", None)  # not even the simulator is loaded
     np.testing.assert_array_equal(render.render(tiny, cache_dir=tmp_path, **LOOK), first)
     np.testing.assert_array_equal(
         render.render(tiny._replace(states=tiny.states[:1]), cache_dir=tmp_path, **LOOK), first[:1]

@@ -1,0 +1,41 @@
+"""A real task in small, for two CPU cores: ``make quickstart``."""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(method: str = "patchail") -> ConfigDict:
+    """cartpole_swingup from 32-pixel frames, with small networks and batches."""
+    config = base.get_config("cartpole_swingup", method)
+    config.num_frames = 80_000
+
+    config.env.action_repeat = 8
+    config.env.frame_stack = 2
+    config.env.image_size = 32
+    config.env.quality = "fast"
+
+    config.replay.batch_size = 32
+    config.replay.expert_batch_size = 16
+
+    config.agent.critic_learning_rate = 1e-3
+    config.agent.std_duration = 4_000
+    config.agent.shift_pad = 1
+    config.agent.random_steps = 500
+    config.agent.first_update_step = 750
+    config.agent.steps_per_update = 1
+
+    config.network.precision = "float32"
+    config.network.encoder_channels = 16
+    config.network.hidden_size = 256
+
+    config.discriminator.channels = 8
+    config.discriminator.augmentation_pad = 2
+
+    config.evaluation.every_frames = 8_000
+    config.evaluation.episodes = 5
+    config.log.every_updates = 250
+    config.log.wandb_mode = "disabled"
+    config.log.picture = True
+    config.checkpoint.every_frames = 40_000
+    return config

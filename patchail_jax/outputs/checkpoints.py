@@ -1,0 +1,171 @@
+"""Whole checkpoints, by Orbax: written to a temporary name, renamed when complete (the only place that imports it)."""
+
+import errno
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from patchail_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The newest ``keep`` checkpoints of a run: the learner's state, and everything the host needs to go on."""
+
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        if keep < 1:
+            raise UserError(f"config.checkpoint.keep is {keep}; at least one checkpoint must be kept")
+        self._folder = folder.absolute()
+        self._options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+
+    def save(self, step: int, *, state: Any, host: dict[str, Any]) -> bool:
+        """Writes ``state`` (a pytree of arrays) and ``host`` (nested dicts of arrays, numbers, strings and lists).
+
+        Returns whether it was written. A full disk is a warning: older checkpoints stay, and the run goes on.
+        """
+        arrays, plain = _split(host)
+        try:
+            return bool(
+                self._manager.save(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardSave(_named(state)),
+                        arrays=ocp.args.StandardSave(arrays or {"none": np.zeros(())}),
+                        plain=ocp.args.JsonSave(plain),
+                    ),
+                    force=True,
+                )
+            )
+        except Exception as error:
+            if not _is_full_disk(error):
+                raise
+            for unfinished in self._folder.glob(f"{step}*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            self._reload()
+            _log.warning("the disk is full: checkpoint %d was not written, older ones are kept. Free some space", step)
+            return False
+
+    def restore(self, template: Any) -> tuple[Any, dict[str, Any], int] | None:
+        """The newest checkpoint that can be read: state, host and its step; None when there is none.
+
+        One that is damaged is passed over with a warning. ``UserError`` names a leaf that does not fit ``template``.
+        """
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                restored = self._manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(),
+                        arrays=ocp.args.StandardRestore(),
+                        plain=ocp.args.JsonRestore(),
+                    ),
+                )
+            except Exception as error:
+                _log.warning(
+                    "checkpoint %d is damaged (%s): trying the one before", step, type(error).__name__
+                )
+                self._set_aside(step)
+                continue
+            host = _join(restored["arrays"], restored["plain"])
+            return _fit(restored["state"], template, step), host, step
+        return None
+
+    def close(self) -> None:
+        """Ends Orbax's threads."""
+        self._manager.close()
+
+    def _set_aside(self, step: int) -> None:
+        """A damaged checkpoint would be in the way when the run comes to its step again."""
+        folder = self._folder / str(step)
+        if folder.exists():
+            aside = self._folder.parent / f"damaged_checkpoint_{step}"
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+        self._reload()
+
+    def _reload(self) -> None:
+        self._manager.close()
+        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+
+
+def _named(state: Any) -> dict[str, np.ndarray]:
+    """A pytree as a flat dict of its leaves: the form on disk does not depend on container types."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {_key(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _key(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _fit(stored: dict[str, Any], template: Any, step: int) -> Any:
+    """The stored leaves in the template's form; Orbax itself does not check the shapes of numpy leaves."""
+    paths, form = jax.tree_util.tree_flatten_with_path(template)
+    names = [_key(path) for path, _ in paths]
+    for name in sorted(set(names) ^ set(stored)):
+        where = "the checkpoint has no" if name in names else "this program has no"
+        raise UserError(f"checkpoint {step} does not fit the config: {where} {name}")
+    for name, (_, leaf) in zip(names, paths, strict=True):
+        have, want = stored[name], np.asarray(leaf)
+        if have.shape != want.shape or have.dtype != want.dtype:
+            raise UserError(
+                f"checkpoint {step} does not fit the config: {name} is {have.dtype}{list(have.shape)}, "
+                f"not {want.dtype}{list(want.shape)}"
+            )
+    return jax.tree_util.tree_unflatten(form, [np.asarray(stored[name]) for name in names])
+
+
+def _split(host: dict[str, Any], prefix: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays by dotted name, and the rest as a nested dict that JSON keeps exactly.
+
+    Empty arrays go with the rest: Orbax does not write arrays without entries.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    plain: dict[str, Any] = {}
+    for key, value in host.items():
+        if isinstance(value, dict):
+            inner, plain[key] = _split(value, f"{prefix}{key}.")
+            arrays.update(inner)
+        elif isinstance(value, np.ndarray) and value.size:
+            arrays[prefix + key] = value
+            plain[key] = {"__array__": prefix + key}
+        elif isinstance(value, np.ndarray):
+            plain[key] = {"__empty__": list(value.shape), "dtype": value.dtype.str}
+        else:
+            plain[key] = value
+    return arrays, plain
+
+
+def _join(arrays: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of ``_split``."""
+    host: dict[str, Any] = {}
+    for key, value in plain.items():
+        if isinstance(value, dict) and "__array__" in value:
+            host[key] = np.asarray(arrays[value["__array__"]])
+        elif isinstance(value, dict) and "__empty__" in value:
+            host[key] = np.zeros(value["__empty__"], np.dtype(value["dtype"]))
+        elif isinstance(value, dict):
+            host[key] = _join(arrays, value)
+        else:
+            host[key] = value
+    return host
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Whether ``error``, or what it was raised from, says that there is no space left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,131 @@
+"""The folder of one run: what was asked for, with which versions, and that nobody else is writing there."""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from patchail_jax.errors import UserError
+
+_PACKAGES = (
+    "patchail_jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "chex",
+    "numpy",
+    "dm_control",
+    "mujoco",
+    "wandb",
+)
+
+
+class RunFolder(NamedTuple):
+    """An open, locked run folder; ``close`` lets the next run in."""
+
+    path: Path
+    lock: TextIO
+
+    @property
+    def metrics_jsonl(self) -> Path:
+        """Every scalar, a JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def eval_csv(self) -> Path:
+        """Evaluations alone, for plots."""
+        return self.path / "eval.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Orbax checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def pictures(self) -> Path:
+        """Drawn when the run ends."""
+        return self.path / "pictures"
+
+    def close(self) -> None:
+        """Releases the lock."""
+        self.lock.close()
+
+
+def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> RunFolder:
+    """Makes or re-opens the folder, under an exclusive lock that dies with the process.
+
+    A folder that holds another run is refused: every field of ``config`` must equal the stored one, but for those
+    named by ``may_differ`` (dotted names or groups). Raises ``UserError``, one line.
+    """
+    path = path.expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / "lock").open("a")
+    except OSError as error:
+        raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise UserError(f"another process is running in {path}; wait for it, or set config.run_folder") from None
+    stored = path / "config.json"
+    if stored.exists():
+        _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
+    _write_json(stored, config)
+    _write_json(path / "versions.json", versions())
+    return RunFolder(path, lock)
+
+
+def versions() -> dict[str, Any]:
+    """Versions of Python, of every package that computes, and of this source tree."""
+    found: dict[str, Any] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    source = Path(__file__).parents[2]
+    commit = _git(source, "rev-parse", "HEAD")
+    found["git_commit"] = commit
+    found["git_dirty"] = bool(_git(source, "status", "--porcelain")) if commit else None
+    return found
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        result = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
+        return None
+    return result.stdout.strip()
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
+
+
+def _refuse_other_run(path: Path, stored: dict[str, Any], config: dict[str, Any], may_differ: tuple[str, ...]) -> None:
+    before, now = _flat(stored), _flat(json.loads(json.dumps(config)))
+    for key in sorted(before.keys() | now.keys()):
+        if any(key == name or key.startswith(f"{name}.") for name in may_differ):
+            continue
+        if before.get(key) != now.get(key):
+            raise UserError(
+                f"{path} holds a run with {key}={before.get(key)!r}, not {now.get(key)!r}; "
+                "set config.run_folder to another folder"
+            )
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(unfinished, path)

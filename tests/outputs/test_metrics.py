@@ -1,0 +1,123 @@
+"""What is logged can be read back, and W&B can never stop a run."""
+
+import csv
+import json
+import logging
+import sys
+
+import numpy as np
+import pytest
+
+from patchail_jax.errors import UserError
+from patchail_jax.outputs.metrics import Metrics, wandb_mode_for
+from patchail_jax.outputs.run_folder import open_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = open_run(tmp_path, config={})
+    yield run
+    run.close()
+
+
+def make(run, **settings):
+    return Metrics(
+        run,
+        **{
+            "agent": "patchail",
+            "task": "cheetah_run",
+            "seed": 3,
+            "wandb_mode": "disabled",
+            "wandb_project": "test",
+            "wandb_group": "group",
+            "run_name": "name",
+            "config": {"seed": 3},
+            **settings,
+        },
+    )
+
+
+def lines(run):
+    return [json.loads(line) for line in run.metrics_jsonl.read_text().splitlines()]
+
+
+def test_numbers_are_read_back_from_both_files(run, caplog):
+    metrics = make(run)
+    with caplog.at_level(logging.INFO):
+        metrics.evaluation(np.array([1.0, 3.0]), frame=0, hour=0.5, scalars={})
+        metrics.train({"critic/value": 1.5, "critic/loss": float("nan")}, frame=20, update=5, hour=0.6)
+    assert lines(run)[0]["evaluation/return"] == 2.0 and lines(run)[0]["kind"] == "evaluation"
+    assert lines(run)[1] == {
+        "kind": "train", "frame": 20, "update": 5, "hour": 0.6, "critic/value": 1.5, "critic/loss": None,
+    }  # fmt: skip
+    with run.eval_csv.open() as stream:
+        rows = list(csv.reader(stream))
+    assert rows[0] == ["agent", "task", "seed", "frame", "episode_reward", "hour"]
+    assert rows[1:] == [["patchail", "cheetah_run", "3", "0", "2.0", "0.5"]]
+    assert "return 2.0 +- 1.0 over 2 episodes" in caplog.text and "Q +1.50" in caplog.text
+
+
+def test_rewinding_drops_later_lines_and_a_line_cut_short(run):
+    metrics = make(run)
+    for frame in (0, 10, 20):
+        metrics.evaluation(np.array([float(frame)]), frame=frame, hour=0.0, scalars={})
+        metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
+    with run.metrics_jsonl.open("a") as stream:
+        stream.write('{"kind": "train", "fra')
+    make(run).rewind(10)
+    assert [line["frame"] for line in lines(run)] == [0, 0, 10, 10]
+    assert [row.split(",")[3] for row in run.eval_csv.read_text().splitlines()] == ["frame", "0", "10"]
+
+
+def test_wandb_offline_writes_a_run_and_keeps_its_id(run, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    for _ in range(2):
+        metrics = make(run, wandb_mode="offline")
+        metrics.train({"critic/value": 1.5}, frame=20, update=5, hour=0.1)
+        metrics.close()
+    identity = (run.path / "wandb_id").read_text()
+    written = list((run.path / "wandb").glob("offline-run-*/*.wandb"))
+    assert written and all(identity in path.name for path in written)
+    assert any(b"critic/value" in path.read_bytes() for path in written)
+
+
+def test_without_wandb_the_run_goes_on(run, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    metrics = make(run, wandb_mode="offline")
+    metrics.train({"x": 1.0}, frame=1, update=1, hour=0.0)
+    assert "W&B cannot start" in caplog.text and len(lines(run)) == 1
+
+
+def test_a_wandb_that_breaks_later_is_left_behind_with_one_warning(run, caplog):
+    class Broken:
+        def log(self, scalars):
+            raise ConnectionError("no network")
+
+    metrics = make(run)
+    metrics._wandb = Broken()
+    for frame in (1, 2):
+        metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
+    assert caplog.text.count("W&B failed (no network)") == 1 and len(lines(run)) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "environment", "expected"),
+    [
+        ("offline", {"WANDB_MODE": "online"}, "offline"),
+        ("auto", {"WANDB_MODE": "disabled"}, "disabled"),
+        ("auto", {"WANDB_API_KEY": "k"}, "online"),
+        ("auto", {}, "offline"),
+    ],
+)
+def test_the_mode_follows_from_config_then_environment_then_key(monkeypatch, tmp_path, mode, environment, expected):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert wandb_mode_for(mode) == expected
+
+
+def test_an_unknown_mode_is_one_line(run):
+    with pytest.raises(UserError, match="use one of auto, online, offline, disabled"):
+        make(run, wandb_mode="sometimes")

@@ -1,0 +1,50 @@
+"""One run a folder, one process a run."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from patchail_jax.errors import UserError
+from patchail_jax.outputs.run_folder import open_run
+
+CONFIG = {"seed": 1, "env": {"task": "cheetah_run", "workers": "process"}, "log": {"every": 5}}
+
+
+def test_config_and_versions_are_written(tmp_path):
+    run = open_run(tmp_path / "a" / "b", config=CONFIG)
+    assert json.loads((run.path / "config.json").read_text()) == CONFIG
+    versions = json.loads((run.path / "versions.json").read_text())
+    assert versions["jax"] and versions["mujoco"] and "git_commit" in versions
+    run.close()
+
+
+def test_the_same_config_opens_the_folder_again(tmp_path):
+    open_run(tmp_path, config=CONFIG).close()
+    other = {**CONFIG, "log": {"every": 6}, "env": {**CONFIG["env"], "workers": "inline"}}
+    open_run(tmp_path, config=other, may_differ=("log", "env.workers")).close()
+    assert json.loads((tmp_path / "config.json").read_text()) == other
+
+
+def test_another_config_is_refused_with_the_field(tmp_path):
+    open_run(tmp_path, config=CONFIG).close()
+    other = {**CONFIG, "env": {**CONFIG["env"], "task": "walker_walk"}}
+    with pytest.raises(UserError, match="env.task='cheetah_run', not 'walker_walk'"):
+        open_run(tmp_path, config=other, may_differ=("log",))
+    assert json.loads((tmp_path / "config.json").read_text()) == CONFIG
+
+
+def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path):
+    run = open_run(tmp_path, config=CONFIG)
+    code = f"from patchail_jax.outputs.run_folder import open_run; from pathlib import Path; open_run(Path({str(tmp_path)!r}), config={CONFIG!r})"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert second.returncode != 0 and "another process is running" in second.stderr
+    run.close()
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        open_run(tmp_path / "file" / "run", config=CONFIG)
