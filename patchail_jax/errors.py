@@ -1,8 +1,20 @@
 """The one exception whose message is meant for the person at the keyboard."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
+Choice = TypeVar("Choice")
+
 
 class UserError(Exception):
     """Bad input or a missing resource: one line that says what is wrong and what to do.
 
     The command line prints the message without a traceback and exits with status 2.
     """
+
+
+def choose(table: Mapping[str, Choice], name: str, *, field: str) -> Choice:
+    """``table[name]``, or a ``UserError`` that says what ``field`` of the config may be."""
+    if name not in table:
+        raise UserError(f"config.{field} is {name!r}; use one of {', '.join(table)}")
+    return table[name]

@@ -51,8 +51,8 @@ def train(config: ConfigDict) -> None:
         resources.callback(metrics.close)
         training = Training(config, run, metrics, resources)
         evaluation = training.loop(interruption)
-        if config.log.picture:
-            from patchail_jax.reports.summary import write_summary
+        if config.log.picture and evaluation is not None:
+            from patchail_jax.summary import write_summary
 
             write_summary(training, evaluation)
 
@@ -63,9 +63,12 @@ MAY_DIFFER = ("num_frames", "run_folder", "devices", "env.workers", "demos.cache
 
 def run(argv: Sequence[str] | None = None) -> None:
     """The console script: exits with status 0, 2 (bad input) or 128 + signal."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for chatty in ("absl", "jax", "orbax", "root"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    console = logging.StreamHandler(sys.stdout)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    ours = logging.getLogger("patchail_jax")
+    # The root logger belongs to absl, which ml_collections and orbax bring along with their own talk.
+    ours.handlers, ours.propagate = [console], False
+    ours.setLevel(logging.INFO)
     try:
         options = parse(list(sys.argv if argv is None else argv))
         if options.print_config:

@@ -35,7 +35,8 @@ class Window:
     The updates' scalars stay on the device until they are needed: fetching them would wait for the learner.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, updates_per_call: int) -> None:
+        self.updates_per_call = updates_per_call
         self.updates: list[NamedScalars] = []
         self.returns: list[float] = []
 
@@ -52,9 +53,10 @@ class Window:
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             call, column = bad[0]
+            number = update - (len(values) - 1 - call) * self.updates_per_call
             raise UserError(
-                f"{names[column]} is {values[call, column]} in call {len(values) - call} before update {update}: training "
-                "stopped and the last checkpoint is kept. Lower the learning rates, or use network.precision=float32"
+                f"{names[column]} is {values[call, column]} at update {number}: training stopped, and the last "
+                "checkpoint is kept. Lower the learning rates, or set config.network.precision=float32"
             )
 
     def close(self, update: int) -> dict[str, float]:

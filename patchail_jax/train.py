@@ -14,13 +14,14 @@ been.
 import functools
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from patchail_jax.acting.collect import Collector, Pool
+from patchail_jax.acting.collect import Collector
 from patchail_jax.acting.evaluate import Evaluation, evaluate
 from patchail_jax.acting.label import label
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
@@ -29,7 +30,7 @@ from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, choose
 from patchail_jax.interruption import Interruption
 from patchail_jax.methods import METHODS
 from patchail_jax.outputs.checkpoints import Checkpoints
@@ -38,7 +39,7 @@ from patchail_jax.outputs.run_folder import RunFolder
 from patchail_jax.progress import Progress, Window
 from patchail_jax.replay.memory import check_memory
 from patchail_jax.replay.ring import Ring, nbytes
-from patchail_jax.replay.stream import Stream
+from patchail_jax.replay.stream import NoExperts, Stream
 from patchail_jax.types import Specs
 
 _log = logging.getLogger(__name__)
@@ -58,9 +59,7 @@ class Training:
         self.evaluation_pool = resources.enter_context(
             make_pool(make_environment, config.evaluation.num_envs, config.env.workers)
         )
-        self.specs = Specs(
-            config.env.image_size, config.env.frame_stack, self.pool.action_size, config.replay.n_step
-        )
+        self.specs = Specs(config.env.image_size, config.env.frame_stack, self.pool.action_size, config.replay.n_step)
         self.method = make_method(config, self.specs)
         self.devices = Devices(self.method, self.specs, count=config.devices)
         _log.info("learner: %d x %s", self.devices.count, self.devices.devices[0].device_kind)
@@ -72,7 +71,7 @@ class Training:
         self.ring = Ring(capacity=slots, specs=self.specs)
         self.stream = Stream(
             self.ring,
-            self.experts,
+            self.experts or NoExperts(),
             batch_size=config.replay.batch_size,
             expert_batch_size=config.replay.expert_batch_size,
             frame_stack=config.env.frame_stack,
@@ -87,7 +86,7 @@ class Training:
             root=(config.seed, TRAINING),
         )
         self.checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
-        self.progress, self.window = Progress(), Window()
+        self.progress, self.window = Progress(), Window(updates_per_call=config.replay.updates_per_call)
         self.state = self.devices.init(config.seed)
         self.started = time.monotonic()
 
@@ -99,20 +98,25 @@ class Training:
         return self.progress.agent_step * self.config.env.action_repeat
 
     def updates_due(self) -> int:
-        """Updates that should have been made by now: one every ``steps_per_update`` steps, however many environments."""
+        """Updates that should have been made by now: one every ``steps_per_update`` steps of all environments."""
         agent = self.config.agent
         since = self.progress.agent_step - agent.first_update_step
         return since // agent.steps_per_update + 1 if since >= 0 and len(self.ring) else 0
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
-    def loop(self, interruption: Interruption) -> Evaluation:
-        """Runs to ``config.num_frames``; returns the last evaluation. ``KeyboardInterrupt`` after a signal's save."""
+    def loop(self, interruption: Interruption) -> Evaluation | None:
+        """Runs to ``config.num_frames``; returns the last evaluation, None if an earlier start had come that far.
+
+        ``KeyboardInterrupt`` with the signal's number after a signal's save.
+        """
         config, progress = self.config, self.progress
         if not self.resume():
             self.collector.start()
+        elif self.frame >= config.num_frames:
+            _log.info("this run is finished; to go on with it, raise config.num_frames")
+            return None
         parameters = self.devices.publish(self.state)
-        evaluation = None
         while True:
             finished = self.frame >= config.num_frames
             if finished or self.frame >= progress.next_evaluation_frame:
@@ -228,12 +232,10 @@ def environment_factory(config: ConfigDict) -> Any:
     )
 
 
-def make_pool(make_environment: Any, num_envs: int, workers: str) -> Pool:
+def make_pool(make_environment: Any, num_envs: int, workers: str) -> InlinePool | ProcessPool:
     """``num_envs`` environments in processes, or in this one."""
-    pools = {"process": ProcessPool, "inline": InlinePool}
-    if workers not in pools:
-        raise UserError(f"config.env.workers is {workers!r}; use 'process' or 'inline'")
-    return pools[workers](make_environment, num_envs)
+    pools: dict[str, Callable[[Any, int], InlinePool | ProcessPool]] = {"process": ProcessPool, "inline": InlinePool}
+    return choose(pools, workers, field="env.workers")(make_environment, num_envs)
 
 
 def make_method(config: ConfigDict, specs: Specs) -> Any:

@@ -7,6 +7,6 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["WANDB_MODE"] = "disabled"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
-from patchail_jax.envs.rendering import choose_backend  # noqa: E402
+from patchail_jax.envs.rendering import choose_backend
 
 choose_backend()

@@ -81,9 +81,7 @@ class ProcessPool:
         try:
             for index in range(num_envs):
                 ours, theirs = context.Pipe()
-                process = context.Process(
-                    target=_work, args=(make, theirs), name=f"environment-{index}", daemon=True
-                )
+                process = context.Process(target=_work, args=(make, theirs), name=f"environment-{index}", daemon=True)
                 process.start()
                 theirs.close()
                 self._pipes.append(ours)
@@ -177,12 +175,14 @@ def _work(make: Callable[[], Any], pipe: Connection) -> None:
     os.environ["LP_NUM_THREADS"] = "1"  # software OpenGL: processes scale, its threads do not
     memory: SharedMemory | None = None
     shared: np.ndarray | None = None
+    outcome: Outcome | None = None
     try:
         environment = make()
         pipe.send(environment.action_size)
         while True:
             message = pipe.recv()
-            if isinstance(message, str):
+            if isinstance(message, str):  # the name of the memory for the outcome just sent, and for all to come
+                assert outcome is not None
                 memory = SharedMemory(message)
                 shared = np.ndarray(outcome.frame.shape, np.uint8, memory.buf)
                 shared[:] = outcome.frame
@@ -197,7 +197,7 @@ def _work(make: Callable[[], Any], pipe: Connection) -> None:
             pipe.send((outcome.frame.shape, outcome.reward, outcome.discount, outcome.last))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent has closed its end, or is gone
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the parent tells it
         pipe.send(_Failed(traceback.format_exc()))
     finally:
         del shared

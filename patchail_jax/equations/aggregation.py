@@ -25,7 +25,7 @@ def minimum(rewards: Any) -> Any:
 
 def median(rewards: Any) -> Any:
     """``[...,P,P]`` to ``[...]``: the middle patch, the mean of the middle two when their number is even."""
-    return jnp.median(jnp.reshape(rewards, rewards.shape[:-2] + (-1,)), axis=-1)
+    return jnp.median(jnp.reshape(rewards, (*rewards.shape[:-2], -1)), axis=-1)
 
 
 AGGREGATIONS: dict[str, Callable[[Any], Any]] = {"mean": mean, "max": maximum, "min": minimum, "median": median}

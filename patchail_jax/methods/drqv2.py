@@ -18,10 +18,12 @@ from patchail_jax import schedules
 from patchail_jax.augmentation import AUGMENTATIONS
 from patchail_jax.equations.policy import noisy_action
 from patchail_jax.equations.td_target import td_target
+from patchail_jax.errors import choose
 from patchail_jax.methods.method import Method
 from patchail_jax.networks.actor import Actor
 from patchail_jax.networks.critic import Critic
 from patchail_jax.networks.encoder import Encoder
+from patchail_jax.networks.geometry import encoder_layers, output_size
 from patchail_jax.types import AgentBatch, Batch, Specs
 from patchail_jax.updates.actor import actor_update
 from patchail_jax.updates.critic import critic_update
@@ -75,11 +77,13 @@ def make_learner(
     hidden_size: int,
 ) -> Learner:
     """DrQ-v2 for ``specs``; the arguments are the fields of ``config.agent`` and ``config.network``."""
-    dtype = DTYPES[precision]
+    dtype = choose(DTYPES, precision, field="network.precision")
     encoder = Encoder(encoder_channels, dtype)
     critic = Critic(feature_size, hidden_size, dtype)
     actor = Actor(specs.action_size, feature_size, hidden_size, dtype)
-    critic_adam, actor_adam = OPTIMIZERS[optimizer](critic_learning_rate), OPTIMIZERS[optimizer](actor_learning_rate)
+    make_optimizer = choose(OPTIMIZERS, optimizer, field="agent.optimizer")
+    critic_adam, actor_adam = make_optimizer(critic_learning_rate), make_optimizer(actor_learning_rate)
+    output_size(specs.image_size, encoder_layers())  # refuses images that are too small
 
     def std_at(agent_step: Any) -> Any:
         return schedules.linear(agent_step, initial=std_initial, final=std_final, duration=std_duration)
@@ -184,5 +188,3 @@ def make_learner(
 def make(specs: Specs, *, agent: dict[str, Any], network: dict[str, Any]) -> Method:
     """DrQ-v2 on the rewards that replay holds: the task's own."""
     return make_learner(specs, **agent, **network).method
-
-

@@ -27,8 +27,8 @@ class Method(NamedTuple):
     scalars of this device's shard."""
 
     score: Callable[[Any, Any], Any] | None
-    """``score(state, frames [t+S,H,W,3]) -> rewards [t]`` for t consecutive steps of a finished episode, from S-1 frames
-    before the first step's own; None where the stored rewards are the task's or are ignored."""
+    """``score(state, frames [t+S,H,W,3]) -> rewards [t]`` for t consecutive steps of a finished episode, with S-1
+    frames before the first step's own; None where the stored rewards are the task's or are ignored."""
 
     judge: Callable[[Any, Any], Any] | None
-    """``judge(state, frames [t+S,H,W,3]) -> patch rewards [t,P,P]`` before aggregation; None without a discriminator."""
+    """``judge(state, frames [t+S,H,W,3]) -> patch rewards [t,P,P]``, not aggregated; None without a discriminator."""

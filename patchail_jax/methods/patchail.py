@@ -8,6 +8,7 @@ One update, in this order:
 3. critic and encoder, 4. actor, 5. target critic: DrQ-v2.
 """
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -17,13 +18,15 @@ import jax.numpy as jnp
 from patchail_jax.augmentation import AUGMENTATIONS
 from patchail_jax.equations.aggregation import AGGREGATIONS
 from patchail_jax.equations.patch_reward import REWARD_FORMS
+from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
+from patchail_jax.networks.geometry import output_size, patch_layers
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
 from patchail_jax.updates.gradient_step import OPTIMIZERS
-from patchail_jax.updates.prepare_batch import discriminator_input, sample_keys, stack_at
+from patchail_jax.updates.prepare_batch import OBSERVATIONS, sample_keys, stack_at
 
 
 @flax.struct.dataclass
@@ -66,22 +69,27 @@ def _make(
     scale: float,
     moment: str,
 ) -> Method:
-    network = PatchDiscriminator(kernel_size, channels, drqv2.DTYPES[precision])
-    adam = OPTIMIZERS[optimizer](learning_rate)
-    augment, to_patch_rewards, aggregate = AUGMENTATIONS[augmentation], REWARD_FORMS[form], AGGREGATIONS[aggregation]
+    network = PatchDiscriminator(kernel_size, channels, choose(drqv2.DTYPES, precision, field="network.precision"))
+    adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
+    augment = choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation")
+    to_patch_rewards = choose(REWARD_FORMS, form, field="reward.form")
+    aggregate = choose(AGGREGATIONS, aggregation, field="reward.aggregation")
+    to_input = choose(OBSERVATIONS, observation, field="discriminator.observation")
+    successor = choose({"one_step": 1, "n_step": specs.n_step}, agent_successor, field="discriminator.agent_successor")
+    at_update = choose({"at_update": True, "at_episode_end": False}, moment, field="reward.moment")
+    output_size(specs.image_size, patch_layers(kernel_size))  # refuses images that are too small
     size = specs.frame_stack
-    successor = {"one_step": 1, "n_step": specs.n_step}[agent_successor]
 
     def pair_at(frames: Any, first: int) -> Any:
         """The unaugmented discriminator input for (s, s') one step apart, ``[B,H,W,6S]`` or ``[B,H,W,3S]``."""
         stacks = stack_at(frames, first, size), stack_at(frames, first + 1, size)
-        return discriminator_input(*stacks, observation=observation)
+        return to_input(*stacks)
 
     def augmented_pair(key: Any, index: Any, frames: Any, step: int) -> Any:
         first_key, second_key = jax.random.split(key)
         first = augment(sample_keys(first_key, index), stack_at(frames, 0, size), pad=augmentation_pad)
         second = augment(sample_keys(second_key, index), stack_at(frames, step, size), pad=augmentation_pad)
-        return discriminator_input(first, second, observation=observation)
+        return to_input(first, second)
 
     def init(key: Any) -> State:
         learner_key, discriminator_key = jax.random.split(key)
@@ -116,8 +124,7 @@ def _make(
             penalty_weight=penalty_weight,
             penalty_pixel_scale=penalty_pixel_scale,
         )
-        state = state.replace(discriminator=params, discriminator_optimizer=optimizer_state)
-        at_update = moment == "at_update"
+        state = dataclasses.replace(state, discriminator=params, discriminator_optimizer=optimizer_state)
         rewards = window_rewards(params, batch.agent.frames) if at_update else batch.agent.rewards
         state, learner_metrics = learner.learn(state, batch.agent, rewards, batch.sample_index, learn_key)
         return state, {**metrics, **learner_metrics}
@@ -134,6 +141,6 @@ def _make(
         init=init,
         uses_task_reward=False,
         update=update,
-        score=score if moment == "at_episode_end" else None,
+        score=None if at_update else score,
         judge=judge,
     )

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from patchail_jax.errors import UserError
+
 
 class Layer(NamedTuple):
     """One convolution along one axis, all in pixels of its input."""
@@ -25,19 +27,21 @@ def patch_layers(kernel_size: int) -> tuple[Layer, ...]:
     Kernel 1 keeps every pixel apart (stride 1, no padding); all others halve the image once and pad by 1.
     """
     if kernel_size < 1:
-        raise ValueError(f"kernel_size must be at least 1, got {kernel_size}")
+        raise UserError(f"config.discriminator.kernel_size is {kernel_size}; it must be at least 1")
     if kernel_size == 1:
         return (Layer(1, 1, 0),) * 4
     return (Layer(kernel_size, 2, 1), *(Layer(kernel_size, 1, 1),) * 3)
 
 
 def output_size(image_size: int, layers: tuple[Layer, ...]) -> int:
-    """Entries per side after ``layers``; ``ValueError`` when the image is too small for them."""
+    """Entries per side after ``layers``; ``UserError`` when the image is too small for them."""
     size = image_size
     for layer in layers:
         size = (size + 2 * layer.padding - layer.kernel) // layer.stride + 1
         if size < 1:
-            raise ValueError(f"images of {image_size} pixels are too small for {layers}")
+            raise UserError(
+                f"images of {image_size} pixels are too small for convolutions {[tuple(layer) for layer in layers]}"
+            )
     return size
 
 

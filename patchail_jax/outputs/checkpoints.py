@@ -70,9 +70,7 @@ class Checkpoints:
                     ),
                 )
             except Exception as error:
-                _log.warning(
-                    "checkpoint %d is damaged (%s): trying the one before", step, type(error).__name__
-                )
+                _log.warning("checkpoint %d is damaged (%s): trying the one before", step, type(error).__name__)
                 self._set_aside(step)
                 continue
             host = _join(restored["arrays"], restored["plain"])

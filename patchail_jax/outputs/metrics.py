@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,7 +69,12 @@ class Metrics:
         """The returns ``[episodes]`` of one evaluation, by the task's own reward."""
         mean, std = float(np.mean(returns)), float(np.std(returns))
         _log.info(
-            "eval   %9s frames  return %.1f +- %.1f over %d episodes  %.2f h", f"{frame:,}", mean, std, len(returns), hour
+            "eval   %9s frames  return %.1f +- %.1f over %d episodes  %.2f h",
+            f"{frame:,}",
+            mean,
+            std,
+            len(returns),
+            hour,
         )
         named = {"evaluation/return": mean, "evaluation/return_std": std, "hour": hour, **scalars}
         self._write("evaluation", named, frame)
@@ -159,7 +164,7 @@ def _start_wandb(
         started = wandb.init(
             id=id_file.read_text().strip(),
             resume="allow" if mode == "online" else None,
-            mode=mode,
+            mode=cast(Any, mode),
             project=project,
             group=group,
             name=name,

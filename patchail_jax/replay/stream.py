@@ -15,6 +15,15 @@ class Experts(Protocol):
         """``count`` pairs."""
 
 
+class NoExperts:
+    """Stands in where a method learns without demonstrations: pairs without pixels."""
+
+    def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
+        """``count`` empty pairs."""
+        del rng, frame_stack
+        return ExpertBatch(np.zeros((count, 0), np.uint8), np.zeros((count, 0), np.float32))
+
+
 class Stream:
     """The batch of any update, a function of the update's number and of what replay holds."""
 

@@ -1,5 +1,6 @@
 """Frames to network inputs: stacks, pairs and their augmentation, keyed a sample at a time."""
 
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -25,8 +26,16 @@ def stack_at(frames: Any, first: int, size: int) -> Any:
     return jnp.reshape(jnp.transpose(stack, (0, 2, 3, 1, 4)), (batch, height, width, size * colours))
 
 
-def discriminator_input(stack: Any, next_stack: Any, *, observation: str) -> Any:
-    """What the discriminator sees: ``pair`` is (s, s') ``[B,H,W,6S]``, ``single`` is s' alone (paper, B.1)."""
-    if observation == "pair":
-        return jnp.concatenate([stack, next_stack], axis=-1)
+def pair(stack: Any, next_stack: Any) -> Any:
+    """(s, s'), two ``[B,H,W,3S]`` as one ``[B,H,W,6S]``."""
+    return jnp.concatenate([stack, next_stack], axis=-1)
+
+
+def single(stack: Any, next_stack: Any) -> Any:
+    """s' alone, ``[B,H,W,3S]``."""
+    del stack
     return next_stack
+
+
+# What the discriminator sees of a transition (paper, Appendix B.1).
+OBSERVATIONS: dict[str, Callable[[Any, Any], Any]] = {"pair": pair, "single": single}

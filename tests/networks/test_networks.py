@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from patchail_jax.errors import UserError
 from patchail_jax.networks.actor import Actor
 from patchail_jax.networks.critic import Critic
 from patchail_jax.networks.encoder import Encoder
@@ -83,5 +84,5 @@ def test_pixels_are_scaled_to_half_a_unit_around_zero():
 
 
 def test_too_small_an_image_is_named():
-    with pytest.raises(ValueError, match="images of 4 pixels are too small"):
+    with pytest.raises(UserError, match="images of 4 pixels are too small"):
         output_size(4, patch_layers(8))

@@ -37,7 +37,13 @@ def test_another_config_is_refused_with_the_field(tmp_path):
 
 def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path):
     run = open_run(tmp_path, config=CONFIG)
-    code = f"from patchail_jax.outputs.run_folder import open_run; from pathlib import Path; open_run(Path({str(tmp_path)!r}), config={CONFIG!r})"
+    code = "\n".join(
+        [
+            "from pathlib import Path",
+            "from patchail_jax.outputs.run_folder import open_run",
+            f"open_run(Path({str(tmp_path)!r}), config={CONFIG!r})",
+        ]
+    )
     second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert second.returncode != 0 and "another process is running" in second.stderr
     run.close()

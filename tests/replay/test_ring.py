@@ -114,7 +114,11 @@ def test_gather_keeps_the_shape_of_the_indices():
     ring.add(episode(np.random.default_rng(0), 10, False))
     batch = ring.gather(np.arange(8).reshape(2, 1, 4))
     assert batch.frames.shape == (2, 1, 4, 5, 2, 2, 3)
-    assert (batch.actions.shape, batch.rewards.shape, batch.discounts.shape) == ((2, 1, 4, 2), (2, 1, 4, 3), (2, 1, 4, 3))
+    assert (batch.actions.shape, batch.rewards.shape, batch.discounts.shape) == (
+        (2, 1, 4, 2),
+        (2, 1, 4, 3),
+        (2, 1, 4, 3),
+    )
 
 
 def test_an_episode_longer_than_the_ring_is_refused_in_one_line():

@@ -1,0 +1,26 @@
+# Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
+.PHONY: help quickstart test lint clean
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+WORKERS ?= 2
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+.venv/ready: setup.py launch/setup.sh
+	@EXTRAS=$(EXTRAS) launch/setup.sh
+
+quickstart: .venv/ready  ## train PatchAIL from videos on a real task, on this CPU; ARGS='--config.seed=1'
+	@$(PYTHON) -m patchail_jax.main --config=configs/quickstart.py $(ARGS)
+
+test: lint  ## lint and all tests
+	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
+
+lint: .venv/ready
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+clean:  ## remove .venv and caches, never runs/
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

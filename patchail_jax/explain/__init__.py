@@ -1,0 +1,1 @@
+"""From what a discriminator says about patches to what it says about pixels."""

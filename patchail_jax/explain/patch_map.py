@@ -1,0 +1,24 @@
+"""Patch rewards mapped back on the pixels they were computed from (paper, Figures 1 and 2)."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from patchail_jax.networks.geometry import Layer, receptive_span
+
+
+def patch_map(rewards: Any, *, image_size: int, layers: tuple[Layer, ...]) -> Any:
+    """``[T,P,P]`` patch rewards to ``[T,H,W]``: each pixel has the mean of the patches whose receptive field covers it.
+
+    ``layers`` are the discriminator's (``geometry.patch_layers``). Pixels that no patch covers are 0.
+    """
+    patches = rewards.shape[-1]
+    covers = np.zeros((patches, image_size), np.float32)
+    for index in range(patches):
+        first, end = receptive_span(index, image_size, layers)
+        covers[index, first:end] = 1.0
+    # A patch covers a rectangle, so coverage is a product over the two axes.
+    total = jnp.einsum("tij,ih,jw->thw", rewards, covers, covers)
+    count = covers.sum(axis=0)[:, None] * covers.sum(axis=0)[None, :]
+    return total / np.maximum(count, 1.0)[None]

@@ -1,0 +1,56 @@
+"""Package definition; tools are configured in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "patchail_jax/__init__.py").read_text(), re.MULTILINE)
+assert VERSION is not None
+
+setup(
+    name="patchail_jax",
+    version=VERSION.group(1),
+    description="Visual imitation learning with patch rewards (PatchAIL) in JAX",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["patchail_jax", "patchail_jax.*", "configs"]),
+    package_data={"patchail_jax.demos": ["shipped/*"]},
+    entry_points={"console_scripts": ["patchail = patchail_jax.main:run"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "chex>=0.1.90",
+        # dm_control 1.0.50 asks for any newer mujoco, and mujoco 4 breaks it.
+        "dm_control>=1.0.50,<1.1",
+        "dm-env>=1.6",
+        "flax>=0.12",
+        "jax>=0.10,<0.13",
+        "matplotlib>=3.9",
+        "ml_collections>=1.1",
+        "mujoco>=3.17,<4",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11.30",
+        "tqdm>=4.66",
+        "wandb>=0.20",
+    ],
+    extras_require={
+        "cuda12": ["jax[cuda12]>=0.10,<0.13"],
+        "cuda13": ["jax[cuda13]>=0.10,<0.13"],
+        "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "dev": [
+            "hypothesis>=6.100",
+            "import-linter>=2.3",
+            "mypy>=1.15",
+            "pre-commit>=4",
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+            "types-tqdm",
+        ],
+    },
+)

@@ -1,0 +1,206 @@
+"""The whole program in small: what it leaves behind, and that stopping it anywhere changes nothing."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from patchail_jax.command_line import parse
+from patchail_jax.main import MAY_DIFFER, run, train
+from patchail_jax.outputs.checkpoints import Checkpoints
+from patchail_jax.train import Training
+
+SMALL = [
+    "--config.num_frames=800",
+    "--config.env.image_size=16",
+    "--config.env.episode_frames=80",
+    "--config.env.workers=inline",
+    "--config.demos.num_demonstrations=1",
+    "--config.replay.batch_size=8",
+    "--config.replay.expert_batch_size=4",
+    "--config.replay.capacity=60",
+    "--config.agent.random_steps=10",
+    "--config.agent.first_update_step=20",
+    "--config.network.encoder_channels=4",
+    "--config.network.hidden_size=16",
+    "--config.discriminator.channels=4",
+    "--config.evaluation.every_frames=240",
+    "--config.evaluation.episodes=2",
+    "--config.checkpoint.every_frames=320",
+    "--config.log.every_updates=15",
+    "--config.log.picture=False",
+]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("demonstrations")
+
+
+def arguments(folder, cache, *overrides, method="patchail"):
+    fixed = [f"--config.run_folder={folder}", f"--config.demos.cache_dir={cache}", "--config.devices=1"]
+    return ["patchail", f"--config=configs/quickstart.py:{method}", *SMALL, *fixed, *overrides]
+
+
+def lines(folder):
+    """Everything logged but wall time."""
+    timed = ("hour", "time/")
+    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if not key.startswith(timed)} for line in logged]
+
+
+def last_checkpoint(folder):
+    """Every array of the newest checkpoint of a finished run, and its counters."""
+    checkpoints = Checkpoints(folder / "checkpoints", keep=2)
+    step = max(checkpoints._manager.all_steps())
+    restored = checkpoints._manager.restore(step)
+    return step, restored["state"], restored["arrays"]
+
+
+def assert_same_run(one, other):
+    assert lines(one) == lines(other)
+    (step, *arrays), (other_step, *other_arrays) = last_checkpoint(one), last_checkpoint(other)
+    assert step == other_step
+    for stored, other_stored in zip(arrays, other_arrays, strict=True):
+        assert stored.keys() == other_stored.keys()
+        jax.tree.map(np.testing.assert_array_equal, stored, other_stored)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, cache):
+    """One run that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(parse(arguments(folder, cache)).config)
+    return folder
+
+
+def test_a_run_leaves_its_numbers_behind(whole):
+    with (whole / "eval.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["frame"]) for row in rows] == [0, 240, 480, 720, 800]
+    assert {(row["agent"], row["task"], row["seed"]) for row in rows} == {("patchail", "cartpole_swingup", "0")}
+    logged = [line for line in lines(whole) if line["kind"] == "train"]
+    assert [line["update"] for line in logged] == [15, 30, 45, 60, 75]
+    for line in logged:
+        assert {"discriminator/penalty", "critic/loss", "actor/loss", "reward/mean"} <= line.keys()
+    assert json.loads((whole / "config.json").read_text())["env"]["task"] == "cartpole_swingup"
+
+
+@pytest.mark.parametrize("moment", [43, 75])
+def test_a_run_that_dies_and_starts_again_is_the_same_run(whole, cache, tmp_path, monkeypatch, moment):
+    step = Training.step
+
+    def die(self, parameters):
+        if self.progress.agent_step == moment:
+            raise RuntimeError("killed")
+        return step(self, parameters)
+
+    config = parse(arguments(tmp_path / "run", cache)).config
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "step", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(config)
+    assert len(lines(tmp_path / "run")) < len(lines(whole))
+    train(config)
+    assert_same_run(whole, tmp_path / "run")
+
+
+def test_a_signal_saves_and_the_same_command_goes_on(whole, cache, tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "patchail_jax.main", *arguments(folder, cache)[1:]]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("train"):
+            process.send_signal(signal.SIGTERM)
+            break
+    output = process.stdout.read()
+    assert process.wait(60) == 128 + signal.SIGTERM, output
+    assert "stopped and saved" in output
+    assert len(lines(folder)) < len(lines(whole))
+    train(parse(arguments(folder, cache)).config)
+    assert_same_run(whole, folder)
+
+
+def test_a_finished_run_started_again_stays_as_it_is(whole, cache):
+    before = lines(whole)
+    train(parse(arguments(whole, cache)).config)
+    assert lines(whole) == before
+
+
+@pytest.mark.parametrize("overrides", [["--config.env.num_envs=3"], ["--config.replay.updates_per_call=4"]])
+@pytest.mark.parametrize("method", ["drqv2"])
+def test_one_update_every_few_steps_however_they_are_made(cache, tmp_path, method, overrides):
+    train(parse(arguments(tmp_path, cache, "--config.agent.steps_per_update=2", *overrides, method=method)).config)
+    _, _, arrays = last_checkpoint(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    per_call, envs = config["replay"]["updates_per_call"], config["env"]["num_envs"]
+    steps = -(-100 // envs) * envs
+    state = last_checkpoint(tmp_path)[1]
+    # The updates of the step that is being played are made during it, hence the step before last counts.
+    expected = (steps - envs - 20) // 2 + 1
+    assert int(state["update"]) == expected // per_call * per_call
+    assert len(arrays["replay.frames"]) > 0
+
+
+def test_rewards_scored_at_episode_end_reach_replay_and_the_task_s_never_do(cache, tmp_path):
+    for moment in ("at_update", "at_episode_end"):
+        folder = tmp_path / moment
+        train(parse(arguments(folder, cache, f"--config.reward.moment={moment}", "--config.num_frames=320")).config)
+        rewards = last_checkpoint(folder)[2]["replay.rewards"]
+        # cartpole's own rewards are in [0, 8] and never 0 for long; AIRL's may be anything but are never all equal.
+        assert (rewards == 0).all() if moment == "at_update" else len(np.unique(rewards)) > 10
+
+
+def fail(capsys, words):
+    with pytest.raises(SystemExit) as stop:
+        run(words)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    return error
+
+
+def test_numbers_that_are_not_finite_stop_the_run_with_the_update_named(cache, tmp_path, capsys):
+    error = fail(capsys, arguments(tmp_path, cache, "--config.agent.critic_learning_rate=1e30"))
+    assert "critic/" in error or "actor/" in error
+    assert "update" in error
+    kept = Checkpoints(tmp_path / "checkpoints", keep=2)._manager.all_steps()
+    assert all(step < 25 for step in kept)  # nothing was saved after the numbers went bad
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("--config.env.task=cheeta_run", "did you mean cheetah_run"),
+        ("--config.demos.path=/nowhere.npz", "/nowhere.npz"),
+        ("--config.env.action_repeat=3", "action repeat"),
+        ("--config.replay.expert_batch_size=3", "multiple of"),
+        ("--config.replay.capacity=100000000000", "GiB"),
+        ("--config.env.workers=threads", "process, inline"),
+        ("--config.discriminator.kernel_size=40", "too small"),
+        ("--config.reward.form=wgan", "airl"),
+        ("--config.network.precision=float8", "bfloat16"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_two(cache, tmp_path, capsys, override, message):
+    assert message in fail(capsys, arguments(tmp_path, cache, override))
+
+
+def test_another_config_on_the_same_folder_is_refused(whole, cache, capsys):
+    assert "seed=0, not 1" in fail(capsys, arguments(whole, cache, "--config.seed=1"))
+
+
+def test_what_may_differ_are_fields_that_exist(cache, tmp_path):
+    config = parse(arguments(tmp_path, cache)).config
+    for name in MAY_DIFFER:
+        value = config
+        for part in name.split("."):
+            value = value[part]
