@@ -12,6 +12,7 @@ been.
 """
 
 import functools
+import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -44,6 +45,8 @@ from patchail_jax.types import Specs
 
 _log = logging.getLogger(__name__)
 
+AnyPool = InlinePool | ProcessPool
+
 # What the seed is mixed with, so that no two purposes draw the same numbers.
 TRAINING, EVALUATION, BATCHES = 0, 1, 2
 
@@ -55,10 +58,11 @@ class Training:
         self.config, self.run, self.metrics = config, run, metrics
         _log.info("rendering: %s", choose_backend())
         make_environment = environment_factory(config)
-        self.pool = resources.enter_context(make_pool(make_environment, config.env.num_envs, config.env.workers))
-        self.evaluation_pool = resources.enter_context(
-            make_pool(make_environment, config.evaluation.num_envs, config.env.workers)
-        )
+        workers = config.env.workers
+        self.pool = make_pool(make_environment, config.env.num_envs, workers)
+        resources.callback(self.pool.close)
+        self.evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, workers)
+        resources.callback(self.evaluation_pool.close)
         self.specs = Specs(config.env.image_size, config.env.frame_stack, self.pool.action_size, config.replay.n_step)
         self.method = make_method(config, self.specs)
         self.devices = Devices(self.method, self.specs, count=config.devices)
@@ -232,16 +236,17 @@ def environment_factory(config: ConfigDict) -> Any:
     )
 
 
-def make_pool(make_environment: Any, num_envs: int, workers: str) -> InlinePool | ProcessPool:
+def make_pool(make_environment: Any, num_envs: int, workers: str) -> AnyPool:
     """``num_envs`` environments in processes, or in this one."""
-    pools: dict[str, Callable[[Any, int], InlinePool | ProcessPool]] = {"process": ProcessPool, "inline": InlinePool}
-    return choose(pools, workers, field="env.workers")(make_environment, num_envs)
+    make: dict[str, Callable[[Any, int], AnyPool]] = {"process": ProcessPool, "inline": InlinePool}
+    return choose(make, workers, field="env.workers")(make_environment, num_envs)
 
 
 def make_method(config: ConfigDict, specs: Specs) -> Any:
-    """The method's pure functions; only the sub-configs it knows are handed on."""
-    groups = {"drqv2": ("agent", "network")}.get(config.method, ("agent", "network", "discriminator", "reward"))
-    return METHODS[config.method](specs, **{group: config[group].to_dict() for group in groups})
+    """The method's pure functions; each gets the sub-configs that its parameters name."""
+    make = METHODS[config.method]
+    groups = [name for name in inspect.signature(make).parameters if name != "specs"]
+    return make(specs, **{group: config[group].to_dict() for group in groups})
 
 
 def load_experts(config: ConfigDict) -> ExpertSet:

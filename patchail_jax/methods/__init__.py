@@ -1,8 +1,10 @@
 """The methods by name."""
 
+from collections.abc import Callable
+
 from patchail_jax.methods import drqv2, patchail
 from patchail_jax.methods.method import Method
 
-METHODS = {"drqv2": drqv2.make, "patchail": patchail.make}
+METHODS: dict[str, Callable[..., Method]] = {"drqv2": drqv2.make, "patchail": patchail.make}
 
 __all__ = ["METHODS", "Method"]
