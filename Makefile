@@ -1,5 +1,5 @@
 # Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
-.PHONY: help quickstart test lint clean
+.PHONY: help quickstart test bench lint clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -15,6 +15,9 @@ quickstart: .venv/ready  ## train PatchAIL from videos on a real task, on this C
 
 test: lint  ## lint and all tests
 	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
+
+bench: .venv/ready  ## milliseconds per update and environment steps per second, on this machine
+	@$(PYTHON) -m patchail_jax.bench $(ARGS)
 
 lint: .venv/ready
 	@.venv/bin/ruff check .

@@ -1,0 +1,63 @@
+"""What an update sees depends on its number alone."""
+
+import numpy as np
+import pytest
+
+from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.replay.ring import Ring
+from patchail_jax.replay.stream import NoExperts, Stream
+from patchail_jax.types import Episode, Specs
+
+SPECS = Specs(image_size=2, frame_stack=2, action_size=1, n_step=3)
+
+
+def make(*, devices=1, updates_per_call=1, experts=None):
+    rng = np.random.default_rng(0)
+    ring = Ring(capacity=100, specs=SPECS)
+    frames = rng.integers(0, 256, (51, 2, 2, 3), dtype=np.uint8)
+    ring.add(Episode(frames, rng.normal(size=(50, 1)).astype("f"), np.arange(50, dtype="f"), np.ones(50, "f")))
+    return Stream(
+        ring,
+        experts or ExpertSet(frames[None], None, None, 1),
+        batch_size=8,
+        expert_batch_size=4,
+        frame_stack=2,
+        devices=devices,
+        updates_per_call=updates_per_call,
+        root=(3, 2),
+    )
+
+
+def whole(batch, k):
+    """Update k of a call, its devices' shards put together again."""
+    agent = [np.concatenate(list(leaf[:, k])) for leaf in batch.agent]
+    expert = [np.concatenate(list(leaf[:, k])) for leaf in batch.expert]
+    return [
+        *agent,
+        *expert,
+        np.concatenate(list(batch.sample_index[:, k])),
+        np.concatenate(list(batch.expert_index[:, k])),
+    ]
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+@pytest.mark.parametrize("updates_per_call", [1, 3])
+def test_neither_devices_nor_calls_change_an_update_s_batch(devices, updates_per_call):
+    plain = make()
+    batch = make(devices=devices, updates_per_call=updates_per_call).batches(6)
+    assert batch.agent.frames.shape == (devices, updates_per_call, 8 // devices, 5, 2, 2, 3)
+    for k in range(updates_per_call):
+        for leaf, wanted in zip(whole(batch, k), whole(plain.batches(6 + k), 0), strict=True):
+            np.testing.assert_array_equal(leaf, wanted)
+    np.testing.assert_array_equal(whole(batch, 0)[-2], np.arange(8))
+    np.testing.assert_array_equal(whole(batch, 0)[-1], np.arange(4))
+
+
+def test_updates_differ_and_repeat():
+    first, again, other = make().batches(1), make().batches(1), make().batches(2)
+    np.testing.assert_array_equal(first.agent.rewards, again.agent.rewards)
+    assert not np.array_equal(first.agent.rewards, other.agent.rewards)
+
+
+def test_without_demonstrations_the_pairs_are_empty():
+    assert make(devices=2, experts=NoExperts()).batches(0).expert.frames.shape == (2, 1, 2, 0)
