@@ -8,18 +8,22 @@ from configs import base
 def get_config(method: str = "patchail") -> ConfigDict:
     """cartpole_swingup from 32-pixel frames, with small networks and batches."""
     config = base.get_config("cartpole_swingup", method)
-    config.num_frames = 80_000
+    config.num_frames = 134_000
 
     config.env.action_repeat = 8
     config.env.frame_stack = 2
     config.env.image_size = 32
     config.env.quality = "fast"
 
+    config.replay.capacity = 20_000
     config.replay.batch_size = 32
     config.replay.expert_batch_size = 16
 
+    # A saturated actor never recovers: ten times the critic's rate for both left it at +-1 after 500 updates.
     config.agent.critic_learning_rate = 1e-3
-    config.agent.std_duration = 4_000
+    config.agent.actor_learning_rate = 3e-4
+    config.agent.discount = 0.98
+    config.agent.std_duration = 3_000
     config.agent.shift_pad = 1
     config.agent.random_steps = 500
     config.agent.first_update_step = 750
@@ -31,6 +35,9 @@ def get_config(method: str = "patchail") -> ConfigDict:
 
     config.discriminator.channels = 8
     config.discriminator.augmentation_pad = 2
+
+    config.reward.moment = "at_episode_end"
+    config.reward.scale = 0.5
 
     config.evaluation.every_frames = 8_000
     config.evaluation.episodes = 5

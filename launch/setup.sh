@@ -9,7 +9,7 @@ say() { printf '%s\n' "$*" >&2; }
 install_debian() {
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "installing $*"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >&2
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >/dev/null
   else
     say "missing: please install (Debian: sudo apt-get install $*) and run this again"
     exit 1
@@ -26,10 +26,14 @@ suitable_python() {
   return 1
 }
 
-has_gl() { ldconfig -p | grep -q libEGL.so.1 && ls /usr/share/glvnd/egl_vendor.d/*.json /etc/glvnd/egl_vendor.d/*.json >/dev/null 2>&1; }
+libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)  # not on the path of ordinary users
+has_gl() {
+  [[ $libraries == *libOSMesa* ]] && return
+  [[ $libraries == *libEGL.so.1* ]] && compgen -G '/usr/share/glvnd/egl_vendor.d/*.json' >/dev/null
+}
 
 python=$(suitable_python) || { install_debian python3 python3-venv; python=$(suitable_python) || { say "Python 3.11 or newer is needed"; exit 1; }; }
-has_gl || ldconfig -p | grep -q libOSMesa || install_debian libegl1 libegl-mesa0 libgl1-mesa-dri
+has_gl || install_debian libegl1 libegl-mesa0 libgl1-mesa-dri
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 say "installing Python packages into .venv ($($python --version))"
