@@ -16,7 +16,7 @@ class Progress:
     agent_step: int = 0  # steps of all environments together
     update: int = 0
     next_evaluation_frame: int = 0
-    next_checkpoint_frame: int = 1  # not at the very start
+    next_checkpoint_frame: int = 0
     hours: float = 0.0  # wall time before the last restart
 
     def state(self, *, hours: float) -> dict[str, Any]:

@@ -90,7 +90,10 @@ class Training:
             root=(config.seed, TRAINING),
         )
         self.checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
-        self.progress, self.window = Progress(), Window(updates_per_call=config.replay.updates_per_call)
+        self.progress, self.window = (
+            Progress(next_checkpoint_frame=config.checkpoint.every_frames),
+            Window(updates_per_call=config.replay.updates_per_call),
+        )
         self.state = self.devices.init(config.seed)
         self.started = time.monotonic()
 

@@ -1,8 +1,10 @@
 """Whole checkpoints, by Orbax: written to a temporary name, renamed when complete (the only place that imports it)."""
 
 import errno
+import json
 import logging
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import orbax.checkpoint as ocp
 from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
+
+_NO_ARRAYS = "none"  # Orbax refuses to write an empty tree
 
 
 class Checkpoints:
@@ -30,17 +34,22 @@ class Checkpoints:
     def save(self, step: int, *, state: Any, host: dict[str, Any]) -> bool:
         """Writes ``state`` (a pytree of arrays) and ``host`` (nested dicts of arrays, numbers, strings and lists).
 
-        Returns whether it was written. A full disk is a warning: older checkpoints stay, and the run goes on.
+        Returns whether it is on disk. A full disk is a warning: older checkpoints stay, and the run goes on. A step
+        that is there already, as after a stop right after a restart, is not written again.
         """
+        if step in self._manager.all_steps():
+            return True
+        leaves = _named(state)
         arrays, plain = _split(host)
+        checksums = _checksums(leaves, arrays, plain)
         try:
             return bool(
                 self._manager.save(
                     step,
                     args=ocp.args.Composite(
-                        state=ocp.args.StandardSave(_named(state)),
-                        arrays=ocp.args.StandardSave(arrays or {"none": np.zeros(())}),
-                        plain=ocp.args.JsonSave(plain),
+                        state=ocp.args.StandardSave(leaves),
+                        arrays=ocp.args.StandardSave(arrays or {_NO_ARRAYS: np.zeros(())}),
+                        plain=ocp.args.JsonSave({"host": plain, "checksums": checksums}),
                     ),
                     force=True,
                 )
@@ -48,7 +57,7 @@ class Checkpoints:
         except Exception as error:
             if not _is_full_disk(error):
                 raise
-            for unfinished in self._folder.glob(f"{step}*"):
+            for unfinished in self._folder.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
             self._reload()
             _log.warning("the disk is full: checkpoint %d was not written, older ones are kept. Free some space", step)
@@ -69,12 +78,15 @@ class Checkpoints:
                         plain=ocp.args.JsonRestore(),
                     ),
                 )
+                stored, plain = restored["state"], restored["plain"]["host"]
+                arrays = {name: value for name, value in restored["arrays"].items() if name != _NO_ARRAYS}
+                if _checksums(stored, arrays, plain) != restored["plain"]["checksums"]:
+                    raise ValueError("contents changed since they were written")
             except Exception as error:
                 _log.warning("checkpoint %d is damaged (%s): trying the one before", step, type(error).__name__)
                 self._set_aside(step)
                 continue
-            host = _join(restored["arrays"], restored["plain"])
-            return _fit(restored["state"], template, step), host, step
+            return _fit(stored, template, step), _join(arrays, plain), step
         return None
 
     def close(self) -> None:
@@ -120,6 +132,19 @@ def _fit(stored: dict[str, Any], template: Any, step: int) -> Any:
                 f"not {want.dtype}{list(want.shape)}"
             )
     return jax.tree_util.tree_unflatten(form, [np.asarray(stored[name]) for name in names])
+
+
+def _checksums(leaves: dict[str, Any], arrays: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """CRC-32 of every array and of the rest: Orbax reads a flipped bit without an error."""
+
+    def checksum(array: Any) -> int:
+        return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+    return {
+        "state": {name: checksum(leaf) for name, leaf in leaves.items()},
+        "arrays": {name: checksum(array) for name, array in arrays.items()},
+        "plain": zlib.crc32(json.dumps(plain, sort_keys=True).encode()),
+    }
 
 
 def _split(host: dict[str, Any], prefix: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:

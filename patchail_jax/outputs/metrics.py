@@ -53,7 +53,7 @@ class Metrics:
         if wandb_mode not in WANDB_MODES:
             raise UserError(f"config.log.wandb_mode is {wandb_mode!r}; use one of {', '.join(WANDB_MODES)}")
         self._run, self._identity = run, (agent, task, seed)
-        if not run.eval_csv.exists():
+        if not run.eval_csv.exists() or not run.eval_csv.stat().st_size:
             run.eval_csv.write_text(",".join(CSV_COLUMNS) + "\n")
         self._wandb = _start_wandb(
             run, mode=wandb_mode, project=wandb_project, group=wandb_group, name=run_name, config=config
@@ -87,13 +87,14 @@ class Metrics:
 
         def keep_json(line: str) -> bool:
             try:
-                return json.loads(line)["frame"] <= frame
+                return line.endswith("\n") and json.loads(line)["frame"] <= frame
             except (json.JSONDecodeError, KeyError):  # the line a kill cut short
                 return False
 
         def keep_csv(line: str) -> bool:
             fields = line.rstrip("\n").split(",")
-            return fields[0] == CSV_COLUMNS[0] or (len(fields) == len(CSV_COLUMNS) and int(fields[3]) <= frame)
+            whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS)
+            return whole and (fields[0] == CSV_COLUMNS[0] or int(fields[3]) <= frame)
 
         for path, keep in ((self._run.metrics_jsonl, keep_json), (self._run.eval_csv, keep_csv)):
             if path.exists():
@@ -104,7 +105,7 @@ class Metrics:
     def close(self) -> None:
         """Ends the W&B run."""
         if self._wandb is not None:
-            self._on_wandb(lambda: self._wandb.finish(quiet=True))
+            self._on_wandb(lambda: self._wandb.finish())
 
     def _write(self, kind: str, scalars: Mapping[str, float], frame: int) -> None:
         clean = {key: value if math.isfinite(value) else None for key, value in scalars.items()}

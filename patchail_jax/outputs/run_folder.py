@@ -72,12 +72,19 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
         raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         lock.close()
         raise UserError(f"another process is running in {path}; wait for it, or set config.run_folder") from None
+    except OSError as error:
+        lock.close()
+        raise UserError(f"{path} cannot be locked ({error.strerror}); set config.run_folder to a local disk") from error
     stored = path / "config.json"
     if stored.exists():
-        _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
+        try:
+            _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
+        except UserError:  # its traceback would keep the lock
+            lock.close()
+            raise
     _write_json(stored, config)
     _write_json(path / "versions.json", versions())
     return RunFolder(path, lock)
