@@ -8,8 +8,11 @@ import numpy as np
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.explain.patch_map import patch_map
 from patchail_jax.networks.geometry import patch_layers
+from patchail_jax.outputs.video import write_video
 from patchail_jax.reports.pictures import Row, learning_curve, patch_rewards
 from patchail_jax.train import Training
+
+FRAMES_PER_SECOND = 25.0  # agent steps a second, for the eye: not the simulator's time
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +27,9 @@ def write_summary(training: Training, evaluation: Evaluation) -> None:
     _log.info("")
     _log.info("returns: first %.1f, best %.1f, last %.1f%s", returns[0], max(returns), returns[-1], against)
 
+    film = run.pictures / "agent.mp4"
+    write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=max(1, 256 // training.specs.image_size))
+    _log.info("the agent's last evaluation: %s", film)
     curve = run.pictures / "learning_curve.png"
     learning_curve(curve, run.eval_csv, expert_return=expert_return)
     _log.info("learning curve: %s", curve)

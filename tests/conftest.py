@@ -1,12 +1,29 @@
-"""Four virtual CPU devices, strict ranks and no wandb for every test."""
+"""Four virtual CPU devices, strict ranks, no wandb, and one compilation of each program for the whole test run."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+# Shared by pytest-xdist's workers and by the programs that tests start; new for each run, so nothing stale is in it.
+_RUN = os.environ.setdefault("PATCHAIL_TEST_RUN", os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
+_COMPILED = Path(tempfile.gettempdir()) / f"patchail_jax_compiled_{_RUN}"
+
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_COMPILED)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# Tests compile far longer than they compute, so XLA is told not to optimise.
+_FLAGS = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["WANDB_MODE"] = "disabled"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["WANDB_MODE"] = "disabled"
 
-from patchail_jax.envs.rendering import choose_backend
+from patchail_jax.envs.rendering import choose_backend  # noqa: E402
 
 choose_backend()
+
+
+def pytest_sessionfinish(session):
+    """The first process to start is the last to end; it takes the compiled programs with it."""
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(_COMPILED, ignore_errors=True)

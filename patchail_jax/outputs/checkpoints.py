@@ -138,7 +138,7 @@ def _checksums(leaves: dict[str, Any], arrays: dict[str, Any], plain: dict[str, 
     """CRC-32 of every array and of the rest: Orbax reads a flipped bit without an error."""
 
     def checksum(array: Any) -> int:
-        return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     return {
         "state": {name: checksum(leaf) for name, leaf in leaves.items()},

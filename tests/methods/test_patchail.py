@@ -31,8 +31,10 @@ def test_the_discriminator_learns_to_tell_expert_from_agent():
     assert learner.judge(state, bright).mean() > learner.judge(state, dark).mean()
 
 
-@pytest.mark.parametrize("form", ["airl", "gail", "gail_log_d", "fairl"])
-@pytest.mark.parametrize("aggregation", ["mean", "max", "min", "median"])
+# Each form with one aggregation: their product is tested equation by equation.
+@pytest.mark.parametrize(
+    ("form", "aggregation"), [("airl", "median"), ("gail", "max"), ("gail_log_d", "min"), ("fairl", "mean")]
+)
 def test_every_reward_form_and_aggregation_updates_to_finite_numbers(form, aggregation):
     learner = Devices(make_method(reward__form=form, reward__aggregation=aggregation), SPECS, count=1)
     state, metrics = learner.update(learner.init(0), for_devices([make_batch()], 1))

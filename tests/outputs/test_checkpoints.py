@@ -77,6 +77,50 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(tmp_path, cap
     assert_equal(again.restore(template())[0], jax.device_get(make_state(5)))
 
 
+@pytest.mark.parametrize("item", ["state", "arrays", "plain"])
+def test_a_flipped_bit_is_damage(tmp_path, caplog, item):
+    folder = tmp_path / "checkpoints"
+    noise = np.random.default_rng(0).integers(0, 256, 20_000, dtype=np.uint8)  # incompressible: most of the file
+    state, host = {"noise": noise, "key": jax.random.PRNGKey(0)}, {"frames": noise, "count": 123456}
+    checkpoints = Checkpoints(folder, keep=3)
+    for step in (1, 2):
+        checkpoints.save(step, state=state, host=host)
+    files = [path for path in (folder / "2" / item).rglob("*") if path.is_file() and "METADATA" not in path.name]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    where = data.index(b"123456") if item == "plain" else len(data) // 2
+    data[where] ^= 1
+    largest.write_bytes(data)
+    restored = Checkpoints(folder, keep=3).restore(jax.device_get(state))
+    assert restored[2] == 1 and "checkpoint 2 is damaged" in caplog.text
+    assert_equal(restored[0], jax.device_get(state))
+    assert_equal(restored[1], host)
+
+
+def test_when_all_are_damaged_the_run_starts_anew(tmp_path, caplog):
+    folder = tmp_path / "checkpoints"
+    Checkpoints(folder, keep=3).save(1, state=make_state(), host=HOST)
+    for file in (folder / "1" / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    assert Checkpoints(folder, keep=3).restore(template()) is None
+    assert "checkpoint 1 is damaged" in caplog.text
+
+
+def test_half_written_ones_are_ignored(tmp_path):
+    Checkpoints(tmp_path, keep=3).save(1, state=make_state(1), host=HOST)
+    (tmp_path / "2.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    assert Checkpoints(tmp_path, keep=3).restore(template())[2] == 1
+
+
+def test_a_step_that_is_there_is_not_written_again(tmp_path):
+    Checkpoints(tmp_path, keep=2).save(10, state=make_state(), host=HOST)
+    again = Checkpoints(tmp_path, keep=2)
+    again.restore(template())
+    assert again.save(10, state=make_state(), host=HOST)
+    assert_equal(again.restore(template())[0], jax.device_get(make_state()))
+
+
 def test_a_leaf_that_does_not_fit_is_named(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=1)
     checkpoints.save(1, state=make_state(), host=HOST)
@@ -88,6 +132,14 @@ def test_a_leaf_that_does_not_fit_is_named(tmp_path):
     missing["params"]["dense"]["bias"] = np.zeros(3, np.float32)
     with pytest.raises(UserError, match="the checkpoint has no params.dense.bias"):
         checkpoints.restore(missing)
+    surplus = template()
+    del surplus["params"]["dense"]["half"]
+    with pytest.raises(UserError, match="this program has no params.dense.half"):
+        checkpoints.restore(surplus)
+    other_type = template()
+    other_type["params"]["dense"]["half"] = np.zeros(2, np.float32)
+    with pytest.raises(UserError, match=r"params.dense.half is bfloat16\[2\], not float32\[2\]"):
+        checkpoints.restore(other_type)
 
 
 def test_a_full_disk_keeps_the_older_checkpoint_and_the_run(tmp_path, monkeypatch, caplog):
@@ -105,6 +157,37 @@ def test_a_full_disk_keeps_the_older_checkpoint_and_the_run(tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("2")] == []
     assert checkpoints.restore(template())[2] == 1
     assert checkpoints.save(3, state=make_state(3), host=HOST)
+
+
+def test_a_full_disk_touches_no_checkpoint_with_a_similar_number(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=5)
+    for step in (2, 20, 201):
+        checkpoints.save(step, state=make_state(step), host=HOST)
+    (tmp_path / "2").rename(tmp_path / "3")  # so that 2 is new, and a prefix of the others
+    checkpoints = Checkpoints(tmp_path, keep=5)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints._manager, "save", full)
+    assert checkpoints.save(2, state=make_state(2), host=HOST) is False
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20", "201", "3"]
+
+
+def test_a_disk_that_fills_up_while_orbax_writes_is_a_full_disk(tmp_path, monkeypatch, caplog):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(1, state=make_state(1), host=HOST)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_text", full)  # Orbax writes the JSON item with it, in a thread of its own
+        patched.setattr("etils.epath.gpath.PosixGPath.write_text", full)
+        assert checkpoints.save(2, state=make_state(2), host=HOST) is False
+    assert "disk is full" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1"]
+    assert checkpoints.save(2, state=make_state(2), host=HOST) and checkpoints.restore(template())[2] == 2
 
 
 def test_other_errors_while_saving_are_not_hidden(tmp_path, monkeypatch):

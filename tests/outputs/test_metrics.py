@@ -69,7 +69,24 @@ def test_rewinding_drops_later_lines_and_a_line_cut_short(run):
     assert [row.split(",")[3] for row in run.eval_csv.read_text().splitlines()] == ["frame", "0", "10"]
 
 
-def test_wandb_offline_writes_a_run_and_keeps_its_id(run, monkeypatch):
+def test_rewinding_drops_a_last_line_without_its_end(run):
+    metrics = make(run)
+    metrics.evaluation(np.array([1.0]), frame=10, hour=0.25, scalars={})
+    for path in (run.metrics_jsonl, run.eval_csv):
+        path.write_text(path.read_text().removesuffix("\n"))
+    metrics.rewind(10)
+    metrics.evaluation(np.array([2.0]), frame=10, hour=0.5, scalars={})
+    assert [line["evaluation/return"] for line in lines(run)] == [2.0]
+    assert run.eval_csv.read_text().splitlines()[1:] == ["patchail,cheetah_run,3,10,2.0,0.5"]
+
+
+def test_an_empty_table_gets_its_header(run):
+    run.eval_csv.touch()
+    make(run)
+    assert run.eval_csv.read_text() == "agent,task,seed,frame,episode_reward,hour\n"
+
+
+def test_wandb_offline_writes_a_run_and_keeps_its_id(run, monkeypatch, caplog):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     for _ in range(2):
         metrics = make(run, wandb_mode="offline")
@@ -79,6 +96,7 @@ def test_wandb_offline_writes_a_run_and_keeps_its_id(run, monkeypatch):
     written = list((run.path / "wandb").glob("offline-run-*/*.wandb"))
     assert written and all(identity in path.name for path in written)
     assert any(b"critic/value" in path.read_bytes() for path in written)
+    assert "goes on without it" not in caplog.text
 
 
 def test_without_wandb_the_run_goes_on(run, monkeypatch, caplog):

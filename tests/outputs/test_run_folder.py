@@ -1,5 +1,6 @@
 """One run a folder, one process a run."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -48,6 +49,23 @@ def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path):
     assert second.returncode != 0 and "another process is running" in second.stderr
     run.close()
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_refused_config_frees_the_lock_while_its_error_lives(tmp_path):
+    open_run(tmp_path, config=CONFIG).close()
+    with pytest.raises(UserError) as error:
+        open_run(tmp_path, config={**CONFIG, "seed": 2})
+    open_run(tmp_path, config=CONFIG).close()
+    assert "seed=1, not 2" in str(error.value)
+
+
+def test_a_file_system_without_locks_is_not_another_run(tmp_path, monkeypatch):
+    def no_locks(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(UserError, match="cannot be locked .No locks available."):
+        open_run(tmp_path, config=CONFIG)
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 
 from patchail_jax.errors import UserError
-from patchail_jax.replay import memory
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.types import Episode, Specs
 
@@ -90,11 +89,38 @@ def test_a_restored_ring_is_the_same_ring(lengths, capacity):
     restored = Ring(capacity=capacity, specs=specs)
     restored.load_state(state)
     assert_equal(restored, naive)
+    if len(ring):
+        draws = [r.sample_indices(np.random.default_rng(4), 9) for r in (ring, restored)]
+        np.testing.assert_array_equal(*draws)
+        for leaf, again in zip(ring.gather(draws[0]), restored.gather(draws[1]), strict=True):
+            np.testing.assert_array_equal(leaf, again)
     for length, terminated in [(5, False), (9, True), (3, False)]:
         new = episode(rng, length, terminated)
         restored.add(new)
         naive.add(new)
         assert_equal(restored, naive)
+
+
+@settings(max_examples=40, deadline=None)
+@given(LENGTHS, st.integers(13, 40), st.integers(1, 4))
+def test_the_numbers_of_windows_list_each_window_once(lengths, capacity, n_step):
+    # Uniform numbers are uniform windows exactly when the numbers are a list of the windows without a repetition.
+    # The action of step k holds k, and the reward the episode's number.
+    specs = Specs(image_size=2, frame_stack=2, action_size=1, n_step=n_step)
+    ring, naive = Ring(capacity=capacity, specs=specs), Naive(capacity, specs)
+    for number, (length, terminated) in enumerate(lengths):
+        discounts = np.ones(length, np.float32)
+        discounts[-1] = 0.0 if terminated else 1.0
+        steps = np.arange(length, dtype=np.float32)[:, None]
+        frames = np.zeros((length + 1, 2, 2, 3), np.uint8)
+        new = Episode(frames, steps, np.full(length, number, np.float32), discounts)
+        ring.add(new)
+        naive.add(new)
+    expected = [(int(rewards[0]), int(action[0])) for _, action, rewards, _ in naive.windows()]
+    assert len(set(expected)) == len(expected) == len(ring)
+    if expected:
+        batch = ring.gather(np.arange(len(ring)))
+        assert list(zip(batch.rewards[:, 0].astype(int), batch.actions[:, 0].astype(int), strict=True)) == expected
 
 
 def test_drawing_is_uniform_over_windows_of_long_and_short_episodes():
@@ -134,19 +160,3 @@ def test_the_estimate_is_the_memory_of_the_arrays():
     assert nbytes(11, specs) == sum(array.nbytes for array in arrays)
     paper = nbytes(150_300, Specs(84, 3, 6, 3))
     assert 3.0e9 < paper < 3.3e9
-
-
-def test_a_replay_that_does_not_fit_is_refused_in_one_line(monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 2 * 1024**3)
-    assert memory.check_memory(1024**3) == "replay: 1.00 GiB of 2.0 GiB free memory"
-    with pytest.raises(UserError, match=r"needs 3.0 GiB, and 2.0 GiB of memory are free"):
-        memory.check_memory(3 * 1024**3)
-
-
-def test_a_control_group_s_limit_counts(monkeypatch, tmp_path):
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("400000\n")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert memory.available() == 600_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.available() > 10_000_000
