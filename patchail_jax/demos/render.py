@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,12 @@ def render(
         return frames
     with (
         _open(task, quality=quality) as environment,
-        tqdm(total=len(missing) * length, desc=f"rendering {task} at {image_size} px", unit="frame") as bar,
+        tqdm(
+            total=len(missing) * length,
+            desc=f"rendering {task} at {image_size} px",
+            unit="frame",
+            mininterval=0.2 if sys.stderr.isatty() else 15.0,  # a log file wants few lines
+        ) as bar,
     ):
         physics = environment.physics
         if physics.get_state().size != trajectories.states.shape[2]:
