@@ -69,9 +69,9 @@ class Training:
         _log.info("learner: %d x %s", self.devices.count, self.devices.devices[0].device_kind)
         check_divisibility(config, self.devices.count)
 
-        self.experts = None if self.method.uses_task_reward else load_experts(config)
         slots = ring_slots(config)
-        _log.info(check_memory(nbytes(slots, self.specs)))
+        _log.info(check_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
+        self.experts = None if self.method.uses_task_reward else load_experts(config)
         self.ring = Ring(capacity=slots, specs=self.specs)
         self.stream = Stream(
             self.ring,
