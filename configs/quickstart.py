@@ -8,7 +8,7 @@ from configs import base
 def get_config(method: str = "patchail") -> ConfigDict:
     """cartpole_swingup from 32-pixel frames, with small networks and batches."""
     config = base.get_config("cartpole_swingup", method)
-    config.num_frames = 120_000
+    config.num_frames = 100_000
 
     config.env.action_repeat = 8
     config.env.frame_stack = 2

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.envs.outcome import Outcome
-from patchail_jax.envs.rendering import apply_quality, render
+from patchail_jax.envs.rendering import Renderer, apply_quality, choose_backend
 from patchail_jax.envs.tasks import facts
 from patchail_jax.errors import UserError
 
 
 def load(task: str, *, quality: str) -> Any:
     """The suite's environment for ``<domain>_<task>``, without a time limit, prepared for rendering at ``quality``."""
+    choose_backend()  # dm_control looks once, when it is imported
     from dm_control import suite
 
     names = facts(task)
@@ -20,10 +21,21 @@ def load(task: str, *, quality: str) -> Any:
     return environment
 
 
+def _bounds(actions: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What the actions -1 and 1 are for the task, both ``[A] float64``."""
+    import mujoco
+
+    # An actuator without limits (lqr) takes the action as it is: dm_control reports the largest number MuJoCo knows.
+    limited = actions.maximum < mujoco.mjMAXVAL
+    return np.where(limited, actions.minimum, -1.0), np.where(limited, actions.maximum, 1.0)
+
+
 class FrameEnvironment:
     """One environment: seeds and actions in, frames, rewards and discounts out.
 
-    An episode is a function of its seed and its actions alone, whatever was played before.
+    An episode is a function of its seed and its actions alone, whatever was played before. ``action_repeat`` and
+    ``episode_frames`` in frames, ``image_size`` in pixels; ``camera_id`` None is the task's own; ``quality`` as in
+    ``envs.rendering``. ``UserError`` for a task, size, camera or quality that does not exist.
     """
 
     def __init__(
@@ -39,12 +51,11 @@ class FrameEnvironment:
         if action_repeat < 1 or episode_frames < action_repeat:
             raise UserError(f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames")
         self._environment = load(task, quality=quality)
-        self._image_size = image_size
-        self._camera_id = facts(task).camera_id if camera_id is None else camera_id
+        camera_id = facts(task).camera_id if camera_id is None else camera_id
+        self._render = Renderer(self._environment.physics, image_size=image_size, camera_id=camera_id)
         self._repeat, self._limit, self._frames = action_repeat, episode_frames, 0
-        bounds = self._environment.action_spec()
-        self._low, self._high = bounds.minimum.astype(np.float64), bounds.maximum.astype(np.float64)
-        self.action_size = int(np.prod(bounds.shape))
+        self._low, self._high = _bounds(self._environment.action_spec())
+        self.action_size = self._low.size
 
     def reset(self, seed: int) -> Outcome:
         """Starts the episode of ``seed`` (32 bits)."""
@@ -86,6 +97,3 @@ class FrameEnvironment:
             if step.last() or self._frames >= self._limit:
                 return reward, discount, True
         return reward, discount, False
-
-    def _render(self) -> np.ndarray:
-        return render(self._environment.physics, image_size=self._image_size, camera_id=self._camera_id)

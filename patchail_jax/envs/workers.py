@@ -1,11 +1,11 @@
 """Environments side by side: in this process, or one process each with frames in shared memory."""
 
-import logging
+import atexit
 import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
 from types import TracebackType
@@ -14,8 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from patchail_jax.envs.outcome import Command, Outcome, Reset, Restore, Step
-
-_log = logging.getLogger(__name__)
+from patchail_jax.errors import UserError
 
 START_SECONDS = 120.0  # to import dm_control and make an OpenGL context, on a slow and busy machine
 STOP_SECONDS = 5.0
@@ -37,6 +36,11 @@ def _obey(environment: Any, command: Command) -> Outcome | None:
     raise TypeError(f"not a command: {command!r}")
 
 
+def _check_received(pending: Collection[int]) -> None:
+    if pending:  # or an old answer would be taken for the answer to a new command
+        raise RuntimeError(f"send() before receive(): environments {sorted(pending)} have not been heard")
+
+
 class InlinePool:
     """Environments in this process, stepped one after another when their outcomes are asked for."""
 
@@ -47,7 +51,8 @@ class InlinePool:
         self.action_size: int = self._environments[0].action_size
 
     def send(self, commands: Mapping[int, Command]) -> None:
-        """One command an environment, environments by number."""
+        """One command an environment, environments by number; they are carried out by ``receive``."""
+        _check_received(self._sent)
         self._sent = dict(commands)
 
     def receive(self) -> dict[int, Outcome | None]:
@@ -68,7 +73,11 @@ class InlinePool:
 
 
 class ProcessPool:
-    """One spawned process an environment, each with its own OpenGL context; same outcomes as ``InlinePool``."""
+    """One spawned process an environment, each with its own OpenGL context; same outcomes as ``InlinePool``.
+
+    ``make`` is picklable, for example a ``functools.partial``. ``WorkerError`` where a worker fails or dies, in any
+    call; ``UserError`` where it says that the user can mend it. After either the pool can only be closed.
+    """
 
     def __init__(self, make: Callable[[], Any], num_envs: int) -> None:
         # Spawn: a fork of a process that has rendered, or has started XLA's threads, hangs.
@@ -77,7 +86,10 @@ class ProcessPool:
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         self._memories: list[SharedMemory] = []
+        self._frames: dict[int, np.ndarray] = {}
         self._waiting: set[int] = set()
+        # Before multiprocessing's own exit handler, which would wait for ever: workers ignore the SIGTERM it sends.
+        atexit.register(self.close)
         try:
             for index in range(num_envs):
                 ours, theirs = context.Pipe()
@@ -91,10 +103,10 @@ class ProcessPool:
             self.close()
             raise
         self.action_size: int = ready[0]
-        self._frames: dict[int, np.ndarray] = {}
 
     def send(self, commands: Mapping[int, Command]) -> None:
-        """Starts one command an environment and returns at once."""
+        """Starts one command an environment, environments by number, and returns at once."""
+        _check_received(self._waiting)
         for index, command in commands.items():
             try:
                 self._pipes[index].send(command)
@@ -115,6 +127,8 @@ class ProcessPool:
 
     def close(self) -> None:
         """Stops the workers, by force where they do not listen."""
+        atexit.unregister(self.close)
+        self._frames = {}  # they lie in the memories
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
@@ -158,6 +172,8 @@ class ProcessPool:
             code = self._processes[index].exitcode
             how = f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exited ({code})"
             raise WorkerError(f"environment {index} {how}") from error
+        if isinstance(answer, UserError):
+            raise answer
         if isinstance(answer, Exception):
             raise WorkerError(f"environment {index} failed:\n{answer}") from answer
         return answer
@@ -197,6 +213,8 @@ def _work(make: Callable[[], Any], pipe: Connection) -> None:
             pipe.send((outcome.frame.shape, outcome.reward, outcome.discount, outcome.last))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent has closed its end, or is gone
+    except UserError as error:
+        pipe.send(error)
     except Exception:  # noqa: BLE001 - whatever it is, the parent tells it
         pipe.send(_Failed(traceback.format_exc()))
     finally:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.outcome import Outcome
 
 
@@ -14,8 +15,8 @@ class Counting:
 
     action_size = 2
 
-    def __init__(self, *, break_at: int = -1, die_at: int = -1, modules: bool = False):
-        self.break_at, self.die_at, self.modules, self.steps, self.seed = break_at, die_at, modules, 0, 0
+    def __init__(self, *, break_at: int = -1, die_at: int = -1):
+        self.break_at, self.die_at, self.steps, self.seed = break_at, die_at, 0, 0
 
     def _frame(self, value=0):
         frame = np.zeros((4, 5, 3), np.uint8)
@@ -32,8 +33,7 @@ class Counting:
             raise ArithmeticError("the fake environment broke")
         if self.steps == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        reward = float("jax" in sys.modules) if self.modules else float(action[0])
-        return Outcome(self._frame(int(action[1])), reward, 1.0, self.steps == 5)
+        return Outcome(self._frame(int(action[1])), float(action[0]), 1.0, self.steps == 5)
 
     def restore(self, seed, actions):
         self.reset(seed)
@@ -41,3 +41,11 @@ class Counting:
 
     def close(self):
         pass
+
+
+class Telling(FrameEnvironment):
+    """A real environment whose rewards count jax among the modules, and whose discounts are the threads of OpenGL."""
+
+    def step(self, action):
+        frame, _, _, last = super().step(action)
+        return Outcome(frame, float("jax" in sys.modules), float(os.environ["LP_NUM_THREADS"]), last)

@@ -1,7 +1,12 @@
 """Processes give what inline environments give, and say so when they fail."""
 
 import functools
+import os
+import signal
+import subprocess
+import sys
 import time
+from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
@@ -9,7 +14,8 @@ import pytest
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.outcome import Reset, Restore, Step
 from patchail_jax.envs.workers import InlinePool, ProcessPool, WorkerError
-from tests.envs.fakes import Counting
+from patchail_jax.errors import UserError
+from tests.envs.fakes import Counting, Telling
 
 
 def drive(pool):
@@ -44,26 +50,40 @@ def test_processes_give_what_inline_environments_give():
         assert_same(drive(inline), drive(processes))
 
 
-def test_a_real_environment_runs_in_a_process():
-    make = functools.partial(
-        FrameEnvironment, task="cartpole_swingup", action_repeat=4, image_size=24, quality="fast", episode_frames=8
-    )
-    with InlinePool(make, 1) as inline, ProcessPool(make, 1) as processes:
+CARTPOLE = {"task": "cartpole_swingup", "action_repeat": 4, "image_size": 24, "quality": "fast", "episode_frames": 12}
+
+
+def test_real_environments_in_processes_give_what_inline_ones_give():
+    make = functools.partial(FrameEnvironment, **CARTPOLE)
+    rounds = [
+        {0: Reset(5), 1: Reset(6)},
+        *({index: Step(np.array([0.5 - index], np.float32)) for index in range(2)} for _ in range(3)),
+        {0: Restore(6, np.full((2, 1), -0.5, np.float32))},
+        {0: Step(np.array([-0.5], np.float32))},
+    ]
+    with InlinePool(make, 2) as inline, ProcessPool(make, 2) as processes:
+        answers = []
         for pool in (inline, processes):
-            pool.send({0: Reset(5)})
-        assert_same([inline.receive()], [processes.receive()])
-        for _ in range(2):
-            for pool in (inline, processes):
-                pool.send({0: Step(np.array([0.5], np.float32))})
-            assert_same([inline.receive()], [processes.receive()])
+            answers.append([])
+            for commands in rounds:
+                pool.send(commands)
+                answers[-1].append(pool.receive())
+    assert_same(*answers)
+    assert answers[1][3][0].last
+    np.testing.assert_array_equal(answers[1][5][0].frame, answers[1][3][1].frame)  # restored as another's episode
 
 
-def test_workers_do_not_import_jax():
-    with ProcessPool(functools.partial(Counting, modules=True), 1) as pool:
+def test_workers_draw_with_one_thread_and_do_not_import_jax():
+    with ProcessPool(functools.partial(Telling, **CARTPOLE), 1) as pool:
         pool.send({0: Reset(0)})
         pool.receive()
-        pool.send({0: Step(np.zeros(2, np.float32))})
-        assert pool.receive()[0].reward == 0.0
+        pool.send({0: Step(np.zeros(1, np.float32))})
+        assert pool.receive()[0][1:3] == (0.0, 1.0)
+
+
+def test_what_spawn_imports_again_in_a_worker_does_not_import_jax():
+    program = "import sys, patchail_jax.main; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_an_exception_in_a_worker_comes_with_its_traceback():
@@ -89,9 +109,67 @@ def test_a_killed_worker_is_reported_at_once():
         assert time.monotonic() - started < 3
 
 
-def test_a_worker_that_cannot_start_is_reported():
-    with pytest.raises(WorkerError, match="no task 'nonsense'"):
+def test_a_worker_killed_from_outside_is_reported_by_whichever_call_comes_next():
+    with ProcessPool(Counting, 2) as pool:
+        pool.send({0: Reset(0), 1: Reset(0)})
+        pool.receive()
+        os.kill(pool._processes[1].pid, signal.SIGKILL)
+        started = time.monotonic()
+        with pytest.raises(WorkerError, match="environment 1 was killed by SIGKILL"):
+            for _ in range(2):
+                pool.send({1: Step(np.zeros(2))})
+                pool.receive()
+        assert time.monotonic() - started < 3
+
+
+def test_workers_leave_the_signals_of_a_terminal_and_a_scheduler_to_the_parent():
+    with ProcessPool(Counting, 1) as pool:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pool._processes[0].pid, number)
+        pool.send({0: Reset(8)})
+        assert pool.receive()[0].frame[0, 0, 0] == 8
+
+
+def test_what_the_user_can_mend_stays_one_line():
+    with pytest.raises(UserError, match="no task 'nonsense'") as error:
         ProcessPool(functools.partial(FrameEnvironment, task="nonsense", action_repeat=1, image_size=24), 1)
+    assert "\n" not in str(error.value)
+
+
+def test_a_worker_that_cannot_start_is_reported_with_its_traceback():
+    with pytest.raises(WorkerError, match="environment 0 failed:\nTraceback(.|\n)*TypeError"):
+        ProcessPool(functools.partial(Counting, 1), 2)
+
+
+@pytest.mark.parametrize("kind", [InlinePool, ProcessPool])
+def test_answers_are_not_mixed_up(kind):
+    with kind(Counting, 2) as pool:
+        pool.send({1: Reset(0)})
+        with pytest.raises(RuntimeError, match=r"environments \[1\] have not been heard"):
+            pool.send({0: Reset(0)})
+        assert pool.receive().keys() == {1}
+
+
+@pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_workers_and_memory_end_with_a_parent_that_does_not_close(end):
+    program = (
+        "import os, signal\n"
+        "from patchail_jax.envs.outcome import Reset\n"
+        "from patchail_jax.envs.workers import ProcessPool\n"
+        "from tests.envs.fakes import Counting\n"
+        "pool = ProcessPool(Counting, 2)\n"
+        "pool.send({0: Reset(0), 1: Reset(0)})\n"
+        "pool.receive()\n"
+        "print(*(f'/proc/{process.pid}' for process in pool._processes), flush=True)\n"
+        "print(*(f'/dev/shm/{memory.name}' for memory in pool._memories), flush=True)\n"
+        f"{end}\n"
+    )
+    parent = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    paths, until = parent.stdout.split(), time.monotonic() + 10
+    assert len(paths) == 4, parent.stderr
+    while any(map(os.path.exists, paths)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [path for path in paths if os.path.exists(path)] == []
 
 
 def test_no_process_or_memory_is_left_behind():
@@ -101,8 +179,6 @@ def test_no_process_or_memory_is_left_behind():
     processes, names = list(pool._processes), [memory.name for memory in pool._memories]
     pool.close()
     assert not any(process.is_alive() for process in processes) and len(names) == 2
-    from multiprocessing.shared_memory import SharedMemory
-
     for name in names:
         with pytest.raises(FileNotFoundError):
             SharedMemory(name)

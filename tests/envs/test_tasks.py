@@ -1,0 +1,33 @@
+"""Any task of the suite by its name; a wrong name is told with the nearest right one."""
+
+import pytest
+from dm_control import suite
+
+from patchail_jax.envs.tasks import PAPER_TASKS, facts
+from patchail_jax.errors import UserError
+
+
+def test_every_task_of_the_suite_has_its_name_split_right():
+    assert all(facts(f"{domain}_{task}")[:2] == (domain, task) for domain, task in suite.ALL_TASKS)
+    assert facts("ball_in_cup_catch")[:2] == ("ball_in_cup", "catch")
+
+
+def test_cameras_are_the_paper_s():
+    assert [facts(name).camera_id for name in PAPER_TASKS] == [0, 0, 0, 0, 0, 0, 2]
+    assert facts("quadruped_walk").camera_id == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("cheeta_run", "cheetah_run"),
+        ("walker-walk", "walker_walk"),
+        ("ball_in_cup_cach", "ball_in_cup_catch"),
+        ("zzz", "for example cartpole_swingup"),
+        ("", "for example cartpole_swingup"),
+    ],
+)
+def test_an_unknown_task_is_one_line_with_the_nearest_name(name, near):
+    with pytest.raises(UserError, match=near) as error:
+        facts(name)
+    assert "\n" not in str(error.value) and repr(name) in str(error.value)
