@@ -3,23 +3,25 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
+# One stamp for each EXTRAS, so that asking for a GPU later still installs it.
+READY := .venv/ready$(if $(EXTRAS),-$(EXTRAS))
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
-.venv/ready: setup.py launch/setup.sh
-	@EXTRAS=$(EXTRAS) launch/setup.sh
+$(READY): setup.py launch/setup.sh
+	@EXTRAS='$(EXTRAS)' launch/setup.sh
 
-quickstart: .venv/ready  ## train PatchAIL from videos on a real task, on this CPU; ARGS='--config.seed=1'
+quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU; ARGS='--config.seed=1'
 	@$(PYTHON) -m patchail_jax.main --config=configs/quickstart.py $(ARGS)
 
 test: lint  ## lint and all tests
 	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
 
-bench: .venv/ready  ## milliseconds per update and environment steps per second, on this machine
+bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
 	@$(PYTHON) -m patchail_jax.bench $(ARGS)
 
-lint: .venv/ready
+lint: $(READY)  ## ruff, mypy and import-linter
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
