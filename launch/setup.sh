@@ -38,6 +38,19 @@ has_opengl() {
 
 can_draw() { .venv/bin/python -c 'from patchail_jax.envs.rendering import choose_backend; choose_backend()' 2>/dev/null; }
 
+# labmaze, for dm_control's mazes, has no wheels from Python 3.13 on. The suite does without it, and uv, unlike pip, can
+# leave a dependency out.
+install() {
+  local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+  if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then
+    "${pip[@]}" --editable "$1"
+  else
+    "${pip[@]}" uv
+    VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --editable "$1" \
+      --override <(echo 'labmaze; sys_platform == "never"')
+  fi
+}
+
 missing=()
 suitable_python >/dev/null || missing+=(python3 python3-venv)
 has_opengl || missing+=("${OPENGL[@]}")
@@ -47,7 +60,7 @@ python=$(suitable_python) || stop "Python 3.11 or newer is needed"
 # Asks for pip: a set-up that was cut short leaves a .venv without it.
 .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
 echo "installing Python packages into .venv ($(.venv/bin/python --version)); this takes some minutes" >&2
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev${EXTRAS:+,$EXTRAS}]"
+install ".[dev${EXTRAS:+,$EXTRAS}]"
 
 # Libraries may be there and still not draw, such as a graphics driver's EGL without its card.
 can_draw || { install_debian "${OPENGL[@]}" libosmesa6; can_draw; } || stop "no OpenGL can draw off screen; see README, Questions"
