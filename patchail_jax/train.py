@@ -3,9 +3,9 @@
 In an iteration, at a counter of agent steps:
 
 1. evaluate, log and checkpoint, if it is time;
-2. choose actions with the newest policy and send them to the environments (Algorithm 1, line 3);
-3. while they step: draw batches and dispatch the updates that are due (lines 5 to 8);
-4. take in the step; label finished episodes and store them (line 4).
+2. choose actions with the newest policy (Algorithm 1, line 3);
+3. draw batches and dispatch the updates that are due (lines 5 to 8): the devices work on them during the rest;
+4. send the actions to the environments and take in the step; label finished episodes and store them (line 4).
 
 Every random draw is a function of the seed and of these counters, so a run that was killed goes on as if it had not
 been.
@@ -28,6 +28,7 @@ from patchail_jax.acting.label import label
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
 from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
+from patchail_jax.devices.replay_mirror import ReplayMirror, fits
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
@@ -39,6 +40,7 @@ from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.run_folder import RunFolder
 from patchail_jax.progress import Progress, Window
 from patchail_jax.replay.memory import check_memory
+from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
 from patchail_jax.types import Specs
@@ -75,14 +77,19 @@ class Training:
         self.ring = Ring(capacity=slots, specs=self.specs)
         self.stream = Stream(
             self.ring,
-            self.experts or NoExperts(),
+            self.experts or NoExperts(self.ring.frames.shape[1:]),
             batch_size=config.replay.batch_size,
             expert_batch_size=config.replay.expert_batch_size,
             frame_stack=config.env.frame_stack,
             devices=self.devices.count,
             updates_per_call=config.replay.updates_per_call,
+            whole_demonstration=self.method.reads_demonstration,
             root=(config.seed, BATCHES),
         )
+        self.mirror = self.make_mirror()
+        draw = self.stream.batches if self.mirror else self.stream.pixel_batches
+        self.batches = Prefetch(draw, updates_per_call=config.replay.updates_per_call)
+        resources.callback(self.batches.close)
         self.collector = Collector(
             self.pool,
             frame_stack=config.env.frame_stack,
@@ -96,6 +103,22 @@ class Training:
         )
         self.state = self.devices.init(config.seed)
         self.started = time.monotonic()
+
+    def make_mirror(self) -> ReplayMirror | None:
+        """The frames of replay and demonstrations on the devices, where there is room; None: streamed from the host."""
+        frames = self.ring.frames
+        experts = np.zeros((0, *frames.shape[1:]), frames.dtype)
+        if self.experts is not None:
+            experts = self.experts.frames.reshape(-1, *frames.shape[1:])
+        count = self.ring.slots + len(experts)
+        devices = self.devices.devices
+        on_device, line = fits(self.config.replay.frames_on_device, count * frames[0].nbytes, devices)
+        _log.info(line)
+        if not on_device:
+            return None
+        mirror = ReplayMirror(count, frames.shape[1:], frames.dtype, devices=devices)
+        mirror.write(np.arange(self.ring.slots, count), experts)
+        return mirror
 
     # -- counters ---------------------------------------------------------------------------------------------------
 
@@ -145,29 +168,35 @@ class Training:
         """One step of every environment and the updates it makes due; returns the newest acting parameters."""
         config, progress = self.config, self.progress
         key = acting_key(config.seed, progress.agent_step)
-        actions = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
-        if not np.isfinite(actions).all():
-            self.window.check_finite(progress.update)
-            raise UserError(f"the policy gives actions that are not finite at step {progress.agent_step}")
-        self.collector.send(actions)
+        chosen = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
 
         due, per_call = self.updates_due(), config.replay.updates_per_call
         updated = False
         while due - progress.update >= per_call:
-            self.state, scalars = self.devices.update(self.state, self.stream.batches(progress.update))
+            shards = self.mirror.shards if self.mirror else None
+            self.state, scalars = self.devices.update(self.state, self.batches.take(progress.update), shards)
             progress.update += per_call
             self.window.updates.append(scalars)
             if progress.update % config.log.every_updates < per_call:
                 self.log()
             updated = True
 
+        # Asked for only now: the devices have the next updates to do while the host and the environments work.
+        actions = np.asarray(chosen)
+        if not np.isfinite(actions).all():
+            self.window.check_finite(progress.update)
+            raise UserError(f"the policy gives actions that are not finite at step {progress.agent_step}")
+        self.collector.send(actions)
         for finished in self.collector.receive():
             labelled = label(
                 finished.episode,
                 uses_task_reward=self.method.uses_task_reward,
                 score=functools.partial(self.devices.score, self.state),
             )
-            self.ring.add(labelled)
+            self.batches.drop()
+            slots = self.ring.add(labelled)
+            if self.mirror:
+                self.mirror.write(slots, labelled.frames)
             self.window.returns.append(float(finished.episode.rewards.sum()))
         progress.agent_step += self.pool.num_envs
         return self.devices.publish(self.state) if updated else parameters
@@ -219,7 +248,11 @@ class Training:
         self.progress.load_state(host["progress"])
         self.window.load_state(host["window"])
         self.collector.load_state(host["collector"])
+        self.batches.drop()
         self.ring.load_state(host["replay"])
+        if self.mirror:
+            slots = self.ring.used_slots()
+            self.mirror.write(slots, self.ring.frames[slots])
         self.metrics.rewind(self.frame)
         _log.info("resumed at %d frames, %d updates, from %s", self.frame, self.progress.update, self.run.checkpoints)
         return True

@@ -5,8 +5,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from patchail_jax.networks.convolution import Convolution
 from patchail_jax.networks.geometry import encoder_layers
-from patchail_jax.networks.layers import convolution, scale_pixels
+from patchail_jax.networks.layers import scale_pixels
 
 
 class Encoder(nn.Module):
@@ -14,10 +15,12 @@ class Encoder(nn.Module):
 
     channels: int
     dtype: Any
+    forms: tuple[str, ...] = ("space_to_depth", "plain", "plain", "plain")
 
     @nn.compact
     def __call__(self, pixels: Any) -> Any:
         x = scale_pixels(pixels, self.dtype)
         for number, layer in enumerate(encoder_layers()):
-            x = nn.relu(convolution(self.channels, layer, dtype=self.dtype, name=f"convolution_{number}")(x))
+            form = self.forms[number]
+            x = nn.relu(Convolution(self.channels, layer, self.dtype, form, name=f"convolution_{number}")(x))
         return jnp.reshape(x, (x.shape[0], -1))

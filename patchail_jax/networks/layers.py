@@ -6,25 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from patchail_jax.networks.geometry import Layer
-
-CONVOLUTION_INIT = nn.initializers.orthogonal(2.0**0.5)
-DENSE_INIT = nn.initializers.orthogonal(1.0)
-
-Dense = functools.partial(nn.Dense, kernel_init=DENSE_INIT)
-
-
-def convolution(channels: int, layer: Layer, *, dtype: Any, name: str) -> nn.Conv:
-    """A square convolution over ``[B,H,W,C]`` with orthogonal weights, gain sqrt(2)."""
-    return nn.Conv(
-        channels,
-        (layer.kernel, layer.kernel),
-        strides=layer.stride,
-        padding=layer.padding,
-        kernel_init=CONVOLUTION_INIT,
-        dtype=dtype,
-        name=name,
-    )
+Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.orthogonal(1.0))
 
 
 def scale_pixels(pixels: Any, dtype: Any) -> Any:
