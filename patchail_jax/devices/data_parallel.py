@@ -71,11 +71,8 @@ class Devices:
         return len(self.devices)
 
     def init(self, seed: int) -> Any:
-        """The first state, whole on every device.
-
-        Not under jit: XLA takes minutes to compile the orthogonal initialisation of a whole state at once on a CPU.
-        """
-        return self.place(self._method.init(jax.random.PRNGKey(seed)))
+        """The first state, whole on every device."""
+        return self.place(jax.jit(self._method.init)(jax.random.PRNGKey(seed)))
 
     def place(self, state: Any) -> Any:
         """A state from anywhere (numpy, another number of devices), whole on every device."""

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from patchail_jax.networks.geometry import Layer, output_size
+from patchail_jax.networks.layers import orthogonal
 
-INIT = nn.initializers.orthogonal(2.0**0.5)
+INIT = orthogonal(2.0**0.5)
 
 
 def plain(x: Any, kernel: Any, layer: Layer) -> Any:
@@ -68,6 +69,13 @@ FORMS: dict[str, Callable[[Any, Any, Layer], Any]] = {
     "space_to_depth": space_to_depth,
     "one_channel": one_channel,
 }
+
+
+def form_for(layer: Layer, channels: int) -> str:
+    """The fastest form of a layer of the patch discriminator on this platform, as measured on an H100 and on CPUs."""
+    if layer.stride > 1:
+        return "space_to_depth"
+    return "one_channel" if channels == 1 and jax.default_backend() != "cpu" else "plain"
 
 
 class Convolution(nn.Module):

@@ -15,12 +15,10 @@ class Encoder(nn.Module):
 
     channels: int
     dtype: Any
-    forms: tuple[str, ...] = ("space_to_depth", "plain", "plain", "plain")
 
     @nn.compact
     def __call__(self, pixels: Any) -> Any:
         x = scale_pixels(pixels, self.dtype)
         for number, layer in enumerate(encoder_layers()):
-            form = self.forms[number]
-            x = nn.relu(Convolution(self.channels, layer, self.dtype, form, name=f"convolution_{number}")(x))
+            x = nn.relu(Convolution(self.channels, layer, self.dtype, name=f"convolution_{number}")(x))
         return jnp.reshape(x, (x.shape[0], -1))

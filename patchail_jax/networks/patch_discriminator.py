@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from patchail_jax.networks.convolution import Convolution
+from patchail_jax.networks.convolution import Convolution, form_for
 from patchail_jax.networks.geometry import patch_layers
 from patchail_jax.networks.layers import scale_pixels
 
@@ -22,15 +22,13 @@ class PatchDiscriminator(nn.Module):
     kernel_size: int
     channels: int
     dtype: Any
-    forms: tuple[str, ...] = ("space_to_depth", "plain", "plain", "one_channel")
 
     @nn.compact
     def __call__(self, pixels: Any) -> Any:
         x = scale_pixels(pixels, self.dtype)
         widths = (self.channels, 2 * self.channels, 4 * self.channels, 1)
         for number, (width, layer) in enumerate(zip(widths, patch_layers(self.kernel_size), strict=True)):
-            form = self.forms[number]
-            x = Convolution(width, layer, self.dtype, form, name=f"convolution_{number}")(x)
+            x = Convolution(width, layer, self.dtype, form_for(layer, width), name=f"convolution_{number}")(x)
             if number < 3:
                 x = nn.leaky_relu(x, LEAK)
         return x[..., 0].astype(jnp.float32)
