@@ -50,9 +50,10 @@ def make(
     discriminator: dict[str, Any],
     reward: dict[str, Any],
     similarity: dict[str, Any],
+    cloning: dict[str, Any],
 ) -> Method:
     """PatchAIL for ``specs``; the arguments are the sub-configs of the same names."""
-    learner = drqv2.make_learner(specs, **agent, **network)
+    learner = drqv2.make_learner(specs, cloning, **agent, **network)
     return _make(specs, learner, network["precision"], **discriminator, **reward, **similarity)
 
 
@@ -193,7 +194,7 @@ def _make(
             discriminator_optimizer=optimizer_state,
             similarity_scale=similarity_scale,
         )
-        state, learner_metrics = learner.learn(state, batch.agent, rewards, batch.sample_index, learn_key)
+        state, learner_metrics = learner.learn(state, batch, rewards, learn_key)
         return state, {**metrics, **reward_metrics, **learner_metrics}
 
     def judge(state: State, frames: Any) -> Any:
