@@ -151,12 +151,12 @@ class ProcessPool:
         answer = self._answer(index, None)
         if answer is None:
             return None
-        shape, reward, discount, last = answer
+        shape, dtype, reward, discount, last = answer
         if index not in self._frames:
             # The frame's size is known with the first frame; from then on it lies in memory both sides see.
-            memory = SharedMemory(create=True, size=int(np.prod(shape)))
+            memory = SharedMemory(create=True, size=int(np.prod(shape)) * np.dtype(dtype).itemsize)
             self._memories.append(memory)
-            self._frames[index] = np.ndarray(shape, np.uint8, memory.buf)
+            self._frames[index] = np.ndarray(shape, dtype, memory.buf)
             self._pipes[index].send(memory.name)
             self._answer(index, None)
         return Outcome(self._frames[index].copy(), reward, discount, last)
@@ -200,7 +200,7 @@ def _work(make: Callable[[], Any], pipe: Connection) -> None:
             if isinstance(message, str):  # the name of the memory for the outcome just sent, and for all to come
                 assert outcome is not None
                 memory = SharedMemory(message)
-                shared = np.ndarray(outcome.frame.shape, np.uint8, memory.buf)
+                shared = np.ndarray(outcome.frame.shape, outcome.frame.dtype, memory.buf)
                 shared[:] = outcome.frame
                 pipe.send(True)
                 continue
@@ -210,7 +210,8 @@ def _work(make: Callable[[], Any], pipe: Connection) -> None:
                 continue
             if shared is not None:
                 shared[:] = outcome.frame
-            pipe.send((outcome.frame.shape, outcome.reward, outcome.discount, outcome.last))
+            frame = outcome.frame
+            pipe.send((frame.shape, frame.dtype.str, outcome.reward, outcome.discount, outcome.last))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent has closed its end, or is gone
     except UserError as error:

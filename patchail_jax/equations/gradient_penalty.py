@@ -15,7 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-NOT_PIXELS = 255.0  # the pixel_scale of inputs on a scale of their own: the gradient is with respect to them as they are
+NOT_PIXELS = (
+    255.0  # the pixel_scale of inputs on a scale of their own: the gradient is with respect to them as they are
+)
 
 
 def interpolate(mix: Any, expert: Any, agent: Any) -> Any:

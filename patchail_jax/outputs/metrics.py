@@ -82,8 +82,8 @@ class Metrics:
         csv.writer(row, lineterminator="\n").writerow([*self._identity, frame, mean, hour])
         _append(self._run.eval_csv, row.getvalue())
 
-    def rewind(self, frame: int, *, next_evaluation_frame: int) -> None:
-        """Drops what was logged after ``frame``, and evaluations from ``next_evaluation_frame`` on.
+    def rewind(self, frame: int, *, update: int, next_evaluation_frame: int) -> None:
+        """Drops what was logged after ``frame`` or ``update``, and evaluations from ``next_evaluation_frame`` on.
 
         A run resumed from there will log both again.
         """
@@ -93,7 +93,9 @@ class Metrics:
                 entry = json.loads(line)
                 evaluation = entry["kind"] == "evaluation"
                 return line.endswith("\n") and (
-                    entry["frame"] < next_evaluation_frame if evaluation else entry["frame"] <= frame
+                    entry["frame"] < next_evaluation_frame
+                    if evaluation
+                    else entry["frame"] <= frame and entry["update"] <= update
                 )
             except (json.JSONDecodeError, KeyError):  # the line a kill cut short
                 return False
