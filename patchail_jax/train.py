@@ -84,8 +84,9 @@ class Training:
 
         slots = ring_slots(config)
         _log.info(check_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
-        self.experts = None if self.method.uses_task_reward else load_experts(config)
-        check_fit(config, self.method, self.experts)
+        check_fit(config, self.method)
+        reads_actions = self.method.reads_actions
+        self.experts = None if self.method.uses_task_reward else load_experts(config, with_actions=reads_actions)
         self.ring = Ring(capacity=slots, specs=self.specs)
         self.stream = self.make_stream(config.replay.batch_size if self.method.plays else 0)
         self.mirror = self.make_mirror()
@@ -379,8 +380,8 @@ def make_method(config: ConfigDict, specs: Specs) -> Any:
     return make(specs, **{group: config[group].to_dict() for group in groups})
 
 
-def load_experts(config: ConfigDict) -> ExpertSet:
-    """The demonstrations, rendered as the agent's frames are."""
+def load_experts(config: ConfigDict, *, with_actions: bool) -> ExpertSet:
+    """The demonstrations, rendered as the agent's frames are; ``UserError`` where wanted actions are not known."""
     env, demos = config.env, config.demos
     return load_expert_set(
         task=env.task,
@@ -391,6 +392,7 @@ def load_experts(config: ConfigDict) -> ExpertSet:
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         cache_dir=demos.cache_dir or default_cache_dir(),
+        with_actions=with_actions,
     )
 
 
@@ -400,15 +402,10 @@ def ring_slots(config: ConfigDict) -> int:
     return config.replay.capacity + -(-config.replay.capacity // steps)
 
 
-def check_fit(config: ConfigDict, method: Method, experts: ExpertSet | None) -> None:
-    """The method must find in observations and demonstrations what it reads."""
-    if experts is not None and OBSERVATIONS[config.env.observation]:
+def check_fit(config: ConfigDict, method: Method) -> None:
+    """What the config asks of the method must be something that it does."""
+    if OBSERVATIONS[config.env.observation] and not method.uses_task_reward:
         raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
-    if method.reads_actions and (experts is None or experts.actions is None):
-        raise UserError(
-            f"{config.method} reads the expert's actions, and the demonstrations have none at action repeat "
-            f"{config.env.action_repeat}: set config.env.action_repeat or config.demos.path to some that do"
-        )
     updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
     if updates and method.pretrain is None:
         raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")

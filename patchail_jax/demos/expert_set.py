@@ -58,13 +58,15 @@ def load_expert_set(
     camera_id: int | None,
     quality: str,
     cache_dir: str | Path,
+    with_actions: bool = False,
 ) -> ExpertSet:
     """The first ``num_demonstrations`` of a file (``path`` "": the shipped one), rendered or from the cache.
 
     ``image_size`` in pixels; ``camera_id`` None is the task's own; ``quality`` "full" or "fast": all three as the
     agent's environment has them, or the discriminator tells the two apart by them. The actions are None when
     ``action_repeat`` (frames a step) is not the file's, see ``trajectory.subsample``.
-    Raises UserError for an unsound or unfitting file, and for a number of demonstrations that the file does not hold.
+    Raises UserError for an unsound or unfitting file, for a number of demonstrations that the file does not hold, and
+    for actions that are None where ``with_actions`` asks for them.
     """
     source = Path(path).expanduser() if str(path) else trajectory.shipped(task)
     recorded = trajectory.load(source, expected_task=task, action_repeat=action_repeat)
@@ -80,6 +82,11 @@ def load_expert_set(
         rewards=None if rewards is None else rewards[:num_demonstrations],
     )
     thinned = trajectory.subsample(recorded, action_repeat)
+    if with_actions and thinned.actions is None:
+        raise UserError(
+            f"{source}: the expert's actions are not known at action repeat {action_repeat}, and the method reads "
+            "them: set config.env.action_repeat to the file's, or config.demos.path to a file with actions"
+        )
     frames = render.render(
         thinned,
         task=task,

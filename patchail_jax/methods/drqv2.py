@@ -150,12 +150,8 @@ def make_learner(
         return first_update_step + steps_per_update * (state.update - cloning["pretraining_updates"])
 
     def annealed_weight(state: Any) -> Any:
-        return schedules.linear(
-            agent_step(state),
-            initial=cloning["weight_initial"],
-            final=cloning["weight_final"],
-            duration=cloning["weight_duration"],
-        )
+        initial, final, duration = (cloning[f"weight_{part}"] for part in ("initial", "final", "duration"))
+        return schedules.linear(agent_step(state), initial=initial, final=final, duration=duration)
 
     def learn(
         state: Any, batch: Batch, rewards: Any, key: Any, cloning_weight: Callable[..., Any] | None = None

@@ -13,7 +13,7 @@ from tests.small import SPECS, for_devices, make_batch, make_method
 SETTINGS = {
     "shared_encoder_ail": {"reward__moment": "at_episode_end", "discriminator__observation": "single"},
     "independent_encoder_ail": {"reward__moment": "at_update", "cloning__weight_initial": 1.0},
-    "bc": {},
+    "bc": {"agent__actor_learning_rate": 1e-3},
     "rot": {},
     "drqv2_features": {},
 }
@@ -32,7 +32,7 @@ def one_device():
     def get(name):
         if name not in made:
             specs = specs_of(name)
-            method = make_method(name, specs=specs, **SGD, **DISCRIMINATOR_SGD, **SETTINGS[name])
+            method = make_method(name, specs=specs, **{**SGD, **DISCRIMINATOR_SGD, **SETTINGS[name]})
             made[name] = Devices(method, specs, count=1)
         return made[name]
 
@@ -113,9 +113,9 @@ def test_cloning_is_annealed_beside_the_policy_s_loss(one_device):
         np.testing.assert_allclose(metrics["cloning/weight"], 1 - step / 100 * 0.99, rtol=1e-5)
 
 
-def test_behaviour_cloning_makes_the_expert_s_actions_likelier():
-    learner = Devices(make_method("bc", agent__actor_learning_rate=3e-3), SPECS, count=1)
-    state, batch = learner.init(0), for_devices([make_batch(0, batch=0)], 1)
+def test_behaviour_cloning_makes_the_expert_s_actions_likelier(one_device):
+    learner = one_device("bc")
+    state, batch = learner.init(0), for_devices([make_batch()], 1)
     likelihoods = []
     for _ in range(40):
         state, metrics = learner.update(state, batch)
