@@ -87,8 +87,8 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     discriminator.learning_rate = 1e-4
     discriminator.penalty_weight = 10.0
     discriminator.penalty_pixel_scale = 255.0  # the penalty's gradient is with respect to pixels on 0..this
-    discriminator.augmentation = "random_shift"  # or "none"
-    discriminator.augmentation_pad = 4  # pixels
+    discriminator.augmentation = "random_shift"  # "random_cutout", "random_crop_resize", "rand_augment", "none" (B.4)
+    discriminator.augmentation_pad = 4  # pixels: the strength of all of them
     discriminator.observation = "pair"  # (s, s'), or "single": s' alone (B.1)
     discriminator.agent_successor = "one_step"  # s' of the agent's pair; "n_step" as in the published program
 
