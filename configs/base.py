@@ -23,8 +23,25 @@ def _drqv2(config: ConfigDict) -> None:
 METHODS: dict[str, Callable[[ConfigDict], None]] = {"patchail": _patchail, "drqv2": _drqv2}
 
 
+def _published(config: ConfigDict) -> None:
+    """Every departure of the authors' program from the paper at once."""
+    config.reward.moment = "at_episode_end"
+    config.discriminator.agent_successor = "n_step"
+    config.network.precision = "float32"
+
+
+VARIANTS: dict[str, Callable[[ConfigDict], None]] = {"published": _published}
+
+
 def get_config(task: str, method: str = "patchail") -> ConfigDict:
-    """The paper's configuration for ``task`` and ``method``; ``UserError`` for a method that does not exist."""
+    """The paper's configuration for ``task`` and ``method``, variants behind it: ``patchail+published``.
+
+    ``UserError`` for a method or variant that does not exist.
+    """
+    method, *variants = method.split("+")
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise UserError(f"no variant {variant!r} of a method: variants are {', '.join(VARIANTS)}")
     if method not in METHODS:
         near = difflib.get_close_matches(method, METHODS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -114,4 +131,6 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     checkpoint.keep = 2  # newest ones kept
 
     METHODS[method](config)
+    for variant in variants:
+        VARIANTS[variant](config)
     return config
