@@ -1,6 +1,7 @@
 """The flags that every launcher takes: which runs, where to, and whether only to say so."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -53,6 +54,8 @@ def start(main: Callable[[Sequence[str]], int]) -> None:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ def train(config: ConfigDict) -> None:
             from patchail_jax.summary import write_summary
 
             write_summary(training, evaluation)
+        run.finish(config.num_frames)
 
 
 # What may change between two starts of one run: it alters how the run is made, not what it computes.
