@@ -11,6 +11,7 @@ from pathlib import Path
 assert sys.argv[1:3] == ["-m", "patchail_jax.main"], sys.argv
 flags = dict(word[2:].split("=", 1) for word in sys.argv[3:])
 folder = Path(flags["config.run_folder"])
+folder.mkdir(parents=True, exist_ok=True)
 diary = folder / "diary"
 tries = len(diary.read_text().splitlines()) if diary.exists() else 0
 with diary.open("a") as stream:
@@ -38,7 +39,7 @@ match folder.parent.name:
         sys.exit(1)
     case "median":
         sys.exit(2)
-    case "pair":
+    case "pair" if not tries:  # waits to be stopped
         signal.signal(signal.SIGTERM, save)
         os.write(1, b"ready\n")
         time.sleep(60)
