@@ -20,21 +20,26 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--tasks", type=_words, default=(), help="only these, with commas between them")
     made.add_argument("--methods", type=_words, default=(), help="only these, with commas between them")
     made.add_argument("--seeds", type=_numbers, default=(), help="only these, with commas between them")
-    made.add_argument("--root", default="", help="where run folders go (default: runs/SWEEP)")
+    made.add_argument("--root", default="", help="where run folders go, by default under the sweep's name in runs/")
     made.add_argument("--dry_run", action="store_true", help="print exactly what would run, and do nothing")
     made.epilog = "Any --config.KEY=VALUE goes to every run."
     return made
 
 
-def parse(made: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[Run]]:
-    """The flags and the runs they choose; what begins with ``--config.`` is an override of every run."""
+def parse(
+    made: argparse.ArgumentParser, argv: Sequence[str], *, parent: str = "runs"
+) -> tuple[argparse.Namespace, list[Run]]:
+    """The flags and the runs they choose; what begins with ``--config.`` is an override of every run.
+
+    ``parent`` is where a sweep's root lies when ``--root`` does not say.
+    """
     options, rest = made.parse_known_args(argv)
     wrong = [word for word in rest if not (word.startswith("--config.") and "=" in word)]
     if wrong:
         raise UserError(f"what is {wrong[0]!r}? Overrides have the form --config.KEY=VALUE")
     if options.sweep not in SWEEPS:
         raise UserError(f"no sweep {options.sweep!r}; use one of {', '.join(SWEEPS)}")
-    options.root = options.root or f"runs/{options.sweep}"
+    options.root = options.root or f"{parent}/{options.sweep}"
     grids = selected(SWEEPS[options.sweep], tasks=options.tasks, methods=options.methods, seeds=options.seeds)
     chosen = runs(grids, root=options.root, overrides=rest)
     for run in chosen:
