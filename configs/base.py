@@ -16,11 +16,31 @@ def _patchail(config: ConfigDict) -> None:
     """The defaults below are PatchAIL's."""
 
 
+def _patchail_w(config: ConfigDict) -> None:
+    """PatchAIL-W: the similarity to the expert weights the reward (Eq. 9)."""
+    config.similarity.regularizer = "weight"
+    config.similarity.scale_initial = 1.3
+    config.replay.capacity = 1_000_000
+
+
+def _patchail_b(config: ConfigDict) -> None:
+    """PatchAIL-B: the similarity to the expert is a bonus (Eq. 10)."""
+    config.similarity.regularizer = "bonus"
+    config.similarity.scale_initial = 0.5
+    config.reward.scale = 0.5
+    config.replay.capacity = 1_000_000
+
+
 def _drqv2(config: ConfigDict) -> None:
     """DrQ-v2 with the task's own reward: the expert, and the upper bound of the imitators."""
 
 
-METHODS: dict[str, Callable[[ConfigDict], None]] = {"patchail": _patchail, "drqv2": _drqv2}
+METHODS: dict[str, Callable[[ConfigDict], None]] = {
+    "patchail": _patchail,
+    "patchail_w": _patchail_w,
+    "patchail_b": _patchail_b,
+    "drqv2": _drqv2,
+}
 
 
 def _published(config: ConfigDict) -> None:
@@ -75,6 +95,7 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     replay.batch_size = 256  # agent windows an update, over all devices
     replay.expert_batch_size = 128  # expert pairs an update, against as many of the agent's
     replay.updates_per_call = 1  # updates dispatched to the devices at once
+    replay.frames_on_device = "auto"  # "auto" where the frames fit in the devices' memory; "yes", "no"
 
     agent = config.agent = ConfigDict()
     agent.optimizer = "adam"  # "adam" or "sgd"
@@ -114,6 +135,14 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     reward.aggregation = "mean"  # "mean", "max", "min", "median" over patches (Figure 6a)
     reward.scale = 1.0
     reward.moment = "at_update"  # Algorithm 1; "at_episode_end": scored once, as in the published program
+
+    similarity = config.similarity = ConfigDict()
+    similarity.regularizer = "none"  # "weight" (PatchAIL-W, Eq. 9), "bonus" (PatchAIL-B, Eq. 10)
+    similarity.scale_initial = 1.0  # lambda is this over the mean similarity of the first update
+    similarity.distribution = "sigmoid"  # logits to a distribution over patches: "sigmoid" or "softmax"
+    similarity.expert = "mean"  # of the expert's distributions (Eq. 8); "mean_logits" (Eq. 7); "nearest" (Eq. 6)
+    similarity.expert_pairs = "batch"  # the update's; "trajectory": a whole demonstration, as in the published program
+    similarity.agent_pairs = "steps"  # each step's (s, s'); "window": (s_t, s_{t+n}), as in the published program
 
     evaluation = config.evaluation = ConfigDict()
     evaluation.every_frames = 20_000

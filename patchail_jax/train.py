@@ -2,10 +2,10 @@
 
 In an iteration, at a counter of agent steps:
 
-1. evaluate, log and checkpoint, if it is time;
-2. choose actions with the newest policy and send them to the environments (Algorithm 1, line 3);
-3. while they step: draw batches and dispatch the updates that are due (lines 5 to 8);
-4. take in the step; label finished episodes and store them (line 4).
+1. checkpoint and evaluate, if it is time; evaluations run beside the training where workers are processes;
+2. choose actions with the newest policy (Algorithm 1, line 3);
+3. draw batches and dispatch the updates that are due (lines 5 to 8): the devices work on them during the rest;
+4. send the actions to the environments and take in the step; label finished episodes and store them (line 4).
 
 Every random draw is a function of the seed and of these counters, so a run that was killed goes on as if it had not
 been.
@@ -16,8 +16,9 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -28,6 +29,7 @@ from patchail_jax.acting.label import label
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
 from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
+from patchail_jax.devices.replay_mirror import ReplayMirror, fits
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
@@ -37,8 +39,9 @@ from patchail_jax.methods import METHODS
 from patchail_jax.outputs.checkpoints import Checkpoints
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.run_folder import RunFolder
-from patchail_jax.progress import Progress, Window
+from patchail_jax.progress import Progress, Stopwatch, Window
 from patchail_jax.replay.memory import check_memory
+from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
 from patchail_jax.types import Specs
@@ -49,6 +52,13 @@ AnyPool = InlinePool | ProcessPool
 
 # What the seed is mixed with, so that no two purposes draw the same numbers.
 TRAINING, EVALUATION, BATCHES = 0, 1, 2
+
+
+class _Evaluating(NamedTuple):
+    """An evaluation that has been started: the counter when it was, and its outcome to come."""
+
+    frame: int
+    outcome: Future[Evaluation]
 
 
 class Training:
@@ -75,14 +85,19 @@ class Training:
         self.ring = Ring(capacity=slots, specs=self.specs)
         self.stream = Stream(
             self.ring,
-            self.experts or NoExperts(),
+            self.experts or NoExperts(self.ring.frames.shape[1:]),
             batch_size=config.replay.batch_size,
             expert_batch_size=config.replay.expert_batch_size,
             frame_stack=config.env.frame_stack,
             devices=self.devices.count,
             updates_per_call=config.replay.updates_per_call,
+            whole_demonstration=self.method.reads_demonstration,
             root=(config.seed, BATCHES),
         )
+        self.mirror = self.make_mirror()
+        draw = self.stream.batches if self.mirror else self.stream.pixel_batches
+        self.batches = Prefetch(draw, updates_per_call=config.replay.updates_per_call)
+        resources.callback(self.batches.close)
         self.collector = Collector(
             self.pool,
             frame_stack=config.env.frame_stack,
@@ -95,7 +110,27 @@ class Training:
             Window(updates_per_call=config.replay.updates_per_call),
         )
         self.state = self.devices.init(config.seed)
+        self.evaluating: _Evaluating | None = None
+        self.evaluator = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
+        resources.callback(self.evaluator.shutdown, cancel_futures=True)
+        self.stopwatch = Stopwatch()
         self.started = time.monotonic()
+
+    def make_mirror(self) -> ReplayMirror | None:
+        """The frames of replay and demonstrations on the devices, where there is room; None: streamed from the host."""
+        frames = self.ring.frames
+        experts = np.zeros((0, *frames.shape[1:]), frames.dtype)
+        if self.experts is not None:
+            experts = self.experts.frames.reshape(-1, *frames.shape[1:])
+        count = self.ring.slots + len(experts)
+        devices = self.devices.devices
+        on_device, line = fits(self.config.replay.frames_on_device, count * frames[0].nbytes, devices)
+        _log.info(line)
+        if not on_device:
+            return None
+        mirror = ReplayMirror(count, frames.shape[1:], frames.dtype, devices=devices)
+        mirror.write(np.arange(self.ring.slots, count), experts)
+        return mirror
 
     # -- counters ---------------------------------------------------------------------------------------------------
 
@@ -125,50 +160,62 @@ class Training:
             return None
         parameters = self.devices.publish(self.state)
         while True:
-            finished = self.frame >= config.num_frames
-            if finished or self.frame >= progress.next_evaluation_frame:
-                evaluation = self.evaluate(parameters)
-                progress.next_evaluation_frame = self.frame // config.evaluation.every_frames + 1
-                progress.next_evaluation_frame *= config.evaluation.every_frames
-            stop = interruption.signal_number is not None
-            if finished or stop or self.frame >= progress.next_checkpoint_frame:
-                progress.next_checkpoint_frame = self.frame // config.checkpoint.every_frames + 1
-                progress.next_checkpoint_frame *= config.checkpoint.every_frames
+            finished, stop = self.frame >= config.num_frames, interruption.signal_number is not None
+            if not finished and (stop or self.frame >= progress.next_checkpoint_frame):
+                # Before the evaluation that may be due now: a run that goes on from here makes it then.
                 self.save()
-            if finished:
-                return evaluation
             if stop:
                 raise KeyboardInterrupt(interruption.signal_number)
+            if finished or self.frame >= progress.next_evaluation_frame:
+                self.start_evaluation(parameters)
+            if finished:
+                evaluation = self.finish_evaluation()
+                self.save()
+                return evaluation
+            if self.evaluating and self.evaluating.outcome.done():
+                self.finish_evaluation()
             parameters = self.step(parameters)
 
     def step(self, parameters: Any) -> Any:
         """One step of every environment and the updates it makes due; returns the newest acting parameters."""
-        config, progress = self.config, self.progress
+        config, progress, stopwatch = self.config, self.progress, self.stopwatch
         key = acting_key(config.seed, progress.agent_step)
-        actions = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
-        if not np.isfinite(actions).all():
-            self.window.check_finite(progress.update)
-            raise UserError(f"the policy gives actions that are not finite at step {progress.agent_step}")
-        self.collector.send(actions)
+        chosen = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
+        stopwatch.lap("acting")
 
         due, per_call = self.updates_due(), config.replay.updates_per_call
         updated = False
         while due - progress.update >= per_call:
-            self.state, scalars = self.devices.update(self.state, self.stream.batches(progress.update))
+            shards = self.mirror.shards if self.mirror else None
+            self.state, scalars = self.devices.update(self.state, self.batches.take(progress.update), shards)
             progress.update += per_call
             self.window.updates.append(scalars)
+            stopwatch.lap("learner")
             if progress.update % config.log.every_updates < per_call:
                 self.log()
             updated = True
 
-        for finished in self.collector.receive():
+        # Asked for only now: the devices have the next updates to do while the host and the environments work.
+        actions = np.asarray(chosen)
+        stopwatch.lap("waiting")
+        if not np.isfinite(actions).all():
+            self.window.check_finite(progress.update)
+            raise UserError(f"the policy gives actions that are not finite at step {progress.agent_step}")
+        self.collector.send(actions)
+        episodes = self.collector.receive()
+        stopwatch.lap("environment")
+        for finished in episodes:
             labelled = label(
                 finished.episode,
                 uses_task_reward=self.method.uses_task_reward,
                 score=functools.partial(self.devices.score, self.state),
             )
-            self.ring.add(labelled)
+            self.batches.drop()
+            slots = self.ring.add(labelled)
+            if self.mirror:
+                self.mirror.write(slots, labelled.frames)
             self.window.returns.append(float(finished.episode.rewards.sum()))
+        stopwatch.lap("labelling")
         progress.agent_step += self.pool.num_envs
         return self.devices.publish(self.state) if updated else parameters
 
@@ -178,26 +225,49 @@ class Training:
         """Wall time of the run, that before a restart included."""
         return self.progress.hours + (time.monotonic() - self.started) / 3600
 
-    def evaluate(self, parameters: Any) -> Evaluation:
-        """Scores the mean policy and logs it."""
-        config = self.config
-        evaluation = evaluate(
+    def start_evaluation(self, parameters: Any) -> None:
+        """Scores the mean policy, in a thread beside the training where environments have processes of their own."""
+        self.finish_evaluation()
+        config, progress = self.config, self.progress
+        progress.next_evaluation_frame = (
+            self.frame // config.evaluation.every_frames + 1
+        ) * config.evaluation.every_frames
+        score = functools.partial(
+            evaluate,
             self.evaluation_pool,
             functools.partial(self.devices.exploit, parameters),
             episodes=config.evaluation.episodes,
             specs=self.specs,
             root=(config.seed, EVALUATION),
         )
-        self.metrics.evaluation(evaluation.returns, frame=self.frame, hour=self.hours(), scalars={})
+        if config.env.workers == "inline":  # an OpenGL context belongs to its thread
+            outcome: Future[Evaluation] = Future()
+            outcome.set_result(score())
+        else:
+            outcome = self.evaluator.submit(score)
+        self.evaluating = _Evaluating(self.frame, outcome)
+
+    def finish_evaluation(self) -> Evaluation | None:
+        """Waits for the evaluation that is going on, if there is one, and logs it."""
+        if self.evaluating is None:
+            return None
+        (frame, outcome), self.evaluating = self.evaluating, None
+        evaluation = outcome.result()
+        self.metrics.evaluation(evaluation.returns, frame=frame, hour=self.hours(), scalars={})
+        self.stopwatch.lap("evaluation")
         return evaluation
 
     def log(self) -> None:
         """The means over the updates since the last call; ``UserError`` names the first update that is not finite."""
-        scalars = self.window.close(self.progress.update)
+        updates = len(self.window.updates) * self.config.replay.updates_per_call
+        scalars = {**self.window.close(self.progress.update), **self.stopwatch.read(updates)}
         self.metrics.train(scalars, frame=self.frame, update=self.progress.update, hour=self.hours())
 
     def save(self) -> None:
         """Everything the run needs to go on, after making sure that it is worth keeping."""
+        every = self.config.checkpoint.every_frames
+        self.progress.next_checkpoint_frame = (self.frame // every + 1) * every
+        self.finish_evaluation()
         self.window.check_finite(self.progress.update)
         host = {
             "progress": self.progress.state(hours=self.hours()),
@@ -207,20 +277,25 @@ class Training:
         }
         if self.checkpoints.save(self.progress.agent_step, state=fetch(self.state), host=host):
             _log.info("checkpoint at %d frames, %d transitions in replay", self.frame, self.ring.transitions)
+        self.stopwatch.lap("checkpoint")
 
     def resume(self) -> bool:
         """Goes on from the newest checkpoint, if there is one."""
         restored = self.checkpoints.restore(fetch(self.state))
         if restored is None:
-            self.metrics.rewind(-1)
+            self.metrics.rewind(-1, next_evaluation_frame=0)
             return False
         state, host, _ = restored
         self.state = self.devices.place(state)
         self.progress.load_state(host["progress"])
         self.window.load_state(host["window"])
         self.collector.load_state(host["collector"])
+        self.batches.drop()
         self.ring.load_state(host["replay"])
-        self.metrics.rewind(self.frame)
+        if self.mirror:
+            slots = self.ring.used_slots()
+            self.mirror.write(slots, self.ring.frames[slots])
+        self.metrics.rewind(self.frame, next_evaluation_frame=self.progress.next_evaluation_frame)
         _log.info("resumed at %d frames, %d updates, from %s", self.frame, self.progress.update, self.run.checkpoints)
         return True
 

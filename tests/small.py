@@ -42,6 +42,14 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
             "agent_successor": "one_step",
         },
         "reward": {"form": "airl", "aggregation": "mean", "scale": 1.0, "moment": "at_update"},
+        "similarity": {
+            "regularizer": {"patchail_w": "weight", "patchail_b": "bonus"}.get(name, "none"),
+            "scale_initial": 1.0,
+            "distribution": "sigmoid",
+            "expert": "mean",
+            "expert_pairs": "batch",
+            "agent_pairs": "steps",
+        },
     }
     for key, value in overrides.items():
         group, field = key.split("__")
@@ -51,7 +59,9 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
     return METHODS[name](specs, **{group: groups[group] for group in used})
 
 
-def make_batch(seed: int = 0, *, batch: int = 8, expert: int = 4, specs: Specs = SPECS) -> Batch:
+def make_batch(
+    seed: int = 0, *, batch: int = 8, expert: int = 4, demonstration: int = 0, specs: Specs = SPECS
+) -> Batch:
     """A random global batch without device axes."""
     rng = np.random.default_rng(seed)
     side = specs.image_size
@@ -67,6 +77,7 @@ def make_batch(seed: int = 0, *, batch: int = 8, expert: int = 4, specs: Specs =
             np.ones((batch, specs.n_step), np.float32),
         ),
         ExpertBatch(pixels(expert, specs.frame_stack + 1), np.zeros((expert, specs.action_size), np.float32)),
+        pixels(demonstration, specs.frame_stack + 1),
         np.arange(batch, dtype=np.int32),
         np.arange(expert, dtype=np.int32),
     )

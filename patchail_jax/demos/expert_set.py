@@ -24,13 +24,16 @@ class ExpertSet:
     action_size: int
 
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
-        """``count`` pairs, uniform over (demonstration, t in 0..T-1), with replacement: frames [count,S+1,H,W,3]."""
+        """``count`` pairs, uniform over (demonstration, t in 0..T-1), with replacement.
+
+        ``frames [count,S+1] int32`` number the frames of all demonstrations in order, d * (T+1) + t.
+        """
         demonstrations, steps = self.frames.shape[0], self.frames.shape[1] - 1
         chosen = rng.integers(demonstrations * steps, size=count)
         return self._pairs(chosen // steps, chosen % steps, frame_stack)
 
     def trajectory(self, d: int, *, frame_stack: int) -> ExpertBatch:
-        """All T pairs of demonstration ``d``, in order: frames [T,S+1,H,W,3]."""
+        """All T pairs of demonstration ``d``, in order; frames as numbers ``[T,S+1] int32``, as in ``sample``."""
         times = np.arange(self.frames.shape[1] - 1)
         return self._pairs(np.full_like(times, d), times, frame_stack)
 
@@ -42,7 +45,7 @@ class ExpertSet:
             actions = np.full((len(t), self.action_size), np.nan, np.float32)
         else:
             actions = self.actions[d, t]
-        return ExpertBatch(frames=self.frames[d[:, None], times], actions=actions)
+        return ExpertBatch(frames=(d[:, None] * self.frames.shape[1] + times).astype(np.int32), actions=actions)
 
 
 def load_expert_set(

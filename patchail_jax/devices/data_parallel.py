@@ -1,5 +1,6 @@
 """The learner on devices: the one pmap, with the batch sharded and the state whole on every device."""
 
+import time
 from typing import Any
 
 import flax.struct
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from patchail_jax.devices.replay_mirror import with_pixels
 from patchail_jax.errors import UserError
 from patchail_jax.methods import Method
 from patchail_jax.types import Specs
@@ -42,16 +44,21 @@ class Devices:
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._method, self._frame_stack = method, specs.frame_stack
 
-        def several(state: Any, batches: Any) -> Any:
+        def several(state: Any, batches: Any, shard: Any) -> Any:
+            def update(state: Any, batch: Any) -> Any:
+                if shard is not None:
+                    batch = with_pixels(shard, batch, devices=self.count)
+                return method.update(state, batch)
+
             if jax.tree.leaves(batches)[0].shape[0] == 1:
                 # Not a scan of length 1: XLA's CPU backend runs convolutions inside loops several times slower.
-                state, metrics = method.update(state, jax.tree.map(lambda leaf: leaf[0], batches))
+                state, metrics = update(state, jax.tree.map(lambda leaf: leaf[0], batches))
             else:
-                state, metrics = jax.lax.scan(method.update, state, batches)
+                state, metrics = jax.lax.scan(update, state, batches)
             return state, NamedScalars.of(jax.lax.pmean(jax.tree.map(jnp.mean, metrics), DEVICE_AXIS))
 
         self._update = jax.pmap(
-            several, axis_name=DEVICE_AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0, devices=self.devices
+            several, axis_name=DEVICE_AXIS, in_axes=(None, 0, 0), out_axes=None, donate_argnums=0, devices=self.devices
         )
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
@@ -64,30 +71,36 @@ class Devices:
         return len(self.devices)
 
     def init(self, seed: int) -> Any:
-        """The first state, whole on every device.
-
-        Not under jit: XLA takes minutes to compile the orthogonal initialisation of a whole state at once on a CPU.
-        """
-        return self.place(self._method.init(jax.random.PRNGKey(seed)))
+        """The first state, whole on every device."""
+        return self.place(jax.jit(self._method.init)(jax.random.PRNGKey(seed)))
 
     def place(self, state: Any) -> Any:
         """A state from anywhere (numpy, another number of devices), whole on every device."""
         return jax.device_put(state, self._whole)
 
-    def update(self, state: Any, batches: Any) -> tuple[Any, NamedScalars]:
+    def update(self, state: Any, batches: Any, shards: Any = None) -> tuple[Any, NamedScalars]:
         """K updates on batches whose leaves are ``[N,K,B/N,...]``; the given state is consumed.
 
+        ``shards`` is a ``ReplayMirror``'s where the batches have frame numbers in the place of pixels.
         Returns the new state and metrics (means over K and devices) at once, before the device has finished.
         """
-        return self._update(state, batches)
+        return self._update(state, batches, shards)
+
+    def operations(self, state: Any, batches: Any, shards: Any = None) -> float:
+        """Floating-point operations of one call of ``update`` on all devices, counted from the shapes."""
+        cost = self._update.lower(state, batches, shards).cost_analysis()
+        return float(cost["flops"]) * self.count
 
     def publish(self, state: Any) -> Any:
         """A copy of the acting parameters on the first device: it survives the donation of the state."""
         return jax.device_put(self._publish(state), self.devices[0])
 
-    def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> np.ndarray:
-        """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``; waits for the device."""
-        return np.asarray(self._explore(parameters, observations, key, np.int32(agent_step)))
+    def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> Any:
+        """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``, on the device.
+
+        They stand in the device's queue before whatever is dispatched later, so ``np.asarray`` does not wait for that.
+        """
+        return self._explore(parameters, observations, key, np.int32(agent_step))
 
     def exploit(self, parameters: Any, observations: np.ndarray) -> np.ndarray:
         """Mean actions ``[B,A] float32``; waits for the device."""
@@ -116,6 +129,24 @@ class Devices:
 def fetch(tree: Any) -> Any:
     """A pytree of device arrays as numpy arrays; waits for the devices."""
     return jax.device_get(tree)
+
+
+def matrix_rate(precision: str) -> float:
+    """Floating-point operations per second of large square matrix products on the first device, measured."""
+    device = jax.local_devices()[0]
+    size, repeats = (1024, 4) if device.platform == "cpu" else (8192, 20)
+    with jax.default_device(device):
+        matrix = jax.random.normal(jax.random.PRNGKey(0), (size, size), jnp.dtype(precision)) / size**0.5
+        product = jax.jit(lambda left, right: left @ right)
+        jax.block_until_ready(product(matrix, matrix))
+        rates = []
+        for _ in range(3):
+            began, result = time.perf_counter(), matrix
+            for _ in range(repeats):
+                result = product(result, matrix)
+            jax.block_until_ready(result)
+            rates.append(repeats * 2 * size**3 / (time.perf_counter() - began))
+    return max(rates)
 
 
 def acting_key(seed: int, agent_step: int) -> Any:

@@ -5,6 +5,11 @@ from collections.abc import Callable
 from patchail_jax.methods import drqv2, patchail
 from patchail_jax.methods.method import Method
 
-METHODS: dict[str, Callable[..., Method]] = {"drqv2": drqv2.make, "patchail": patchail.make}
+METHODS: dict[str, Callable[..., Method]] = {
+    "drqv2": drqv2.make,
+    "patchail": patchail.make,
+    "patchail_w": patchail.make,
+    "patchail_b": patchail.make,
+}
 
 __all__ = ["METHODS", "Method"]

@@ -179,6 +179,7 @@ def make_learner(
         explore=explore,
         exploit=exploit,
         update=update,
+        reads_demonstration=False,
         score=None,
         judge=None,
     )

@@ -26,6 +26,9 @@ class Method(NamedTuple):
     """``update(state, batch: types.Batch) -> (state, metrics)``, under ``gradient_step.DEVICE_AXIS``; metrics are
     scalars of this device's shard."""
 
+    reads_demonstration: bool
+    """Whether an update reads one whole demonstration (``types.Batch.demonstration``)."""
+
     score: Callable[[Any, Any], Any] | None
     """``score(state, frames [t+S,H,W,3]) -> rewards [t]`` for t consecutive steps of a finished episode, with S-1
     frames before the first step's own; None where the stored rewards are the task's or are ignored."""

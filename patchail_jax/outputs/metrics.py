@@ -82,19 +82,26 @@ class Metrics:
         csv.writer(row, lineterminator="\n").writerow([*self._identity, frame, mean, hour])
         _append(self._run.eval_csv, row.getvalue())
 
-    def rewind(self, frame: int) -> None:
-        """Drops what was logged after ``frame``: a run resumed from there will log it again."""
+    def rewind(self, frame: int, *, next_evaluation_frame: int) -> None:
+        """Drops what was logged after ``frame``, and evaluations from ``next_evaluation_frame`` on.
+
+        A run resumed from there will log both again.
+        """
 
         def keep_json(line: str) -> bool:
             try:
-                return line.endswith("\n") and json.loads(line)["frame"] <= frame
+                entry = json.loads(line)
+                evaluation = entry["kind"] == "evaluation"
+                return line.endswith("\n") and (
+                    entry["frame"] < next_evaluation_frame if evaluation else entry["frame"] <= frame
+                )
             except (json.JSONDecodeError, KeyError):  # the line a kill cut short
                 return False
 
         def keep_csv(line: str) -> bool:
             fields = line.rstrip("\n").split(",")
             whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS)
-            return whole and (fields[0] == CSV_COLUMNS[0] or int(fields[3]) <= frame)
+            return whole and (fields[0] == CSV_COLUMNS[0] or int(fields[3]) < next_evaluation_frame)
 
         for path, keep in ((self._run.metrics_jsonl, keep_json), (self._run.eval_csv, keep_csv)):
             if path.exists():
