@@ -47,6 +47,8 @@ def _published(config: ConfigDict) -> None:
     """Every departure of the authors' program from the paper at once."""
     config.reward.moment = "at_episode_end"
     config.discriminator.agent_successor = "n_step"
+    config.similarity.expert_pairs = "trajectory"
+    config.similarity.agent_pairs = "window"
     config.network.precision = "float32"
 
 

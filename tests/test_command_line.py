@@ -11,6 +11,8 @@ from configs import base
 from patchail_jax.command_line import _flatten, parse
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.errors import UserError
+from patchail_jax.train import make_method
+from patchail_jax.types import Specs
 
 TASK_CONFIGS = sorted(path for path in Path("configs").glob("*.py") if path.stem not in ("__init__", "base"))
 
@@ -71,8 +73,11 @@ def test_the_published_variant_is_every_departure_at_once(method):
     assert changed == {
         "reward.moment": "at_episode_end",
         "discriminator.agent_successor": "n_step",
+        "similarity.expert_pairs": "trajectory",
+        "similarity.agent_pairs": "window",
         "network.precision": "float32",
     }
+    make_method(parse(["x", f"--config=configs/cheetah.py:{method}+published"]).config, Specs(84, 3, 6, 3))
 
 
 @pytest.mark.parametrize(
