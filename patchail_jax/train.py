@@ -261,6 +261,7 @@ class Training:
         """The means over the updates since the last call; ``UserError`` names the first update that is not finite."""
         updates = len(self.window.updates) * self.config.replay.updates_per_call
         scalars = {**self.window.close(self.progress.update), **self.stopwatch.read(updates)}
+        scalars["episode/lost"] = self.collector.lost
         self.metrics.train(scalars, frame=self.frame, update=self.progress.update, hour=self.hours())
 
     def save(self) -> None:
