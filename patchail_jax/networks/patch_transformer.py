@@ -10,8 +10,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from patchail_jax.errors import UserError
+from patchail_jax.networks.convolution import Convolution
 from patchail_jax.networks.geometry import output_size, tile_layers
-from patchail_jax.networks.layers import DENSE_INIT, Dense, convolution, scale_pixels
+from patchail_jax.networks.layers import Dense, orthogonal, scale_pixels
 
 POSITION_INIT = nn.initializers.normal(0.02)
 
@@ -25,7 +26,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: Any) -> Any:
         attention = nn.MultiHeadDotProductAttention(
-            self.heads, kernel_init=DENSE_INIT, dtype=self.dtype, force_fp32_for_softmax=True, name="attention"
+            self.heads, kernel_init=orthogonal(1.0), dtype=self.dtype, force_fp32_for_softmax=True, name="attention"
         )
         x = x + attention(_norm(x, self.dtype, "norm_0"))
         hidden = nn.gelu(Dense(4 * x.shape[-1], dtype=self.dtype, name="hidden")(_norm(x, self.dtype, "norm_1")))
@@ -51,7 +52,7 @@ class PatchTransformer(nn.Module):
             raise UserError(f"a transformer {self.width} wide cannot be shared evenly by {self.heads} heads")
         (tile,) = layers = tile_layers(self.patch_size, pixels.shape[1])
         batch, side = pixels.shape[0], output_size(pixels.shape[1], layers)
-        x = convolution(self.width, tile, dtype=self.dtype, name="tiles")(scale_pixels(pixels, self.dtype))
+        x = Convolution(self.width, tile, self.dtype, "space_to_depth", name="tiles")(scale_pixels(pixels, self.dtype))
         position = self.param("position", POSITION_INIT, (1, side * side, self.width), jnp.float32)
         x = jnp.reshape(x, (batch, side * side, self.width))
         x = x + jnp.broadcast_to(position, x.shape).astype(self.dtype)
