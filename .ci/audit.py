@@ -33,9 +33,9 @@ def ask(site_packages: str) -> list[dict[str, Any]] | None:
 
 def report(dependencies: list[dict[str, Any]] | None) -> tuple[str, int]:
     """What to print, and the exit status."""
-    if dependencies is None:
+    checked = [entry for entry in dependencies or () if "skip_reason" not in entry]
+    if not dependencies or not checked:
         return "pip-audit: the registry gives no answer here; dependencies were not checked\n", 0
-    checked = [entry for entry in dependencies if "skip_reason" not in entry]
     found = [(entry, hole) for entry in checked for hole in entry["vulns"]]
     lines = [
         f"pip-audit: {len(checked)} packages, {len(found)} known holes, {len(dependencies) - len(checked)} unknown"

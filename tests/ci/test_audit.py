@@ -35,5 +35,6 @@ def test_no_answer_is_one_line_and_no_failure(failing, monkeypatch):
     monkeypatch.setattr(audit.venv, "create", lambda *args, **kwargs: None)
     monkeypatch.setattr(audit.subprocess, "run", run)
     assert audit.ask("nowhere") is None
-    text, status = audit.report(None)
-    assert status == 0 and text.count("\n") == 1 and "not checked" in text
+    for nothing in (None, [], [OURS]):
+        text, status = audit.report(nothing)
+        assert status == 0 and text.count("\n") == 1 and "not checked" in text
