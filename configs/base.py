@@ -56,6 +56,12 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     config.run_folder = ""  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed
     config.devices = 0  # local accelerators that share a batch; 0 is all of them
 
+    hosts = config.hosts = ConfigDict()  # several processes that train one run together
+    hosts.coordinator = ""  # "" from SLURM's, Open MPI's or a TPU's variables; "auto": JAX finds out; or address:port
+    hosts.count = 0  # processes, with address:port
+    hosts.index = -1  # this process's number, with address:port
+    hosts.lost_seconds = 60  # a process not heard of for so long ends the others
+
     env = config.env = ConfigDict()
     env.task = task  # any DeepMind Control suite task, <domain>_<task>
     env.action_repeat = 2  # frames a step

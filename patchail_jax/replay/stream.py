@@ -47,7 +47,8 @@ class Stream:
     """The batch of any update, a function of the update's number and of what replay holds.
 
     ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
-    its last pairs are left out where the devices cannot share them evenly.
+    its last pairs are left out where the devices cannot share them evenly. ``batch_size`` and ``expert_batch_size`` are
+    this process's share of the batch, the ``process``-th; ``root`` tells processes apart.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Stream:
         updates_per_call: int,
         whole_demonstration: bool,
         root: tuple[int, ...],
+        process: int = 0,
     ) -> None:
+        self._process = process
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root
         self._updates, self._whole_demonstration = updates_per_call, whole_demonstration
         self._agent_layout = _layout(updates_per_call, batch_size, devices)
@@ -93,8 +96,8 @@ class Stream:
             agent=self._ring.windows(np.concatenate(starts)[self._agent_layout]),
             expert=expert._replace(frames=expert.frames + np.int32(self._ring.slots)),
             demonstration=demonstration + np.int32(self._ring.slots),
-            sample_index=(self._agent_layout % batch_size).astype(np.int32),
-            expert_index=(self._expert_layout % pairs).astype(np.int32),
+            sample_index=(self._agent_layout % batch_size + self._process * batch_size).astype(np.int32),
+            expert_index=(self._expert_layout % pairs + self._process * pairs).astype(np.int32),
         )
 
     def pixel_batches(self, update: int) -> Batch:
