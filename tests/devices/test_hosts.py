@@ -25,10 +25,8 @@ def test_two_processes_with_two_devices_are_one_process_with_four(tmp_path):
     port = free_port()
     files = [tmp_path / f"{process}.npz" for process in range(2)]
     command = [sys.executable, "-m", "tests.devices.two_processes", str(port)]
-    running = [
-        subprocess.Popen([*command, str(process), str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for process, file in enumerate(files)
-    ]  # fmt: skip
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = [subprocess.Popen([*command, str(process), str(file)], **output) for process, file in enumerate(files)]
     outputs = [process.communicate(timeout=300)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], outputs
     learner = Devices(make_method("patchail_w", **SETTINGS), SPECS, count=4)

@@ -1,4 +1,4 @@
-"""One of two processes with two CPU devices each: two updates on its half of the batch. Arguments: port, process, file."""
+"""One of two processes with two CPU devices each makes two updates. Arguments: port, process, file."""
 
 import os
 import sys
