@@ -43,6 +43,7 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "launch": ["pyyaml>=6", "submitit>=1.5,<2"],
         "dev": [
             "hypothesis>=6.100",
             "import-linter>=2.3",
@@ -51,7 +52,10 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
+            "pyyaml>=6",
             "ruff>=0.12",
+            "submitit>=1.5,<2",
+            "types-pyyaml",
             "types-tqdm",
         ],
     },

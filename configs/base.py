@@ -43,8 +43,27 @@ METHODS: dict[str, Callable[[ConfigDict], None]] = {
 }
 
 
+def _published(config: ConfigDict) -> None:
+    """Every departure of the authors' program from the paper at once."""
+    config.reward.moment = "at_episode_end"
+    config.discriminator.agent_successor = "n_step"
+    config.similarity.expert_pairs = "trajectory"
+    config.similarity.agent_pairs = "window"
+    config.network.precision = "float32"
+
+
+VARIANTS: dict[str, Callable[[ConfigDict], None]] = {"published": _published}
+
+
 def get_config(task: str, method: str = "patchail") -> ConfigDict:
-    """The paper's configuration for ``task`` and ``method``; ``UserError`` for a method that does not exist."""
+    """The paper's configuration for ``task`` and ``method``, variants behind it: ``patchail+published``.
+
+    ``UserError`` for a method or variant that does not exist.
+    """
+    method, *variants = method.split("+")
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise UserError(f"no variant {variant!r} of a method: variants are {', '.join(VARIANTS)}")
     if method not in METHODS:
         near = difflib.get_close_matches(method, METHODS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -114,8 +133,8 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     discriminator.learning_rate = 1e-4
     discriminator.penalty_weight = 10.0
     discriminator.penalty_pixel_scale = 255.0  # the penalty's gradient is with respect to pixels on 0..this
-    discriminator.augmentation = "random_shift"  # or "none"
-    discriminator.augmentation_pad = 4  # pixels
+    discriminator.augmentation = "random_shift"  # "random_cutout", "random_crop_resize", "rand_augment", "none" (B.4)
+    discriminator.augmentation_pad = 4  # pixels: the strength of all of them
     discriminator.observation = "pair"  # (s, s'), or "single": s' alone (B.1)
     discriminator.agent_successor = "one_step"  # s' of the agent's pair; "n_step" as in the published program
 
@@ -149,4 +168,6 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     checkpoint.keep = 2  # newest ones kept
 
     METHODS[method](config)
+    for variant in variants:
+        VARIANTS[variant](config)
     return config

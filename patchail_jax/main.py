@@ -32,6 +32,7 @@ def train(config: ConfigDict) -> None:
     from patchail_jax.interruption import Interruption
     from patchail_jax.outputs.metrics import Metrics
     from patchail_jax.outputs.run_folder import open_run
+    from patchail_jax.progress import NotFinite
     from patchail_jax.train import Training
 
     hosts = join(**config.hosts)
@@ -52,11 +53,15 @@ def train(config: ConfigDict) -> None:
         )
         resources.callback(metrics.close)
         training = Training(config, run, metrics, resources, hosts)
-        evaluation = training.loop(interruption)
+        try:
+            evaluation = training.loop(interruption)
+        except NotFinite as error:
+            raise training.write_batch(error) from error
         if config.log.picture and evaluation is not None:
             from patchail_jax.summary import write_summary
 
             write_summary(training, evaluation)
+        run.finish(config.num_frames)
 
 
 # What may change between two starts of one run: it alters how the run is made, not what it computes.

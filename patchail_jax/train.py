@@ -39,9 +39,10 @@ from patchail_jax.errors import UserError, choose
 from patchail_jax.interruption import Interruption
 from patchail_jax.methods import METHODS
 from patchail_jax.outputs.checkpoints import Checkpoints
+from patchail_jax.outputs.inspection import write_record
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.run_folder import RunFolder
-from patchail_jax.progress import Progress, Stopwatch, Window
+from patchail_jax.progress import NotFinite, Progress, Stopwatch, Window
 from patchail_jax.replay.memory import check_memory
 from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring, nbytes
@@ -101,6 +102,7 @@ class Training:
             whole_demonstration=self.method.reads_demonstration,
             root=(config.seed, BATCHES, hosts.process),
             process=hosts.process,
+            remembered=config.log.every_updates + 1,  # one may be drawn ahead
         )
         self.mirror = self.make_mirror()
         draw = self.stream.batches if self.mirror else self.stream.pixel_batches
@@ -283,7 +285,17 @@ class Training:
         """The means over the updates since the last call; ``UserError`` names the first update that is not finite."""
         updates = len(self.window.updates) * self.config.replay.updates_per_call
         scalars = {**self.window.close(self.progress.update), **self.stopwatch.read(updates)}
+        scalars["episode/lost"] = self.collector.lost
         self.metrics.train(scalars, frame=self.frame, update=self.progress.update, hour=self.hours())
+
+    def write_batch(self, error: NotFinite) -> UserError:
+        """Writes what the failed update saw and gave, for inspection; the same error, with the file's name."""
+        path = self.run.path / f"batch_of_update_{error.first}.npz"
+        batch = self.stream.recall(error.first)
+        if batch is None:
+            return error
+        write_record(path, batch, error.metrics)
+        return UserError(f"{error}. Its batch is in {path}")
 
     def save(self) -> None:
         """Everything the run needs to go on, after making sure that it is worth keeping."""

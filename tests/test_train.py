@@ -174,6 +174,11 @@ def test_numbers_that_are_not_finite_stop_the_run_with_the_update_named(cache, t
     assert "update" in error
     kept = Checkpoints(tmp_path / "checkpoints", keep=2)._manager.all_steps()
     assert all(step < 25 for step in kept)  # nothing was saved after the numbers went bad
+    (file,) = tmp_path.glob("batch_of_update_*.npz")
+    assert str(file) in error
+    with np.load(file) as batch:
+        assert batch["agent.frames"].shape == (1, 1, 8, 5, 16, 16, 3) and batch["expert.frames"].shape[:3] == (1, 1, 4)
+        assert not np.isfinite([batch[name] for name in batch.files if name.startswith("metrics/")]).all()
 
 
 @pytest.mark.parametrize(

@@ -145,10 +145,11 @@ def wandb_mode_for(mode: str) -> str:
     chosen = os.environ.get("WANDB_MODE")
     if chosen:
         return chosen
-    return "online" if _has_wandb_key() else "offline"
+    return "online" if has_wandb_key() else "offline"
 
 
-def _has_wandb_key() -> bool:
+def has_wandb_key() -> bool:
+    """Whether W&B's key is in the environment or in ~/.netrc."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:

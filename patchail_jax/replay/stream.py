@@ -4,6 +4,7 @@ Batches are drawn as frame numbers: slot ``0 .. slots-1`` of the ring, then the 
 are filled in on the host (``Stream.pixel_batches``) or on the devices (``devices.replay_mirror``); both give the same.
 """
 
+from collections import OrderedDict
 from typing import Protocol
 
 import numpy as np
@@ -48,7 +49,8 @@ class Stream:
 
     ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
     its last pairs are left out where the devices cannot share them evenly. ``batch_size`` and ``expert_batch_size`` are
-    this process's share of the batch, the ``process``-th; ``root`` tells processes apart.
+    this process's share of the batch, the ``process``-th; ``root`` tells processes apart. The newest ``remembered``
+    draws can be recalled, whatever has come into replay since.
     """
 
     def __init__(
@@ -64,8 +66,11 @@ class Stream:
         whole_demonstration: bool,
         root: tuple[int, ...],
         process: int = 0,
+        remembered: int = 0,
     ) -> None:
         self._process = process
+        self._recent: OrderedDict[int, Batch] = OrderedDict()
+        self._remembered = remembered
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root
         self._updates, self._whole_demonstration = updates_per_call, whole_demonstration
         self._agent_layout = _layout(updates_per_call, batch_size, devices)
@@ -92,17 +97,30 @@ class Stream:
         expert = ExpertBatch(*(np.concatenate(leaves)[self._expert_layout] for leaves in zip(*experts, strict=True)))
         empty = np.zeros((0, self._stack + 1), np.int32)
         demonstration = np.concatenate(demonstrations or [empty])[self._demonstration_layout]
-        return Batch(
+        batch = Batch(
             agent=self._ring.windows(np.concatenate(starts)[self._agent_layout]),
             expert=expert._replace(frames=expert.frames + np.int32(self._ring.slots)),
             demonstration=demonstration + np.int32(self._ring.slots),
             sample_index=(self._agent_layout % batch_size + self._process * batch_size).astype(np.int32),
             expert_index=(self._expert_layout % pairs + self._process * pairs).astype(np.int32),
         )
+        self._recent[update] = batch
+        while len(self._recent) > self._remembered:
+            self._recent.popitem(last=False)
+        return batch
 
     def pixel_batches(self, update: int) -> Batch:
         """``batches(update)`` with the frames' pixels in the place of their numbers."""
-        batch = self.batches(update)
+        return self._with_pixels(self.batches(update))
+
+    def recall(self, update: int) -> Batch | None:
+        """``pixel_batches`` as it was drawn when ``update`` was made; None when that is too long ago.
+
+        A frame that replay has given away since then shows what lies in its place now.
+        """
+        return self._with_pixels(self._recent[update]) if update in self._recent else None
+
+    def _with_pixels(self, batch: Batch) -> Batch:
         experts = np.reshape(self._experts.frames, (-1, *self._experts.frames.shape[2:]))
         return batch._replace(
             agent=batch.agent._replace(frames=self._ring.frames[batch.agent.frames]),
