@@ -127,6 +127,7 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     network.hidden_size = 1024
 
     discriminator = config.discriminator = ConfigDict()
+    discriminator.network = "convolutional"  # or "transformer": the fields below "transformer"
     discriminator.kernel_size = 4  # pixels, 1..8 (Figure 6b)
     discriminator.channels = 32  # of the first convolution; the next have 2x and 4x
     discriminator.optimizer = "adam"
@@ -137,6 +138,12 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     discriminator.augmentation_pad = 4  # pixels: the strength of all of them
     discriminator.observation = "pair"  # (s, s'), or "single": s' alone (B.1)
     discriminator.agent_successor = "one_step"  # s' of the agent's pair; "n_step" as in the published program
+
+    transformer = config.transformer = ConfigDict()  # instead of the convolutions (the paper's open choice)
+    transformer.patch_size = 12  # pixels a side; must divide the image
+    transformer.width = 128  # channels of a token
+    transformer.depth = 4  # blocks
+    transformer.heads = 4
 
     reward = config.reward = ConfigDict()
     reward.form = "airl"  # "airl", "gail", "gail_log_d", "fairl" (Eq. 5)

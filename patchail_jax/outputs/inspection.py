@@ -10,7 +10,8 @@ import numpy as np
 def write_record(path: Path, record: Any, metrics: Mapping[str, float]) -> None:
     """A NamedTuple of arrays, nested ones too, as an npz file: ``agent.frames``, ... and ``metrics/NAME``."""
     named: dict[str, Any] = dict(_leaves(record, ""))
-    np.savez(path, **named, **{f"metrics/{name}": value for name, value in metrics.items()})
+    named |= {f"metrics/{name}": np.asarray(value) for name, value in metrics.items()}
+    np.savez(path, **named)
 
 
 def _leaves(record: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
