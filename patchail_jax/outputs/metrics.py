@@ -1,6 +1,8 @@
 """A run's numbers: lines on the console, JSONL, CSV, and Weights & Biases (the only place that imports it)."""
 
+import contextlib
 import csv
+import errno
 import io
 import json
 import logging
@@ -130,8 +132,17 @@ class Metrics:
 
 
 def _append(path: Path, text: str) -> None:
-    with path.open("a") as stream:
-        stream.write(text)
+    """Whole or not at all: a full disk costs a line, and neither the run nor the line that comes next."""
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a") as stream:
+            stream.write(text)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        with contextlib.suppress(OSError):
+            os.truncate(path, before)
+        _log.warning("the disk is full: a line of %s was not written, and the run goes on. Free some space", path.name)
 
 
 def _one_line(error: BaseException) -> str:
