@@ -53,7 +53,8 @@ def render(
     """
     backend = rendering.choose_backend()  # first of all: whatever imports dm_control fixes the backend
     camera_id = tasks.facts(task).camera_id if camera_id is None else camera_id
-    look = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": quality, "backend": backend}
+    drawn = rendering.LOOKS.get(quality, quality)
+    look = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": drawn, "backend": backend}
     demonstrations, length = trajectories.states.shape[:2]
     frames = np.empty((demonstrations, length, image_size, image_size, 3), np.uint8)
     files = [Path(cache_dir).expanduser() / f"{_key(states, look)}.npy" for states in trajectories.states]
@@ -75,11 +76,12 @@ def render(
                 f"{source}: a state of {task} has {physics.get_state().size} numbers, "
                 f"not {trajectories.states.shape[2]}: record for the dm_control installed here"
             )
+        draw = rendering.Renderer(physics, image_size=image_size, camera_id=camera_id)
         for d in missing:
             for t, state in enumerate(trajectories.states[d]):
                 with physics.reset_context():
                     physics.set_state(state)
-                frames[d, t] = rendering.render(physics, image_size=image_size, camera_id=camera_id)
+                frames[d, t] = draw()
                 bar.update()
             _write(files[d], frames[d])
     return frames

@@ -1,4 +1,4 @@
-"""A kept camera draws what the suite draws, ``fast`` draws the scene without shadows, and some OpenGL is found."""
+"""A kept camera draws what the suite draws, ``fast`` draws the scene in less time, and some OpenGL is found."""
 
 import os
 import subprocess
@@ -48,9 +48,12 @@ def test_fast_is_the_scene_without_shadows_and_reflections(task):
     assert np.abs(as_fast - plain).mean() < 0.75 < np.abs(as_full - plain).mean()
 
 
-def test_full_leaves_the_model_alone():
-    model = started("walker_stand").physics.model
-    assert model.light_castshadow.any() and model.mat_reflectance.any()
+def test_full_leaves_the_model_alone_and_fast_makes_round_shapes_coarser():
+    full, fast = (started("walker_stand", quality).physics.model for quality in ("full", "fast"))
+    assert full.light_castshadow.any() and full.mat_reflectance.any()
+    assert (full.vis.quality.numslices, full.vis.quality.numstacks) == (28, 16)
+    assert (fast.vis.quality.numslices, fast.vis.quality.numstacks) == (12, 8)
+    assert fast.vis.quality.offsamples == full.vis.quality.offsamples
 
 
 @pytest.mark.parametrize(
