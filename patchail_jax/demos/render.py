@@ -53,6 +53,7 @@ def render(
     """
     backend = rendering.choose_backend()  # first of all: whatever imports dm_control fixes the backend
     camera_id = tasks.facts(task).camera_id if camera_id is None else camera_id
+    assert trajectories.states is not None
     drawn = rendering.LOOKS.get(quality, quality)
     look = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": drawn, "backend": backend}
     demonstrations, length = trajectories.states.shape[:2]
