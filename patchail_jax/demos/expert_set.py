@@ -1,5 +1,6 @@
 """The demonstrations as the learner sees them: frames in memory, and pairs (s, s') cut from them."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from patchail_jax.demos import render, trajectory
 from patchail_jax.envs.look import drawn_size, video_look
 from patchail_jax.errors import UserError
 from patchail_jax.types import ExpertBatch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,8 @@ def load_expert_set(
                 "convert it again with that --image_size, or set config.env.image_size"
             )
         frames = thinned.frames
+        if recorded.metadata.get("lossy") and look == "none":
+            _log.warning("%s: frames of a lossy video; set config.env.look=video, or their traces are learnt", source)
     elif factory:
         raise UserError(f"{source}: holds states of the suite, which {factory} cannot draw: give a file with frames")
     else:

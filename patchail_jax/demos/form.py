@@ -1,5 +1,6 @@
 """What demonstrations are made of in memory, and what makes them sound."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ DTYPES = {
     "rewards": np.dtype(np.float32),
     "lengths": np.dtype(np.int64),
 }
+_ROUNDING = 1e-3
 _AXES = {
     "states": "[D,T+1,X]",
     "frames": "[D,T+1,H,H,3]",
@@ -103,3 +105,51 @@ def check(trajectories: Trajectories, *, name: str) -> None:
             raise UserError(f"{name}: {key!r} has values that are not finite")
     if trajectories.actions is not None and np.abs(trajectories.actions).max() > 1:
         raise UserError(f"{name}: 'actions' must lie in [-1, 1], not up to {np.abs(trajectories.actions).max():g}")
+
+
+class Demonstration(NamedTuple):
+    """One demonstration: its frames or states, ``observed [T+1,...]``; ``actions [T,A]``, ``rewards [T]`` or None."""
+
+    observed: np.ndarray
+    actions: np.ndarray | None = None
+    rewards: np.ndarray | None = None
+
+
+def assemble(demonstrations: Sequence[Demonstration], metadata: dict[str, Any], *, name: str) -> Trajectories:
+    """Demonstrations of any lengths as one record; behind the end of the shorter ones stand zeros.
+
+    Actions or rewards that one of them lacks are left out. Raises UserError, a line that starts with ``name``, where
+    there is none, or where they differ in the size of frames or actions.
+    """
+    if not demonstrations:
+        raise UserError(f"{name}: holds no demonstrations")
+    lengths = np.array([len(demonstration.observed) - 1 for demonstration in demonstrations])
+    observed, actions, rewards = (
+        _padded([getattr(demonstration, key) for demonstration in demonstrations], key, name=name)
+        for key in Demonstration._fields
+    )
+    assert observed is not None
+    states, frames = (None, observed) if observed.ndim == 5 else (observed, None)
+    same = (lengths == lengths[0]).all()
+    return Trajectories(states, actions, rewards, metadata, frames, None if same else lengths)
+
+
+def _padded(parts: Sequence[np.ndarray | None], key: str, *, name: str) -> np.ndarray | None:
+    given = [part for part in parts if part is not None]
+    if len(given) < len(parts):
+        return None
+    if len({part.shape[1:] for part in given}) > 1:
+        raise UserError(f"{name}: the demonstrations differ in the size of their {key}")
+    longest = max(len(part) for part in given)
+    whole = np.zeros((len(given), longest, *given[0].shape[1:]), given[0].dtype)
+    for row, part in zip(whole, given, strict=True):
+        row[: len(part)] = part
+    return whole
+
+
+def unit_actions(actions: np.ndarray, *, name: str) -> np.ndarray:
+    """``actions [T,A]`` as float32 in [-1, 1]; UserError where they leave it by more than rounding."""
+    actions = actions.astype(np.float32)
+    if not np.abs(actions).max(initial=0.0) <= 1 + _ROUNDING:
+        raise UserError(f"{name}: actions must lie in [-1, 1], not up to {np.abs(actions).max():g}")
+    return np.clip(actions, -1.0, 1.0)
