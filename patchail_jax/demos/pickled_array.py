@@ -102,7 +102,14 @@ def _encode(text: Any, encoding: Any, *_: Any) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes(*arguments: Any) -> bytes:
+    if arguments:
+        raise UserError("it makes bytes of something else")
+    return b""  # how the oldest forms of pickle write them
+
+
 CALLS: dict[str, Callable[..., Any] | None] = {"numpy.dtype": Type, "numpy.ndarray": None, "_codecs.encode": _encode}
+CALLS["__builtin__.bytes"] = _no_bytes
 for _core in ("numpy.core", "numpy._core"):  # before and after numpy 2
     CALLS[f"{_core}.multiarray._reconstruct"] = _reconstruct
     CALLS[f"{_core}.multiarray.scalar"] = _scalar
