@@ -83,6 +83,7 @@ def load_expert_set(
     ``config.env.factory``, ``action_size`` that of the agent (None: the task's), ``memory`` the bytes there are.
     Raises UserError for an unsound or unfitting file, and for a number of demonstrations that the file does not hold.
     """
+    drawn = drawn_size(image_size=image_size, look=look, look_size=look_size)
     source = Path(path).expanduser() if str(path) else trajectory.shipped(task)
     recorded = trajectory.load(source, expected_task=task, action_repeat=action_repeat, memory=memory)
     held = len(recorded.observed)
@@ -107,7 +108,7 @@ def load_expert_set(
         frames = render.render(
             thinned,
             task=task,
-            image_size=drawn_size(image_size=image_size, look=look, look_size=look_size),
+            image_size=drawn,
             camera_id=camera_id,
             quality=quality,
             cache_dir=cache_dir,

@@ -139,7 +139,8 @@ def _padded(parts: Sequence[np.ndarray | None], key: str, *, name: str) -> np.nd
     if len(given) < len(parts):
         return None
     if len({part.shape[1:] for part in given}) > 1:
-        raise UserError(f"{name}: the demonstrations differ in the size of their {key}")
+        what = "frames" if key == "observed" else key
+        raise UserError(f"{name}: the demonstrations' {what} differ in size")
     longest = max(len(part) for part in given)
     whole = np.zeros((len(given), longest, *given[0].shape[1:]), given[0].dtype)
     for row, part in zip(whole, given, strict=True):

@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 FILMS = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv")
 # Only these containers, whatever a file is named: others (playlists) make ffmpeg open further files and addresses.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
+_EARLY = 0.25  # of a frame
 _PICTURE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
@@ -70,7 +71,9 @@ class _Film:
     def at_rate(self, rate: float, start: float, end: float | None) -> Iterator[np.ndarray]:
         times = f"N/({self._given}*TB)" if self._given else "PTS-STARTPTS"
         span = f"trim=start={start}" + ("" if end is None else f":end={end}")
-        filters = f"setpts={times},{span},setpts=PTS-STARTPTS,fps=fps={rate}:round=near"
+        # For every step the newest frame; a quarter of a frame early, as a container's times are rounded.
+        shift = f"setpts=PTS-STARTPTS-{_EARLY}/({self.rate}*TB)"
+        filters = f"settb=1/90000,setpts={times},{span},{shift},fps=fps={rate}:round=up"
         # Each picture as a ppm, which says its size.
         command = [*self._command(), "-loglevel", "error", "-map", "0:v:0", "-vf", filters]
         command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
@@ -106,7 +109,7 @@ class _Pictures:
         last = self._length if end is None else min(end, self._length)
         wanted = start + np.arange(max(0, round((last - start) * rate))) / rate
         try:
-            for number in np.searchsorted(self._times, wanted + 1e-6, side="right") - 1:
+            for number in np.searchsorted(self._times, wanted + _EARLY / self.rate, side="right") - 1:
                 yield np.asarray(self._picture(int(number)).convert("RGB"))
         except _PICTURE_ERRORS as error:
             raise UserError(f"{self.path}: cannot be read ({' '.join(str(error).split())[:120]})") from error

@@ -17,7 +17,7 @@ class Lamp(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 - Gymnasium's form
     observation_space = gymnasium.spaces.Box(0, 1, (1,))
 
-    def __init__(self, render_mode=None, discrete=False):
+    def __init__(self, render_mode=None, *, discrete=False):
         box = gymnasium.spaces.Box(np.float32([0, 0]), np.float32([10, 20]))
         self.action_space = gymnasium.spaces.Discrete(2) if discrete else box
         self.render_mode = render_mode
