@@ -32,7 +32,7 @@ from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
 from patchail_jax.devices.hosts import Hosts
 from patchail_jax.devices.replay_mirror import ReplayMirror, fits
-from patchail_jax.envs.dmc import FrameEnvironment
+from patchail_jax.envs import making
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError, choose
@@ -43,7 +43,7 @@ from patchail_jax.outputs.inspection import write_record
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.run_folder import RunFolder
 from patchail_jax.progress import NotFinite, Progress, Stopwatch, Window
-from patchail_jax.replay.memory import check_memory
+from patchail_jax.replay.memory import available, check_memory
 from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
@@ -89,7 +89,7 @@ class Training:
 
         slots = ring_slots(config)
         _log.info(check_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
-        self.experts = None if self.method.uses_task_reward else load_experts(config)
+        self.experts = None if self.method.uses_task_reward else load_experts(config, self.specs.action_size)
         self.ring = Ring(capacity=slots, specs=self.specs)
         self.stream = Stream(
             self.ring,
@@ -335,16 +335,19 @@ class Training:
 
 
 def environment_factory(config: ConfigDict) -> Any:
-    """A picklable ``() -> FrameEnvironment`` for worker processes."""
+    """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
     env = config.env
     return functools.partial(
-        FrameEnvironment,
+        making.make,
         task=env.task,
         action_repeat=env.action_repeat,
         image_size=env.image_size,
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         episode_frames=env.episode_frames,
+        factory=env.factory,
+        look=env.look,
+        look_size=env.look_size,
     )
 
 
@@ -361,8 +364,8 @@ def make_method(config: ConfigDict, specs: Specs) -> Any:
     return make(specs, **{group: config[group].to_dict() for group in groups})
 
 
-def load_experts(config: ConfigDict) -> ExpertSet:
-    """The demonstrations, rendered as the agent's frames are."""
+def load_experts(config: ConfigDict, action_size: int) -> ExpertSet:
+    """The demonstrations, shown as the agent's frames are."""
     env, demos = config.env, config.demos
     return load_expert_set(
         task=env.task,
@@ -373,6 +376,11 @@ def load_experts(config: ConfigDict) -> ExpertSet:
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         cache_dir=demos.cache_dir or default_cache_dir(),
+        look=env.look,
+        look_size=env.look_size,
+        factory=env.factory,
+        action_size=action_size,
+        memory=available(),
     )
 
 
