@@ -43,8 +43,12 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "gymnasium": ["gymnasium>=1.0"],
+        "hdf5": ["h5py>=3.10"],
         "launch": ["pyyaml>=6", "submitit>=1.5,<2"],
         "dev": [
+            "gymnasium>=1.0",
+            "h5py>=3.10",
             "hypothesis>=6.100",
             "import-linter>=2.3",
             "mypy>=1.15",

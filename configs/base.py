@@ -75,6 +75,12 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     config.run_folder = ""  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed
     config.devices = 0  # local accelerators that share a batch; 0 is all of them
 
+    hosts = config.hosts = ConfigDict()  # several processes that train one run together
+    hosts.coordinator = ""  # "" from SLURM's, Open MPI's or a TPU's variables; "auto": JAX finds out; or address:port
+    hosts.count = 0  # processes, with address:port
+    hosts.index = -1  # this process's number, with address:port
+    hosts.lost_seconds = 60  # a process not heard of for so long ends the others
+
     env = config.env = ConfigDict()
     env.task = task  # any DeepMind Control suite task, <domain>_<task>
     env.action_repeat = 2  # frames a step
@@ -82,6 +88,9 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     env.image_size = 84  # pixels a side
     env.camera_id = -1  # -1 is the task's own: 2 for quadruped, 0 for all others
     env.quality = "full"  # "full", or "fast": no shadows and reflections, for software rendering
+    env.factory = ""  # "module:function" that makes an environment of your own (envs/factory.py); "" is the suite
+    env.look = "none"  # "video": all frames, the expert's too, compressed and blurred alike, for experts from videos
+    env.look_size = 0  # pixels a side that are drawn before the "video" look reduces them; 0 is image_size
     env.episode_frames = 1000  # frames an episode
     env.num_envs = 1  # environments stepped side by side
     env.workers = "process"  # "process": one process an environment; "inline": in this process
@@ -121,6 +130,7 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     network.hidden_size = 1024
 
     discriminator = config.discriminator = ConfigDict()
+    discriminator.network = "convolutional"  # or "transformer": the fields below "transformer"
     discriminator.kernel_size = 4  # pixels, 1..8 (Figure 6b)
     discriminator.channels = 32  # of the first convolution; the next have 2x and 4x
     discriminator.optimizer = "adam"
@@ -131,6 +141,12 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     discriminator.augmentation_pad = 4  # pixels: the strength of all of them
     discriminator.observation = "pair"  # (s, s'), or "single": s' alone (B.1)
     discriminator.agent_successor = "one_step"  # s' of the agent's pair; "n_step" as in the published program
+
+    transformer = config.transformer = ConfigDict()  # instead of the convolutions (the paper's open choice)
+    transformer.patch_size = 12  # pixels a side; must divide the image
+    transformer.width = 128  # channels of a token
+    transformer.depth = 4  # blocks
+    transformer.heads = 4
 
     reward = config.reward = ConfigDict()
     reward.form = "airl"  # "airl", "gail", "gail_log_d", "fairl" (Eq. 5)

@@ -31,13 +31,15 @@ def train(config: ConfigDict) -> None:
     from patchail_jax.envs.rendering import choose_backend
 
     choose_backend()
+    from patchail_jax.devices.hosts import join
     from patchail_jax.interruption import Interruption
     from patchail_jax.outputs.metrics import Metrics
     from patchail_jax.outputs.run_folder import open_run
     from patchail_jax.progress import NotFinite
     from patchail_jax.train import Training
 
-    folder = run_folder_of(config)
+    hosts = join(**config.hosts)
+    folder = run_folder_of(config) / (f"process_{hosts.process}" if hosts.process else "")
     with ExitStack() as resources, Interruption() as interruption:
         run = open_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(run.close)
@@ -46,14 +48,14 @@ def train(config: ConfigDict) -> None:
             agent=config.method,
             task=config.env.task,
             seed=config.seed,
-            wandb_mode=config.log.wandb_mode,
+            wandb_mode="disabled" if hosts.process else config.log.wandb_mode,
             wandb_project=config.log.wandb_project,
             wandb_group=f"{config.env.task}/{config.method}",
             run_name=f"{config.env.task}/{config.method}/{config.seed}",
             config=config.to_dict(),
         )
         resources.callback(metrics.close)
-        training = Training(config, run, metrics, resources)
+        training = Training(config, run, metrics, resources, hosts)
         try:
             evaluation = training.loop(interruption)
         except NotFinite as error:
@@ -66,7 +68,7 @@ def train(config: ConfigDict) -> None:
 
 
 # What may change between two starts of one run: it alters how the run is made, not what it computes.
-MAY_DIFFER = ("num_frames", "run_folder", "devices", "env.workers", "demos.cache_dir", "log", "checkpoint")
+MAY_DIFFER = ("num_frames", "run_folder", "devices", "hosts", "env.workers", "demos.cache_dir", "log", "checkpoint")
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -14,6 +14,7 @@ been.
 import functools
 import inspect
 import logging
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,8 +30,9 @@ from patchail_jax.acting.label import label
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
 from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
+from patchail_jax.devices.hosts import Hosts
 from patchail_jax.devices.replay_mirror import ReplayMirror, fits
-from patchail_jax.envs.dmc import FrameEnvironment
+from patchail_jax.envs import making
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError, choose
@@ -41,7 +43,7 @@ from patchail_jax.outputs.inspection import write_record
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.run_folder import RunFolder
 from patchail_jax.progress import NotFinite, Progress, Stopwatch, Window
-from patchail_jax.replay.memory import check_memory
+from patchail_jax.replay.memory import available, check_memory
 from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
@@ -54,6 +56,9 @@ AnyPool = InlinePool | ProcessPool
 # What the seed is mixed with, so that no two purposes draw the same numbers.
 TRAINING, EVALUATION, BATCHES = 0, 1, 2
 
+ALONE = Hosts()
+STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
+
 
 class _Evaluating(NamedTuple):
     """An evaluation that has been started: the counter when it was, and its outcome to come."""
@@ -65,8 +70,10 @@ class _Evaluating(NamedTuple):
 class Training:
     """One run, from its config to its last checkpoint."""
 
-    def __init__(self, config: ConfigDict, run: RunFolder, metrics: Metrics, resources: ExitStack) -> None:
-        self.config, self.run, self.metrics = config, run, metrics
+    def __init__(
+        self, config: ConfigDict, run: RunFolder, metrics: Metrics, resources: ExitStack, hosts: Hosts = ALONE
+    ) -> None:
+        self.config, self.run, self.metrics, self.hosts = config, run, metrics, hosts
         _log.info("rendering: %s", choose_backend())
         make_environment = environment_factory(config)
         workers = config.env.workers
@@ -78,22 +85,23 @@ class Training:
         self.method = make_method(config, self.specs)
         self.devices = Devices(self.method, self.specs, count=config.devices)
         _log.info("learner: %d x %s", self.devices.count, self.devices.devices[0].device_kind)
-        check_divisibility(config, self.devices.count)
+        check_divisibility(config, self.devices.count * hosts.processes)
 
         slots = ring_slots(config)
         _log.info(check_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
-        self.experts = None if self.method.uses_task_reward else load_experts(config)
+        self.experts = None if self.method.uses_task_reward else load_experts(config, self.specs.action_size)
         self.ring = Ring(capacity=slots, specs=self.specs)
         self.stream = Stream(
             self.ring,
             self.experts or NoExperts(self.ring.frames.shape[1:]),
-            batch_size=config.replay.batch_size,
-            expert_batch_size=config.replay.expert_batch_size,
+            batch_size=config.replay.batch_size // hosts.processes,
+            expert_batch_size=config.replay.expert_batch_size // hosts.processes,
             frame_stack=config.env.frame_stack,
             devices=self.devices.count,
             updates_per_call=config.replay.updates_per_call,
             whole_demonstration=self.method.reads_demonstration,
-            root=(config.seed, BATCHES),
+            root=(config.seed, BATCHES, hosts.process),
+            process=hosts.process,
             remembered=config.log.every_updates + 1,  # one may be drawn ahead
         )
         self.mirror = self.make_mirror()
@@ -104,17 +112,18 @@ class Training:
             self.pool,
             frame_stack=config.env.frame_stack,
             action_size=self.specs.action_size,
-            root=(config.seed, TRAINING),
+            root=(config.seed, TRAINING, hosts.process),
         )
         self.checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
         self.progress, self.window = (
             Progress(next_checkpoint_frame=config.checkpoint.every_frames),
             Window(updates_per_call=config.replay.updates_per_call),
         )
-        self.state = self.devices.init(config.seed)
+        self.state = self.devices.place(hosts.first(fetch(self.devices.init(config.seed))))
         self.evaluating: _Evaluating | None = None
         self.evaluator = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
         resources.callback(self.evaluator.shutdown, cancel_futures=True)
+        self.ready = False  # whether every process has something to learn from
         self.stopwatch = Stopwatch()
         self.started = time.monotonic()
 
@@ -138,14 +147,17 @@ class Training:
 
     @property
     def frame(self) -> int:
-        """Frames the environments have played."""
+        """Frames the environments of all processes have played."""
         return self.progress.agent_step * self.config.env.action_repeat
 
     def updates_due(self) -> int:
         """Updates that should have been made by now: one every ``steps_per_update`` steps of all environments."""
         agent = self.config.agent
         since = self.progress.agent_step - agent.first_update_step
-        return since // agent.steps_per_update + 1 if since >= 0 and len(self.ring) else 0
+        if since < 0:
+            return 0
+        self.ready = self.ready or bool(self.hosts.gather(int(len(self.ring) > 0)).all())
+        return since // agent.steps_per_update + 1 if self.ready else 0
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -162,12 +174,12 @@ class Training:
             return None
         parameters = self.devices.publish(self.state)
         while True:
-            finished, stop = self.frame >= config.num_frames, interruption.signal_number is not None
+            finished, stop = self.frame >= config.num_frames, self.asked_to_stop(interruption)
             if not finished and (stop or self.frame >= progress.next_checkpoint_frame):
                 # Before the evaluation that may be due now: a run that goes on from here makes it then.
                 self.save()
             if stop:
-                raise KeyboardInterrupt(interruption.signal_number)
+                raise KeyboardInterrupt(interruption.signal_number or signal.SIGTERM)
             if finished or self.frame >= progress.next_evaluation_frame:
                 self.start_evaluation(parameters)
             if finished:
@@ -178,10 +190,18 @@ class Training:
                 self.finish_evaluation()
             parameters = self.step(parameters)
 
+    def asked_to_stop(self, interruption: Interruption) -> bool:
+        """Whether a signal came, to this process or to any other, which all are told of at the same step."""
+        asked = interruption.signal_number is not None
+        if self.hosts.processes == 1:
+            return asked
+        round_of_steps = self.progress.agent_step // (self.pool.num_envs * self.hosts.processes)
+        return round_of_steps % STEPS_BETWEEN_AGREEMENTS == 0 and bool(self.hosts.gather(int(asked)).any())
+
     def step(self, parameters: Any) -> Any:
         """One step of every environment and the updates it makes due; returns the newest acting parameters."""
         config, progress, stopwatch = self.config, self.progress, self.stopwatch
-        key = acting_key(config.seed, progress.agent_step)
+        key = acting_key(config.seed, progress.agent_step + self.hosts.process)
         chosen = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
         stopwatch.lap("acting")
 
@@ -218,7 +238,7 @@ class Training:
                 self.mirror.write(slots, labelled.frames)
             self.window.returns.append(float(finished.episode.rewards.sum()))
         stopwatch.lap("labelling")
-        progress.agent_step += self.pool.num_envs
+        progress.agent_step += self.pool.num_envs * self.hosts.processes
         return self.devices.publish(self.state) if updated else parameters
 
     # -- outputs ----------------------------------------------------------------------------------------------------
@@ -229,11 +249,13 @@ class Training:
 
     def start_evaluation(self, parameters: Any) -> None:
         """Scores the mean policy, in a thread beside the training where environments have processes of their own."""
-        self.finish_evaluation()
         config, progress = self.config, self.progress
+        self.finish_evaluation()
         progress.next_evaluation_frame = (
             self.frame // config.evaluation.every_frames + 1
         ) * config.evaluation.every_frames
+        if self.hosts.process:  # one process is enough
+            return
         score = functools.partial(
             evaluate,
             self.evaluation_pool,
@@ -293,7 +315,7 @@ class Training:
 
     def resume(self) -> bool:
         """Goes on from the newest checkpoint, if there is one."""
-        restored = self.checkpoints.restore(fetch(self.state))
+        restored = self.checkpoints.restore(fetch(self.state), agree=self.hosts.smallest)
         if restored is None:
             self.metrics.rewind(-1, next_evaluation_frame=0)
             return False
@@ -313,16 +335,19 @@ class Training:
 
 
 def environment_factory(config: ConfigDict) -> Any:
-    """A picklable ``() -> FrameEnvironment`` for worker processes."""
+    """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
     env = config.env
     return functools.partial(
-        FrameEnvironment,
+        making.make,
         task=env.task,
         action_repeat=env.action_repeat,
         image_size=env.image_size,
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         episode_frames=env.episode_frames,
+        factory=env.factory,
+        look=env.look,
+        look_size=env.look_size,
     )
 
 
@@ -339,8 +364,8 @@ def make_method(config: ConfigDict, specs: Specs) -> Any:
     return make(specs, **{group: config[group].to_dict() for group in groups})
 
 
-def load_experts(config: ConfigDict) -> ExpertSet:
-    """The demonstrations, rendered as the agent's frames are."""
+def load_experts(config: ConfigDict, action_size: int) -> ExpertSet:
+    """The demonstrations, shown as the agent's frames are."""
     env, demos = config.env, config.demos
     return load_expert_set(
         task=env.task,
@@ -351,6 +376,11 @@ def load_experts(config: ConfigDict) -> ExpertSet:
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         cache_dir=demos.cache_dir or default_cache_dir(),
+        look=env.look,
+        look_size=env.look_size,
+        factory=env.factory,
+        action_size=action_size,
+        memory=available(),
     )
 
 

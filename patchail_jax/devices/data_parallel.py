@@ -32,12 +32,18 @@ class NamedScalars:
 
 
 class Devices:
-    """Runs a method's pure functions on the first ``count`` local devices (all of them when ``count`` is 0)."""
+    """Runs a method's pure functions on the first ``count`` local devices (all of them when ``count`` is 0).
+
+    Where several processes train together (``devices.hosts``), each has its own ``Devices``, with all of its devices;
+    the state is whole in every process, and only ``update`` speaks to the others.
+    """
 
     def __init__(self, method: Method, specs: Specs, *, count: int = 0) -> None:
         local = jax.local_devices()
         if count > len(local):
             raise UserError(f"config.devices is {count}, but only {len(local)} {local[0].platform} devices are here")
+        if count and jax.process_count() > 1:
+            raise UserError(f"config.devices is {count}; several processes use all of their devices: leave it 0")
         self.devices = local[: count or None]
         # A sharding over the same devices as the pmap's: a state placed by it is taken without a second compilation.
         mesh = Mesh(np.asarray(self.devices), (DEVICE_AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
@@ -47,7 +53,7 @@ class Devices:
         def several(state: Any, batches: Any, shard: Any) -> Any:
             def update(state: Any, batch: Any) -> Any:
                 if shard is not None:
-                    batch = with_pixels(shard, batch, devices=self.count)
+                    batch = with_pixels(shard, batch, devices=self.count, processes=jax.process_count())
                 return method.update(state, batch)
 
             if jax.tree.leaves(batches)[0].shape[0] == 1:
@@ -57,8 +63,10 @@ class Devices:
                 state, metrics = jax.lax.scan(update, state, batches)
             return state, NamedScalars.of(jax.lax.pmean(jax.tree.map(jnp.mean, metrics), DEVICE_AXIS))
 
+        # None is all devices of all processes.
+        mapped = self.devices if jax.process_count() == 1 else None
         self._update = jax.pmap(
-            several, axis_name=DEVICE_AXIS, in_axes=(None, 0, 0), out_axes=None, donate_argnums=0, devices=self.devices
+            several, axis_name=DEVICE_AXIS, in_axes=(None, 0, 0), out_axes=None, donate_argnums=0, devices=mapped
         )
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
@@ -67,7 +75,7 @@ class Devices:
 
     @property
     def count(self) -> int:
-        """Number of devices that share a batch."""
+        """Number of this process's devices that share its part of a batch."""
         return len(self.devices)
 
     def init(self, seed: int) -> Any:

@@ -182,6 +182,7 @@ def make_learner(
         reads_demonstration=False,
         score=None,
         judge=None,
+        layers=None,
     )
     return Learner(method, learn)
 

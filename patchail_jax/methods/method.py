@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from patchail_jax.networks.geometry import Layer
+
 
 class Method(NamedTuple):
     """Pure functions of one method; networks and optimizers are closed over, the state is arrays only."""
@@ -34,4 +36,7 @@ class Method(NamedTuple):
     frames before the first step's own; None where the stored rewards are the task's or are ignored."""
 
     judge: Callable[[Any, Any], Any] | None
-    """``judge(state, frames [t+S,H,W,3]) -> patch rewards [t,P,P]``, not aggregated; None without a discriminator."""
+    """``judge(state, frames [t+S,H,W,3]) -> patch rewards [t,P,P]``, not aggregated; None without patches."""
+
+    layers: tuple[Layer, ...] | None
+    """Where on the image each of ``judge``'s patches lies; None without patches."""

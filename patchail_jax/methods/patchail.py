@@ -25,8 +25,9 @@ from patchail_jax.equations.similarity import DISTRIBUTIONS, mean_similarity, ne
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
-from patchail_jax.networks.geometry import output_size, patch_layers
+from patchail_jax.networks.geometry import output_size, patch_layers, tile_layers
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
+from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
 from patchail_jax.updates.gradient_step import DEVICE_AXIS, OPTIMIZERS
@@ -50,17 +51,20 @@ def make(
     discriminator: dict[str, Any],
     reward: dict[str, Any],
     similarity: dict[str, Any],
+    transformer: dict[str, Any],
 ) -> Method:
     """PatchAIL for ``specs``; the arguments are the sub-configs of the same names."""
     learner = drqv2.make_learner(specs, **agent, **network)
-    return _make(specs, learner, network["precision"], **discriminator, **reward, **similarity)
+    return _make(specs, learner, network["precision"], transformer, **discriminator, **reward, **similarity)
 
 
 def _make(
     specs: Specs,
     learner: drqv2.Learner,
     precision: str,
+    transformer: dict[str, Any],
     *,
+    network: str,
     kernel_size: int,
     channels: int,
     optimizer: str,
@@ -82,7 +86,18 @@ def _make(
     expert_pairs: str,
     agent_pairs: str,
 ) -> Method:
-    network = PatchDiscriminator(kernel_size, channels, choose(drqv2.DTYPES, precision, field="network.precision"))
+    dtype = choose(drqv2.DTYPES, precision, field="network.precision")
+    discriminator, layers = choose(
+        {
+            "convolutional": lambda: (PatchDiscriminator(kernel_size, channels, dtype), patch_layers(kernel_size)),
+            "transformer": lambda: (
+                PatchTransformer(**transformer, dtype=dtype),
+                tile_layers(transformer["patch_size"], specs.image_size),
+            ),
+        },
+        network,
+        field="discriminator.network",
+    )()
     adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
     augment = choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation")
     to_patch_rewards = choose(REWARD_FORMS, form, field="reward.form")
@@ -95,12 +110,12 @@ def _make(
     choose(dict.fromkeys(("mean", "mean_logits", "nearest")), expert, field="similarity.expert")
     whole_demonstration = choose({"batch": False, "trajectory": True}, expert_pairs, field="similarity.expert_pairs")
     every_step = choose({"steps": True, "window": False}, agent_pairs, field="similarity.agent_pairs")
-    output_size(specs.image_size, patch_layers(kernel_size))  # refuses images that are too small
+    output_size(specs.image_size, layers)  # refuses images that are too small
     size = specs.frame_stack
 
     def logits_of(params: Any, pairs: Any) -> Any:
         """``[B,P,P]``, high for the expert."""
-        return network.apply(params, pairs)
+        return discriminator.apply(params, pairs)
 
     def pair_at(frames: Any, first: int) -> Any:
         """The unaugmented discriminator input for (s, s') one step apart, ``[B,H,W,6S]`` or ``[B,H,W,3S]``."""
@@ -117,7 +132,7 @@ def _make(
         learner_key, discriminator_key = jax.random.split(key)
         base = learner.method.init(learner_key)
         pixels = jnp.zeros((1, size + 1, specs.image_size, specs.image_size, 3), jnp.uint8)
-        params = network.init(discriminator_key, pair_at(pixels, 0))
+        params = discriminator.init(discriminator_key, pair_at(pixels, 0))
         return State(
             **vars(base),
             discriminator=params,
@@ -211,4 +226,5 @@ def _make(
         reads_demonstration=regularize is not None and whole_demonstration,
         score=None if at_update else score,
         judge=judge,
+        layers=layers,
     )

@@ -9,9 +9,9 @@ import numpy as np
 
 def write_record(path: Path, record: Any, metrics: Mapping[str, float]) -> None:
     """A NamedTuple of arrays, nested ones too, as an npz file: ``agent.frames``, ... and ``metrics/NAME``."""
-    arrays: dict[str, Any] = {f"metrics/{name}": value for name, value in metrics.items()}
-    arrays.update(_leaves(record, ""))
-    np.savez(path, **arrays)
+    named: dict[str, Any] = dict(_leaves(record, ""))
+    named |= {f"metrics/{name}": np.asarray(value) for name, value in metrics.items()}
+    np.savez(path, **named)
 
 
 def _leaves(record: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:

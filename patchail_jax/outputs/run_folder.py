@@ -80,6 +80,33 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     path = path.expanduser().absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
+    lock = _lock(path)
+    stored = path / "config.json"
+    if stored.exists():
+        try:
+            _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
+        except UserError:  # its traceback would keep the lock
+            lock.close()
+            raise
+    _write_json(stored, config)
+    _write_json(path / "versions.json", versions())
+    return RunFolder(path, lock)
+
+
+def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
+    """A run's folder as it stands, under the same lock, and its config; nothing is written. Raises ``UserError``."""
+    path = path.expanduser().absolute()
+    try:
+        config: dict[str, Any] = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not the folder of a run: its config.json cannot be read") from error
+    return RunFolder(path, _lock(path)), config
+
+
+def _lock(path: Path) -> TextIO:
+    try:
         lock = (path / "lock").open("a")
     except OSError as error:
         raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
@@ -91,16 +118,7 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     except OSError as error:
         lock.close()
         raise UserError(f"{path} cannot be locked ({error.strerror}); set config.run_folder to a local disk") from error
-    stored = path / "config.json"
-    if stored.exists():
-        try:
-            _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
-        except UserError:  # its traceback would keep the lock
-            lock.close()
-            raise
-    _write_json(stored, config)
-    _write_json(path / "versions.json", versions())
-    return RunFolder(path, lock)
+    return lock
 
 
 def versions() -> dict[str, Any]:

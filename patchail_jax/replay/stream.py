@@ -20,6 +20,10 @@ class Experts(Protocol):
     def frames(self) -> np.ndarray:
         """``[D,T+1,H,W,3]``."""
 
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each demonstration, ``[D]``."""
+
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
         """``count`` pairs, their frames as numbers ``[count,S+1]``."""
 
@@ -32,6 +36,7 @@ class NoExperts:
 
     def __init__(self, frame_shape: tuple[int, ...]) -> None:
         self.frames = np.zeros((0, 1, *frame_shape), np.uint8)
+        self.steps = np.zeros(0, np.int64)
 
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
         """``count`` empty pairs."""
@@ -48,8 +53,9 @@ class Stream:
     """The batch of any update, a function of the update's number and of what replay holds.
 
     ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
-    its last pairs are left out where the devices cannot share them evenly. The newest ``remembered`` draws can be
-    recalled, whatever has come into replay since.
+    pairs beyond the shortest's length, or that the devices cannot share evenly, are left out. ``batch_size`` and
+    ``expert_batch_size`` are this process's share of the batch, the ``process``-th; ``root`` tells processes apart. The
+    newest ``remembered`` draws can be recalled, whatever has come into replay since.
     """
 
     def __init__(
@@ -64,15 +70,17 @@ class Stream:
         updates_per_call: int,
         whole_demonstration: bool,
         root: tuple[int, ...],
+        process: int = 0,
         remembered: int = 0,
     ) -> None:
+        self._process = process
         self._recent: OrderedDict[int, Batch] = OrderedDict()
         self._remembered = remembered
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root
         self._updates, self._whole_demonstration = updates_per_call, whole_demonstration
         self._agent_layout = _layout(updates_per_call, batch_size, devices)
         self._expert_layout = _layout(updates_per_call, expert_batch_size, devices)
-        pairs = (experts.frames.shape[1] - 1) // devices * devices if whole_demonstration else 0
+        pairs = int(experts.steps.min()) // devices * devices if whole_demonstration else 0
         self._demonstration_layout = _layout(updates_per_call, pairs, devices)
 
     def batches(self, update: int) -> Batch:
@@ -98,8 +106,8 @@ class Stream:
             agent=self._ring.windows(np.concatenate(starts)[self._agent_layout]),
             expert=expert._replace(frames=expert.frames + np.int32(self._ring.slots)),
             demonstration=demonstration + np.int32(self._ring.slots),
-            sample_index=(self._agent_layout % batch_size).astype(np.int32),
-            expert_index=(self._expert_layout % pairs).astype(np.int32),
+            sample_index=(self._agent_layout % batch_size + self._process * batch_size).astype(np.int32),
+            expert_index=(self._expert_layout % pairs + self._process * pairs).astype(np.int32),
         )
         self._recent[update] = batch
         while len(self._recent) > self._remembered:
