@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.doctor.finding import Finding
@@ -40,7 +39,7 @@ def check_demonstrations(config: ConfigDict) -> Finding:
         return Finding("demonstrations", "ok", f"{config.method} needs none")
     path = Path(config.demos.path).expanduser() if config.demos.path else trajectory.shipped(config.env.task)
     recorded = trajectory.load(path, expected_task=config.env.task, action_repeat=config.env.action_repeat)
-    held = max(len(part) for part in recorded if isinstance(part, np.ndarray))
+    held = len(recorded.observed)
     actions = "with actions" if recorded.actions is not None else "without actions"
     line = f"{held} {actions} in {path}"
     if not 1 <= config.demos.num_demonstrations <= held:
