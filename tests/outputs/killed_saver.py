@@ -18,7 +18,7 @@ KILLS = 20
 
 
 def contents(step):
-    noise = np.random.default_rng(step).integers(0, 256, 2_000_000, dtype=np.uint8)
+    noise = np.random.default_rng(step).integers(0, 256, 200_000, dtype=np.uint8)
     return {"params": noise, "update": np.asarray(step)}, {"replay": {"frames": noise[::-1].copy()}, "step": step}
 
 
