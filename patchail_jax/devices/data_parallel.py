@@ -95,14 +95,17 @@ class Devices:
 
     def score(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``, or None where replay needs no scores."""
-        return None if self._score is None else self._over_episode(self._score, state, frames)
+        return None if self._score is None else self.over_episode(self._score, state, frames)
 
     def judge(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, or None without a discriminator."""
-        return None if self._judge is None else self._over_episode(self._judge, state, frames)
+        return None if self._judge is None else self.over_episode(self._judge, state, frames)
 
-    def _over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
-        """``function`` over windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once."""
+    def over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
+        """``function(state, frames [t+S,H,W,3]) -> [t,...]`` for all T steps of one episode's frames ``[T+1,H,W,3]``.
+
+        In windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once.
+        """
         steps, stack = len(frames) - 1, self._frame_stack
         padding = -steps % EPISODE_CHUNK
         frames = np.concatenate([frames[:1].repeat(stack - 1, axis=0), frames, frames[-1:].repeat(padding, axis=0)])

@@ -32,3 +32,7 @@ class Method(NamedTuple):
 
     judge: Callable[[Any, Any], Any] | None
     """``judge(state, frames [t+S,H,W,3]) -> patch rewards [t,P,P]``, not aggregated; None without a discriminator."""
+
+    examine: Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]] | None = None
+    """``examine(state, frames [t+S,H,W,3], offsets) -> (logits [t] or [t,P,P], activations {layer: [t,h,w,c]})`` of the
+    discriminator, its layers in order; ``offsets``, {} or of the activations' form, are added to them for gradients."""

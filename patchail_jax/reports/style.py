@@ -14,6 +14,7 @@ mpl.use("Agg")
 # Okabe and Ito's colours: told apart by people who do not see red or green.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#000000")
 INK, MUTED, RULE = "#1a1a1a", "#6b6b6b", "#c8c8c8"
+HIGH, LOW = "#b2182b", "#2166ac"  # of signed values, as in overlays
 
 STYLE: Any = {
     "font.size": 8,
@@ -44,13 +45,18 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def write_figure(figure: Any, stem: Path) -> list[Path]:
-    """Writes ``stem.png`` and ``stem.pdf`` and closes the figure; returns both paths."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf")]
+def save(figure: Any, *paths: Path) -> None:
+    """Writes ``figure`` under every name and closes it."""
     for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=200, facecolor="white")
     plt.close(figure)
+
+
+def write_figure(figure: Any, stem: Path) -> list[Path]:
+    """Writes ``stem.png`` and ``stem.pdf`` and closes the figure; returns both paths."""
+    paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf")]
+    save(figure, *paths)
     return paths
 
 
