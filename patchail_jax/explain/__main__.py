@@ -48,7 +48,8 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
         written.append(stem.with_name(stem.name + suffix))
         write_video(written[-1], explaining_film(episodes, side=side)[::stride], fps=FRAMES_PER_SECOND / stride)
     written.append(stem.with_name(f"{stem.name}.npz"))
-    np.savez_compressed(written[-1], **arrays)
+    with written[-1].open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
     return written
 
 
@@ -101,9 +102,7 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--input", default="expert,agent", help="expert, agent, random, FILE.mp4, FILE.npz; several with commas"
     )
-    parser.add_argument(
-        "--kind", choices=list(KINDS), default="patch_rewards", help="the map over the frames (%(default)s)"
-    )
+    parser.add_argument("--kind", choices=list(KINDS), default="patch_rewards", help="%(default)s unless given")
     parser.add_argument("--output", type=Path, help="folder to write into; RUN/explain, or reports with --compare")
     return parser
 

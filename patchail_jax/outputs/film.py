@@ -37,10 +37,8 @@ def explaining_film(episodes: Sequence[Explained], *, side: int = _SIDE) -> np.n
 def _block(episode: Explained, *, limit: float, highest: float, scale: int) -> np.ndarray:
     count, side = len(episode.maps), episode.frames.shape[1] * scale
     plain = episode.frames[:count]
-    pair = [
-        frames.repeat(scale, axis=1).repeat(scale, axis=2)
-        for frames in (plain, overlay(plain, episode.maps, limit=limit))
-    ]
+    overlaid = overlay(plain, episode.maps, limit=limit)
+    pair = [frames.repeat(scale, axis=1).repeat(scale, axis=2) for frames in (plain, overlaid)]
     width = 2 * side + _GAP
     block = np.full((count, _TITLE + side + _GAP + _STRIP + _GAP, width, 3), _PAPER, np.uint8)
     block[:, _TITLE : _TITLE + side, :side] = pair[0]

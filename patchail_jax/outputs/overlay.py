@@ -26,7 +26,7 @@ def colours(values: np.ndarray, *, limit: float) -> np.ndarray:
 
 
 def overlay(frames: np.ndarray, maps: np.ndarray, *, limit: float) -> np.ndarray:
-    """``frames [T,H,W,3] uint8`` in light grey, tinted by ``maps [T,H,W]``: where the map is 0, the frame stays grey."""
+    """``frames [T,H,W,3] uint8`` in light grey, tinted by ``maps [T,H,W]``; grey where the map is 0."""
     grey = (frames.mean(axis=-1, keepdims=True, dtype=np.float32) / 255.0) ** _GAMMA
     light = _DARKEST + (1.0 - _DARKEST) * grey
     return np.round(light * colours(maps, limit=limit)).astype(np.uint8)

@@ -16,7 +16,7 @@ _COLUMNS = 8
 
 
 class Row(NamedTuple):
-    """One episode: ``frames [T+1,H,W,3] uint8``, ``maps [T,H,W]`` and, for a strip below, ``rewards [T]`` of its steps."""
+    """One episode: ``frames [T+1,H,W,3] uint8``, ``maps [T,H,W]`` and, for a strip, ``rewards [T]`` of its steps."""
 
     title: str
     frames: np.ndarray
@@ -74,9 +74,8 @@ def _strip(axis: Any, rewards: np.ndarray, times: np.ndarray) -> None:
     """The aggregated reward of every step, ticks where the pictures are."""
     steps = np.arange(len(rewards))
     for sign, colour in ((1.0, HIGH), (-1.0, LOW)):
-        axis.fill_between(
-            steps, np.maximum(sign * rewards, 0.0) * sign, color=colour, alpha=0.6, linewidth=0, step="mid"
-        )
+        part = np.maximum(sign * rewards, 0.0) * sign
+        axis.fill_between(steps, part, color=colour, alpha=0.6, linewidth=0, step="mid")
     axis.axhline(0.0, color=MUTED, linewidth=0.6)
     axis.vlines(times, 0.0, rewards[times], color=INK, linewidth=1.0)
     axis.plot(times, rewards[times], "o", color=INK, markersize=2.5)
