@@ -43,6 +43,7 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "tensorboard": ["tensorboardX>=2.6.2"],
         "dev": [
             "hypothesis>=6.100",
             "import-linter>=2.3",
@@ -52,6 +53,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "tensorboardX>=2.6.2",
             "types-tqdm",
         ],
     },

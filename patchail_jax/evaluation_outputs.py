@@ -24,6 +24,7 @@ from patchail_jax.outputs.run_folder import RunFolder
 from patchail_jax.outputs.video import write_video
 
 FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
+FILM_STEPS = 125  # dashboards that take no mp4 get every k-th step, at most so many
 BINS = 60  # of a histogram, over the range of expert and agent together
 
 
@@ -77,7 +78,8 @@ class EvaluationOutputs:
     def _write_film(self, frames: np.ndarray, metrics: Metrics, frame: int) -> None:
         path = self._run.videos / f"{frame:09d}.mp4"
         write_video(path, frames, fps=FRAMES_PER_SECOND, scale=max(1, 256 // frames.shape[1]))
-        metrics.film("evaluation/agent", path, frame=frame)
+        stride = -(-len(frames) // FILM_STEPS)
+        metrics.film("evaluation/agent", path, frames[::stride], fps=FRAMES_PER_SECOND / stride, frame=frame)
 
     def _write_latest(self, arrays: dict[str, np.ndarray]) -> None:
         self._run.latest_episode.parent.mkdir(exist_ok=True)

@@ -24,10 +24,16 @@ class Explainer:
     def __init__(self, config: ConfigDict, method: Method, devices: Devices) -> None:
         if method.judge is None or method.examine is None:
             raise UserError(f"the method {config.method} has no discriminator to explain")
-        self._devices, self._examine, self._side = devices, method.examine, config.env.image_size
+        examine = method.examine
+        self._devices, self._examine, self._side = devices, examine, config.env.image_size
         self._aggregate = choose(AGGREGATIONS, config.reward.aggregation, field="reward.aggregation")
         self._kernel_size = config.discriminator.get("kernel_size", 1)
+        self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
         self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)
+
+    def logits(self, state: Any, frames: np.ndarray) -> np.ndarray:
+        """The discriminator's logits ``[T]`` or ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
+        return self._devices.over_episode(self._logits, state, frames)
 
     def patch_rewards(self, state: Any, frames: np.ndarray) -> np.ndarray:
         """Patch rewards ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``; P is 1 where the frame is judged as a whole."""

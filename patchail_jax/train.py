@@ -32,6 +32,7 @@ from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError, choose
+from patchail_jax.evaluation_outputs import EvaluationOutputs
 from patchail_jax.interruption import Interruption
 from patchail_jax.methods import METHODS
 from patchail_jax.outputs.checkpoints import Checkpoints
@@ -94,6 +95,7 @@ class Training:
             Progress(next_checkpoint_frame=config.checkpoint.every_frames),
             Window(updates_per_call=config.replay.updates_per_call),
         )
+        self.evaluation_outputs = EvaluationOutputs(config, self.method, self.devices, self.experts, run)
         self.state = self.devices.init(config.seed)
         self.started = time.monotonic()
 
@@ -188,7 +190,8 @@ class Training:
             specs=self.specs,
             root=(config.seed, EVALUATION),
         )
-        self.metrics.evaluation(evaluation.returns, frame=self.frame, hour=self.hours(), scalars={})
+        scalars = self.evaluation_outputs.write(self.state, evaluation, self.metrics, frame=self.frame)
+        self.metrics.evaluation(evaluation.returns, frame=self.frame, hour=self.hours(), scalars=scalars)
         return evaluation
 
     def log(self) -> None:

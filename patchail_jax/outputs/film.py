@@ -22,10 +22,13 @@ class Explained(NamedTuple):
     rewards: np.ndarray
 
 
-def explaining_film(episodes: Sequence[Explained], *, side: int = _SIDE) -> np.ndarray:
-    """All ``episodes``, one under the other on one scale, ``[T,H,W,3] uint8``; short ones wait at their end."""
+def explaining_film(episodes: Sequence[Explained], *, side: int = _SIDE, limit: float | None = None) -> np.ndarray:
+    """All ``episodes``, one under the other on one scale, ``[T,H,W,3] uint8``; short ones wait at their end.
+
+    ``side`` is what small frames are enlarged to, in pixels; ``limit`` of the colours is None for the maps' own.
+    """
     steps = max(len(episode.maps) for episode in episodes)
-    limit = limit_of([episode.maps for episode in episodes])
+    limit = limit_of([episode.maps for episode in episodes]) if limit is None else limit
     highest = float(max(np.abs(episode.rewards).max() for episode in episodes)) or 1.0
     blocks = []
     for episode in episodes:

@@ -53,6 +53,21 @@ class RunFolder(NamedTuple):
         """Drawn when the run ends."""
         return self.path / "pictures"
 
+    @property
+    def histograms_jsonl(self) -> Path:
+        """What the discriminator says of expert and agent at each evaluation, a histogram a line."""
+        return self.path / "histograms.jsonl"
+
+    @property
+    def videos(self) -> Path:
+        """A film an evaluation, named by frames."""
+        return self.path / "videos"
+
+    @property
+    def latest_episode(self) -> Path:
+        """The newest evaluation's episode, and its maps."""
+        return self.videos / "latest.npz"
+
     def close(self) -> None:
         """Releases the lock."""
         self.lock.close()
