@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["patchail_jax", "patchail_jax.*", "configs"]),
-    package_data={"patchail_jax.demos": ["shipped/*"]},
+    package_data={"patchail_jax.demos": ["shipped/*"], "patchail_jax.reports": ["page.html"]},
     entry_points={"console_scripts": ["patchail = patchail_jax.main:run"]},
     install_requires=[
         "absl-py>=2.1",

@@ -16,6 +16,7 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     from patchail_jax.reports.aggregate import write_aggregate
     from patchail_jax.reports.curves import write_curves
+    from patchail_jax.reports.html import write_html
     from patchail_jax.reports.runs import find_runs, status_lines
     from patchail_jax.reports.table1 import write_table1
 
@@ -27,6 +28,8 @@ def main(argv: Sequence[str]) -> None:
             written = write_table1(runs, options.output, frames=options.frames)
         case "curves":
             written = write_curves(runs, options.output, by=options.by)
+        case "html":
+            written = [write_html(run, options.output) for run in runs]
         case _:
             written = write_aggregate(runs, options.output, frames=options.frames)
     for path in written:
@@ -40,6 +43,7 @@ def _parser() -> Arguments:
         ("table1", "mean and standard deviation over seeds at given frames, with the paper's (Table 1)"),
         ("curves", "learning curves with the band over seeds (Figures 4, 6 to 10)"),
         ("aggregate", "interquartile mean, probability of improvement, performance profile"),
+        ("html", "a run as one page with curves, its newest episode under its rewards, and its config"),
     ):
         report = reports.add_parser(name, help=text, description=text)
         report.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders above them")
@@ -48,7 +52,7 @@ def _parser() -> Arguments:
             report.add_argument(
                 "--by", default="", metavar="FIELD", help="a curve a value, as discriminator.kernel_size"
             )
-        else:
+        if name in ("table1", "aggregate"):
             report.add_argument("--frames", type=whole_numbers, help="500000,1000000 unless the runs are shorter")
     return parser
 
