@@ -53,6 +53,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "selenium>=4.20",
             "tensorboardX>=2.6.2",
             "types-tqdm",
         ],
