@@ -171,6 +171,8 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     log.every_updates = 500
     log.wandb_mode = "auto"  # "auto", "online", "offline", "disabled"
     log.wandb_project = "patchail_jax"
+    log.tensorboard = False  # event files in the run folder; needs the extra "tensorboard"
+    log.films = True  # at each evaluation, a film of the agent under its patch rewards, and its maps for the run's page
     log.picture = False  # frames with their patch rewards and the learning curve, when the run ends
 
     checkpoint = config.checkpoint = ConfigDict()

@@ -50,6 +50,7 @@ def train(config: ConfigDict) -> None:
             wandb_group=f"{config.env.task}/{config.method}",
             run_name=f"{config.env.task}/{config.method}/{config.seed}",
             config=config.to_dict(),
+            tensorboard=config.log.tensorboard,
         )
         resources.callback(metrics.close)
         training = Training(config, run, metrics, resources, hosts)

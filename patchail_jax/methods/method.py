@@ -40,3 +40,7 @@ class Method(NamedTuple):
 
     layers: tuple[Layer, ...] | None
     """Where on the image each of ``judge``'s patches lies; None without patches."""
+
+    examine: Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]] | None = None
+    """``examine(state, frames [t+S,H,W,3], offsets) -> (logits [t] or [t,P,P], activations {layer: [t,h,w,c]})`` of the
+    discriminator, its layers in order; ``offsets``, {} or of the activations' form, are added to them for gradients."""

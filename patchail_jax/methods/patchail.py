@@ -26,6 +26,7 @@ from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
 from patchail_jax.networks.geometry import output_size, patch_layers, tile_layers
+from patchail_jax.networks.inspection import inspect
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Batch, Specs
@@ -211,10 +212,16 @@ def _make(
         state, learner_metrics = learner.learn(state, batch.agent, rewards, batch.sample_index, learn_key)
         return state, {**metrics, **reward_metrics, **learner_metrics}
 
-    def judge(state: State, frames: Any) -> Any:
+    def episode_pairs(frames: Any) -> Any:
+        """The discriminator's inputs for all consecutive steps of ``frames [t+S,H,W,3]``."""
         steps = frames.shape[0] - size
-        windows = jnp.stack([frames[offset : offset + steps] for offset in range(size + 1)], axis=1)
-        return scale * to_patch_rewards(logits_of(state.discriminator, pair_at(windows, 0)))
+        return pair_at(jnp.stack([frames[offset : offset + steps] for offset in range(size + 1)], axis=1), 0)
+
+    def judge(state: State, frames: Any) -> Any:
+        return scale * to_patch_rewards(logits_of(state.discriminator, episode_pairs(frames)))
+
+    def examine(state: State, frames: Any, offsets: Any) -> tuple[Any, dict[str, Any]]:
+        return inspect(logits_of, state.discriminator, episode_pairs(frames), offsets)
 
     def score(state: State, frames: Any) -> Any:
         return aggregate(judge(state, frames))
@@ -227,4 +234,5 @@ def _make(
         score=None if at_update else score,
         judge=judge,
         layers=layers,
+        examine=examine,
     )
