@@ -18,7 +18,10 @@ from patchail_jax.errors import UserError
 
 
 def run_folder_of(config: ConfigDict) -> Path:
-    """The folder a config names, or the one that follows from task, method and seed."""
+    """The folder a config names, or the one that follows from task, method and seed, below runs/ whatever they are."""
+    for field, name in (("env.task", config.env.task), ("method", config.method)):
+        if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+            raise UserError(f"config.{field} is {name!r}, which cannot name a folder")
     return Path(config.run_folder or f"runs/{config.env.task}/{config.method}/seed_{config.seed}")
 
 

@@ -11,6 +11,7 @@ from configs import base
 from patchail_jax.command_line import _flatten, parse
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.errors import UserError
+from patchail_jax.main import run_folder_of
 from patchail_jax.train import make_method
 from patchail_jax.types import Specs
 
@@ -98,6 +99,16 @@ def test_a_wrong_word_is_one_line(words, message):
     with pytest.raises(UserError) as error:
         parse(["x", *words])
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("field", ["env.task", "method"])
+@pytest.mark.parametrize("name", ["../../etc", "/etc", "..", "a/b", "", "a\0b"])
+def test_no_config_leads_out_of_the_runs_folder(field, name):
+    config = parse(["x", "--config=configs/cheetah.py"]).config
+    assert run_folder_of(config) == Path("runs/cheetah_run/patchail/seed_0")
+    config.update_from_flattened_dict({field: name})
+    with pytest.raises(UserError, match=f"config.{field} is .*, which cannot name a folder"):
+        run_folder_of(config)
 
 
 def test_print_config_prints_and_does_nothing_else(tmp_path):
