@@ -29,7 +29,7 @@ class Explainer:
         self._aggregate = choose(AGGREGATIONS, config.reward.aggregation, field="reward.aggregation")
         self._layers = method.layers or (Layer(self._side, 1, 0),)  # without patches the frame is one
         # Attention and Grad-CAM are read off convolutions.
-        convolutional = config.discriminator.network == "convolutional"
+        convolutional = config.discriminator.architecture == "convolutional"
         self.kinds = tuple(KINDS) if convolutional else ("patch_rewards",)
         self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
         self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)

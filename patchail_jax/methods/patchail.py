@@ -53,9 +53,10 @@ def make(
     reward: dict[str, Any],
     similarity: dict[str, Any],
     transformer: dict[str, Any],
+    cloning: dict[str, Any],
 ) -> Method:
     """PatchAIL for ``specs``; the arguments are the sub-configs of the same names."""
-    learner = drqv2.make_learner(specs, **agent, **network)
+    learner = drqv2.make_learner(specs, cloning, **agent, **network)
     return _make(specs, learner, network["precision"], transformer, **discriminator, **reward, **similarity)
 
 
@@ -65,7 +66,7 @@ def _make(
     precision: str,
     transformer: dict[str, Any],
     *,
-    network: str,
+    architecture: str,
     kernel_size: int,
     channels: int,
     optimizer: str,
@@ -96,8 +97,8 @@ def _make(
                 tile_layers(transformer["patch_size"], specs.image_size),
             ),
         },
-        network,
-        field="discriminator.network",
+        architecture,
+        field="discriminator.architecture",
     )()
     adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
     augment = choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation")
@@ -209,7 +210,7 @@ def _make(
             discriminator_optimizer=optimizer_state,
             similarity_scale=similarity_scale,
         )
-        state, learner_metrics = learner.learn(state, batch.agent, rewards, batch.sample_index, learn_key)
+        state, learner_metrics = learner.learn(state, batch, rewards, learn_key)
         return state, {**metrics, **reward_metrics, **learner_metrics}
 
     def episode_pairs(frames: Any) -> Any:
