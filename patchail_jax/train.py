@@ -31,6 +31,7 @@ from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
 from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
 from patchail_jax.devices.hosts import Hosts
+from patchail_jax.devices.profiler import Profiler
 from patchail_jax.devices.replay_mirror import ReplayMirror, fits
 from patchail_jax.envs import making
 from patchail_jax.envs.rendering import choose_backend
@@ -57,7 +58,7 @@ AnyPool = InlinePool | ProcessPool
 # What the seed is mixed with, so that no two purposes draw the same numbers.
 TRAINING, EVALUATION, BATCHES = 0, 1, 2
 
-ALONE = Hosts()
+ALONE, NO_PROFILE = Hosts(), Profiler(None)
 STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
 
 
@@ -79,8 +80,15 @@ class Training:
     """One run, from its config to its last checkpoint."""
 
     def __init__(
-        self, config: ConfigDict, run: RunFolder, metrics: Metrics, resources: ExitStack, hosts: Hosts = ALONE
+        self,
+        config: ConfigDict,
+        run: RunFolder,
+        metrics: Metrics,
+        resources: ExitStack,
+        hosts: Hosts = ALONE,
+        profiler: Profiler = NO_PROFILE,
     ) -> None:
+        self.profiler = profiler
         self.config, self.run, self.metrics, self.hosts = config, run, metrics, hosts
         _log.info("rendering: %s", choose_backend())
         make_environment = environment_factory(config)
@@ -221,6 +229,7 @@ class Training:
             self.state, scalars = self.devices.update(self.state, self.batches.take(progress.update), shards)
             progress.update += per_call
             self.window.updates.append(scalars)
+            self.profiler.tick(self.state)
             stopwatch.lap("learner")
             if progress.update % config.log.every_updates < per_call:
                 self.log()

@@ -55,6 +55,11 @@ class RunFolder(NamedTuple):
         return self.path / "pictures"
 
     @property
+    def profile(self) -> Path:
+        """A trace of a few updates."""
+        return self.path / "profile"
+
+    @property
     def histograms_jsonl(self) -> Path:
         """What the discriminator says of expert and agent at each evaluation, a histogram a line."""
         return self.path / "histograms.jsonl"
