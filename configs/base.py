@@ -31,6 +31,14 @@ def _patchail_b(config: ConfigDict) -> None:
     config.replay.capacity = 1_000_000
 
 
+def _shared_encoder_ail(config: ConfigDict) -> None:
+    """The discriminator judges the critic's features; fields of patches do not apply."""
+
+
+def _independent_encoder_ail(config: ConfigDict) -> None:
+    """The discriminator judges features of an encoder of its own; fields of patches do not apply."""
+
+
 def _drqv2(config: ConfigDict) -> None:
     """DrQ-v2 with the task's own reward: the expert, and the upper bound of the imitators."""
 
@@ -39,6 +47,8 @@ METHODS: dict[str, Callable[[ConfigDict], None]] = {
     "patchail": _patchail,
     "patchail_w": _patchail_w,
     "patchail_b": _patchail_b,
+    "shared_encoder_ail": _shared_encoder_ail,
+    "independent_encoder_ail": _independent_encoder_ail,
     "drqv2": _drqv2,
 }
 
@@ -130,7 +140,7 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     network.hidden_size = 1024
 
     discriminator = config.discriminator = ConfigDict()
-    discriminator.network = "convolutional"  # or "transformer": the fields below "transformer"
+    discriminator.architecture = "convolutional"  # or "transformer": the fields below "transformer"
     discriminator.kernel_size = 4  # pixels, 1..8 (Figure 6b)
     discriminator.channels = 32  # of the first convolution; the next have 2x and 4x
     discriminator.optimizer = "adam"
@@ -162,6 +172,16 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     similarity.expert_pairs = "batch"  # the update's; "trajectory": a whole demonstration, as in the published program
     similarity.agent_pairs = "steps"  # each step's (s, s'); "window": (s_t, s_{t+n}), as in the published program
 
+    cloning = config.cloning = ConfigDict()
+    cloning.pretraining_updates = 0  # of encoder and actor on the demonstrations alone, before the first step is played
+    cloning.weight_initial = (
+        0.0  # of the cloning term in the actor's loss, linear in steps (B.3: 1.0); 0 is no such term
+    )
+    cloning.weight_final = 0.01
+    cloning.weight_duration = 400_000  # steps
+    cloning.likelihood_scale = 0.03  # of the log-likelihood in that term
+    cloning.std = 0.1  # of the policy in the likelihood
+
     evaluation = config.evaluation = ConfigDict()
     evaluation.every_frames = 20_000
     evaluation.episodes = 10
@@ -171,6 +191,8 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     log.every_updates = 500
     log.wandb_mode = "auto"  # "auto", "online", "offline", "disabled"
     log.wandb_project = "patchail_jax"
+    log.tensorboard = False  # event files in the run folder; needs the extra "tensorboard"
+    log.films = True  # at each evaluation, a film of the agent under its patch rewards, and its maps for the run's page
     log.picture = False  # frames with their patch rewards and the learning curve, when the run ends
 
     checkpoint = config.checkpoint = ConfigDict()

@@ -25,13 +25,14 @@ def run_folder_of(config: ConfigDict) -> Path:
     return Path(config.run_folder or f"runs/{config.env.task}/{config.method}/seed_{config.seed}")
 
 
-def train(config: ConfigDict) -> None:
-    """Starts or resumes the run of ``config``, to its end."""
+def train(config: ConfigDict, *, profile: bool = False) -> None:
+    """Starts or resumes the run of ``config``, to its end; ``profile`` adds a trace of a few updates."""
     # Imported here: a wrong flag should not wait for jax, and MUJOCO_GL must be chosen before dm_control is imported.
     from patchail_jax.envs.rendering import choose_backend
 
     choose_backend()
     from patchail_jax.devices.hosts import join
+    from patchail_jax.devices.profiler import Profiler
     from patchail_jax.interruption import Interruption
     from patchail_jax.outputs.metrics import Metrics
     from patchail_jax.outputs.run_folder import open_run
@@ -53,9 +54,10 @@ def train(config: ConfigDict) -> None:
             wandb_group=f"{config.env.task}/{config.method}",
             run_name=f"{config.env.task}/{config.method}/{config.seed}",
             config=config.to_dict(),
+            tensorboard=config.log.tensorboard,
         )
         resources.callback(metrics.close)
-        training = Training(config, run, metrics, resources, hosts)
+        training = Training(config, run, metrics, resources, hosts, Profiler(run.profile if profile else None))
         try:
             evaluation = training.loop(interruption)
         except NotFinite as error:
@@ -84,7 +86,7 @@ def run(argv: Sequence[str] | None = None) -> None:
         if options.print_config:
             sys.stdout.write(f"{options.config}\n")
             return
-        train(options.config)
+        train(options.config, profile=options.profile)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)

@@ -31,11 +31,13 @@ from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
 from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
 from patchail_jax.devices.hosts import Hosts
+from patchail_jax.devices.profiler import Profiler
 from patchail_jax.devices.replay_mirror import ReplayMirror, fits
 from patchail_jax.envs import making
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError, choose
+from patchail_jax.evaluation_outputs import EvaluationOutputs
 from patchail_jax.interruption import Interruption
 from patchail_jax.methods import METHODS
 from patchail_jax.outputs.checkpoints import Checkpoints
@@ -56,7 +58,7 @@ AnyPool = InlinePool | ProcessPool
 # What the seed is mixed with, so that no two purposes draw the same numbers.
 TRAINING, EVALUATION, BATCHES = 0, 1, 2
 
-ALONE = Hosts()
+ALONE, NO_PROFILE = Hosts(), Profiler(None)
 STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
 
 
@@ -64,15 +66,29 @@ class _Evaluating(NamedTuple):
     """An evaluation that has been started: the counter when it was, and its outcome to come."""
 
     frame: int
-    outcome: Future[Evaluation]
+    outcome: "Future[_Evaluated]"
+
+
+class _Evaluated(NamedTuple):
+    """An evaluation and what else was measured with it."""
+
+    evaluation: Evaluation
+    scalars: dict[str, float]
 
 
 class Training:
     """One run, from its config to its last checkpoint."""
 
     def __init__(
-        self, config: ConfigDict, run: RunFolder, metrics: Metrics, resources: ExitStack, hosts: Hosts = ALONE
+        self,
+        config: ConfigDict,
+        run: RunFolder,
+        metrics: Metrics,
+        resources: ExitStack,
+        hosts: Hosts = ALONE,
+        profiler: Profiler = NO_PROFILE,
     ) -> None:
+        self.profiler = profiler
         self.config, self.run, self.metrics, self.hosts = config, run, metrics, hosts
         _log.info("rendering: %s", choose_backend())
         make_environment = environment_factory(config)
@@ -125,6 +141,7 @@ class Training:
         resources.callback(self.evaluator.shutdown, cancel_futures=True)
         self.ready = False  # whether every process has something to learn from
         self.stopwatch = Stopwatch()
+        self.evaluation_outputs = EvaluationOutputs(config, self.method, self.devices, self.experts, run)
         self.started = time.monotonic()
 
     def make_mirror(self) -> ReplayMirror | None:
@@ -212,6 +229,7 @@ class Training:
             self.state, scalars = self.devices.update(self.state, self.batches.take(progress.update), shards)
             progress.update += per_call
             self.window.updates.append(scalars)
+            self.profiler.tick(self.state)
             stopwatch.lap("learner")
             if progress.update % config.log.every_updates < per_call:
                 self.log()
@@ -256,28 +274,33 @@ class Training:
         ) * config.evaluation.every_frames
         if self.hosts.process:  # one process is enough
             return
-        score = functools.partial(
-            evaluate,
-            self.evaluation_pool,
-            functools.partial(self.devices.exploit, parameters),
-            episodes=config.evaluation.episodes,
-            specs=self.specs,
-            root=(config.seed, EVALUATION),
-        )
+        frame, act = self.frame, functools.partial(self.devices.exploit, parameters)
+        state = self.devices.copy(self.state)  # the training goes on with its own
+
+        def score() -> _Evaluated:
+            evaluation = evaluate(
+                self.evaluation_pool,
+                act,
+                episodes=config.evaluation.episodes,
+                specs=self.specs,
+                root=(config.seed, EVALUATION),
+            )
+            return _Evaluated(evaluation, self.evaluation_outputs.write(state, evaluation, self.metrics, frame=frame))
+
         if config.env.workers == "inline":  # an OpenGL context belongs to its thread
-            outcome: Future[Evaluation] = Future()
+            outcome: Future[_Evaluated] = Future()
             outcome.set_result(score())
         else:
             outcome = self.evaluator.submit(score)
-        self.evaluating = _Evaluating(self.frame, outcome)
+        self.evaluating = _Evaluating(frame, outcome)
 
     def finish_evaluation(self) -> Evaluation | None:
         """Waits for the evaluation that is going on, if there is one, and logs it."""
         if self.evaluating is None:
             return None
         (frame, outcome), self.evaluating = self.evaluating, None
-        evaluation = outcome.result()
-        self.metrics.evaluation(evaluation.returns, frame=frame, hour=self.hours(), scalars={})
+        evaluation, scalars = outcome.result()
+        self.metrics.evaluation(evaluation.returns, frame=frame, hour=self.hours(), scalars=scalars)
         self.stopwatch.lap("evaluation")
         return evaluation
 

@@ -23,6 +23,17 @@ class Specs(NamedTuple):
     frame_stack: int  # S
     action_size: int  # A
     n_step: int  # n
+    feature_count: int = 0  # F, where a "frame" is a vector of the physics' features; 0 where it is pixels
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """``(H,W,3)``, or ``(F,)``."""
+        return (self.feature_count,) if self.feature_count else (self.image_size, self.image_size, 3)
+
+    @property
+    def frame_dtype(self) -> Any:
+        """uint8 for pixels, float32 for features."""
+        return np.float32 if self.feature_count else np.uint8
 
 
 class Episode(NamedTuple):

@@ -35,6 +35,7 @@ SMALL = [
     "--config.checkpoint.every_frames=320",
     "--config.log.every_updates=15",
     "--config.log.picture=False",
+    "--config.log.films=False",
 ]
 
 
@@ -49,8 +50,8 @@ def arguments(folder, cache, *overrides, method="patchail"):
 
 
 def lines(folder):
-    """Everything logged but wall time."""
-    timed = ("hour", "time/")
+    """Everything logged but wall time and memory."""
+    timed = ("hour", "time/", "memory/")
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if not key.startswith(timed)} for line in logged]
 

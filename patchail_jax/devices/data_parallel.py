@@ -69,6 +69,7 @@ class Devices:
             several, axis_name=DEVICE_AXIS, in_axes=(None, 0, 0), out_axes=None, donate_argnums=0, devices=mapped
         )
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
+        self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
         self._score = None if method.score is None else jax.jit(method.score)
         self._judge = None if method.judge is None else jax.jit(method.judge)
@@ -103,6 +104,10 @@ class Devices:
         """A copy of the acting parameters on the first device: it survives the donation of the state."""
         return jax.device_put(self._publish(state), self.devices[0])
 
+    def copy(self, state: Any) -> Any:
+        """A copy of the whole state, which survives the donation of the original."""
+        return self._copy(state)
+
     def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> Any:
         """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``, on the device.
 
@@ -116,14 +121,17 @@ class Devices:
 
     def score(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``, or None where replay needs no scores."""
-        return None if self._score is None else self._over_episode(self._score, state, frames)
+        return None if self._score is None else self.over_episode(self._score, state, frames)
 
     def judge(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, or None without a discriminator."""
-        return None if self._judge is None else self._over_episode(self._judge, state, frames)
+        return None if self._judge is None else self.over_episode(self._judge, state, frames)
 
-    def _over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
-        """``function`` over windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once."""
+    def over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
+        """``function(state, frames [t+S,H,W,3]) -> [t,...]`` for all T steps of one episode's frames ``[T+1,H,W,3]``.
+
+        In windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once.
+        """
         steps, stack = len(frames) - 1, self._frame_stack
         padding = -steps % EPISODE_CHUNK
         frames = np.concatenate([frames[:1].repeat(stack - 1, axis=0), frames, frames[-1:].repeat(padding, axis=0)])

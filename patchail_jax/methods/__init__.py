@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from patchail_jax.methods import drqv2, patchail
+from patchail_jax.methods import drqv2, encoder_ail, patchail
 from patchail_jax.methods.method import Method
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -10,6 +10,8 @@ METHODS: dict[str, Callable[..., Method]] = {
     "patchail": patchail.make,
     "patchail_w": patchail.make,
     "patchail_b": patchail.make,
+    "shared_encoder_ail": encoder_ail.make_shared,
+    "independent_encoder_ail": encoder_ail.make_independent,
 }
 
 __all__ = ["METHODS", "Method"]

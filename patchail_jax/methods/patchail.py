@@ -26,6 +26,7 @@ from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
 from patchail_jax.networks.geometry import output_size, patch_layers, tile_layers
+from patchail_jax.networks.inspection import inspect
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Batch, Specs
@@ -52,9 +53,10 @@ def make(
     reward: dict[str, Any],
     similarity: dict[str, Any],
     transformer: dict[str, Any],
+    cloning: dict[str, Any],
 ) -> Method:
     """PatchAIL for ``specs``; the arguments are the sub-configs of the same names."""
-    learner = drqv2.make_learner(specs, **agent, **network)
+    learner = drqv2.make_learner(specs, cloning, **agent, **network)
     return _make(specs, learner, network["precision"], transformer, **discriminator, **reward, **similarity)
 
 
@@ -64,7 +66,7 @@ def _make(
     precision: str,
     transformer: dict[str, Any],
     *,
-    network: str,
+    architecture: str,
     kernel_size: int,
     channels: int,
     optimizer: str,
@@ -95,8 +97,8 @@ def _make(
                 tile_layers(transformer["patch_size"], specs.image_size),
             ),
         },
-        network,
-        field="discriminator.network",
+        architecture,
+        field="discriminator.architecture",
     )()
     adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
     augment = choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation")
@@ -208,13 +210,19 @@ def _make(
             discriminator_optimizer=optimizer_state,
             similarity_scale=similarity_scale,
         )
-        state, learner_metrics = learner.learn(state, batch.agent, rewards, batch.sample_index, learn_key)
+        state, learner_metrics = learner.learn(state, batch, rewards, learn_key)
         return state, {**metrics, **reward_metrics, **learner_metrics}
 
-    def judge(state: State, frames: Any) -> Any:
+    def episode_pairs(frames: Any) -> Any:
+        """The discriminator's inputs for all consecutive steps of ``frames [t+S,H,W,3]``."""
         steps = frames.shape[0] - size
-        windows = jnp.stack([frames[offset : offset + steps] for offset in range(size + 1)], axis=1)
-        return scale * to_patch_rewards(logits_of(state.discriminator, pair_at(windows, 0)))
+        return pair_at(jnp.stack([frames[offset : offset + steps] for offset in range(size + 1)], axis=1), 0)
+
+    def judge(state: State, frames: Any) -> Any:
+        return scale * to_patch_rewards(logits_of(state.discriminator, episode_pairs(frames)))
+
+    def examine(state: State, frames: Any, offsets: Any) -> tuple[Any, dict[str, Any]]:
+        return inspect(logits_of, state.discriminator, episode_pairs(frames), offsets)
 
     def score(state: State, frames: Any) -> Any:
         return aggregate(judge(state, frames))
@@ -227,4 +235,5 @@ def _make(
         score=None if at_update else score,
         judge=judge,
         layers=layers,
+        examine=examine,
     )

@@ -22,3 +22,13 @@ class Encoder(nn.Module):
         for number, layer in enumerate(encoder_layers()):
             x = nn.relu(Convolution(self.channels, layer, self.dtype, name=f"convolution_{number}")(x))
         return jnp.reshape(x, (x.shape[0], -1))
+
+
+class Identity(nn.Module):
+    """Stands where an encoder would, for observations ``[B,F]`` that are features already."""
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, features: Any) -> Any:
+        return features.astype(self.dtype)

@@ -137,6 +137,34 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._folder, options=self._options)
 
 
+def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple[Any, int]:
+    """The learner's state alone, for looking at a run, also while it goes on: nothing is changed, no replay is read.
+
+    ``template`` is a pytree of arrays or shapes; ``step`` is the checkpoint's number, None the newest that is whole.
+    Returns the state and its step; ``UserError`` where there is none, or a leaf does not fit.
+    """
+    folder = folder.absolute()
+    steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
+    if not steps:
+        raise UserError(f"there is no checkpoint in {folder}")
+    if step is not None and step not in steps:
+        raise UserError(f"there is no checkpoint {step} in {folder}; there are {', '.join(map(str, sorted(steps)))}")
+    for candidate in [step] if step is not None else sorted(steps, reverse=True):
+        options = ocp.CheckpointManagerOptions(read_only=True)
+        with ocp.CheckpointManager(folder, options=options) as manager:
+            parts = ocp.args.Composite(state=ocp.args.StandardRestore(), plain=ocp.args.JsonRestore())
+            try:
+                restored = manager.restore(candidate, args=parts)
+                stored = restored["state"]
+                if _checksums(stored, {}, {})["state"] != restored["plain"]["checksums"]["state"]:
+                    raise ValueError("contents changed since they were written")
+            except Exception as error:
+                _log.warning("checkpoint %d cannot be read (%s)", candidate, type(error).__name__)
+                continue
+        return _fit(stored, template, candidate), candidate
+    raise UserError(f"no checkpoint in {folder} can be read")
+
+
 def _named(state: Any) -> dict[str, np.ndarray]:
     """A pytree as a flat dict of its leaves: the form on disk does not depend on container types."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
@@ -155,7 +183,7 @@ def _fit(stored: dict[str, Any], template: Any, step: int) -> Any:
         where = "the checkpoint has no" if name in names else "this program has no"
         raise UserError(f"checkpoint {step} does not fit the config: {where} {name}")
     for name, (_, leaf) in zip(names, paths, strict=True):
-        have, want = stored[name], np.asarray(leaf)
+        have, want = stored[name], leaf
         if have.shape != want.shape or have.dtype != want.dtype:
             raise UserError(
                 f"checkpoint {step} does not fit the config: {name} is {have.dtype}{list(have.shape)}, "

@@ -54,6 +54,26 @@ class RunFolder(NamedTuple):
         """Drawn when the run ends."""
         return self.path / "pictures"
 
+    @property
+    def profile(self) -> Path:
+        """A trace of a few updates."""
+        return self.path / "profile"
+
+    @property
+    def histograms_jsonl(self) -> Path:
+        """What the discriminator says of expert and agent at each evaluation, a histogram a line."""
+        return self.path / "histograms.jsonl"
+
+    @property
+    def videos(self) -> Path:
+        """A film an evaluation, named by frames."""
+        return self.path / "videos"
+
+    @property
+    def latest_episode(self) -> Path:
+        """The newest evaluation's episode, and its maps."""
+        return self.videos / "latest.npz"
+
     def finish(self, num_frames: int) -> None:
         """Says to whoever starts runs that this one has come to ``num_frames`` and has nothing left to do."""
         _write_json(self.path / _FINISHED, {"num_frames": num_frames})
