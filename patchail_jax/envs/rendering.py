@@ -70,8 +70,3 @@ class Renderer:
     def __call__(self) -> np.ndarray:
         """A frame ``[H,W,3] uint8`` of the physics' present state, the caller's to keep."""
         return self._camera.render().copy()  # the camera draws the next frame into the same memory
-
-
-def render(physics: Any, *, image_size: int, camera_id: int) -> np.ndarray:
-    """One frame ``[H,W,3] uint8`` of the physics' present state; for many frames make a ``Renderer``."""
-    return Renderer(physics, image_size=image_size, camera_id=camera_id)()
