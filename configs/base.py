@@ -106,8 +106,8 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     env.workers = "process"  # "process": one process an environment; "inline": in this process
 
     demos = config.demos = ConfigDict()
-    demos.path = ""  # npz of expert trajectories; "" is the task's shipped file
-    demos.num_demonstrations = 10  # the first of the file's, 1..10 for the shipped ones
+    demos.path = ""  # npz of demonstrations (python -m patchail_jax.demos); "" is the task's shipped file
+    demos.num_demonstrations = 0  # the first of the file's; 0 is all, 10 in the shipped ones
     demos.cache_dir = ""  # rendered demonstrations; "" is ~/.cache/patchail_jax
 
     replay = config.replay = ConfigDict()

@@ -118,7 +118,7 @@ def _convert(options: argparse.Namespace) -> None:
     converted: Trajectories = options.convert(options)
     trajectory.save(options.output, converted)
     advice = import_video.advice(converted.metadata, converted.observed.shape[2])
-    _say(*inspection.describe(converted), f"written: {options.output}", *([advice] if advice else []))
+    _say(*inspection.describe(converted), f"written: {options.output}", *advice)
 
 
 def _pickle(options: argparse.Namespace) -> Trajectories:
@@ -162,7 +162,7 @@ def _inspect(options: argparse.Namespace) -> None:
         raise UserError(f"{options.file}: holds frames of {frames.shape[2]} pixels, not {options.image_size}")
     sheet = options.sheet or options.file.with_suffix(".png")
     inspection.contact_sheet(sheet, frames)
-    _say(f"contact sheet: {sheet}")
+    _say(f"contact sheet: {sheet}", *import_video.advice(held.metadata, frames.shape[2]))
 
 
 def run(argv: Sequence[str] | None = None) -> None:

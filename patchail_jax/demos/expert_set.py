@@ -77,7 +77,7 @@ def load_expert_set(
     action_size: int | None = None,
     memory: int | None = None,
 ) -> ExpertSet:
-    """The first ``num_demonstrations`` of a file (``path`` "": the shipped one), as the agent sees its own frames.
+    """The first ``num_demonstrations`` (0: all) of a file (``path`` "": the shipped one), as the agent sees its frames.
 
     States are rendered, or come from the cache; frames are taken as they are. ``image_size`` in pixels; ``camera_id``
     None is the task's own; ``quality`` "full" or "fast", ``look`` and ``look_size`` as in ``envs.look``: all as the
@@ -90,11 +90,12 @@ def load_expert_set(
     source = Path(path).expanduser() if str(path) else trajectory.shipped(task)
     recorded = trajectory.load(source, expected_task=task, action_repeat=action_repeat, memory=memory)
     held = len(recorded.observed)
-    if not 1 <= num_demonstrations <= held:
+    if not 0 <= num_demonstrations <= held:
         raise UserError(
-            f"{source}: holds {held} demonstrations: num_demonstrations must be 1..{held}, not {num_demonstrations}"
+            f"{source}: holds {held} demonstrations: num_demonstrations must be 1..{held}, or 0 for all, "
+            f"not {num_demonstrations}"
         )
-    recorded = recorded.first(num_demonstrations)
+    recorded = recorded.first(num_demonstrations or held)
     thinned = trajectory.subsample(recorded, action_repeat)
     if thinned.frames is not None:
         if thinned.frames.shape[2] != image_size:

@@ -72,17 +72,17 @@ def steps_per_second(task: str, action_repeat: int) -> float:
         raise UserError(f"{error}; for a task of your own give --control_rate, its agent steps a second") from error
 
 
-def advice(metadata: dict[str, Any], image_size: int) -> str:
-    """What to train with on frames of a lossy video; "" where there is nothing to mind."""
+def advice(metadata: dict[str, Any], image_size: int) -> list[str]:
+    """A line that says what to train with on frames of a lossy video, or none where there is nothing to mind."""
     if not metadata.get("lossy"):
-        return ""
+        return []
     size = min(int(metadata.get("video_size", 0)), _LARGEST_DRAWN)
     reduced = f" --config.env.look_size={size}" if size > image_size else ""
-    return (
+    return [
         "These frames carry the traces of a lossy video, and a discriminator finds them sooner than it finds the "
         f"behaviour. Train with --config.env.look=video{reduced}: it compresses and blurs the expert's and the agent's "
         "frames alike."
-    )
+    ]
 
 
 def _check_rate(clip: Clip, rate: float, action_repeat: int) -> None:

@@ -124,8 +124,8 @@ def test_pictures_in_a_folder_are_taken_by_number(tmp_path):
 
 def test_the_advice_names_the_size_the_video_was_reduced_from(tmp_path):
     got = read(film(tmp_path / "film.mp4", clip(size=96), 50))
-    assert "--config.env.look=video --config.env.look_size=96:" in import_video.advice(got.metadata, 16)
-    assert "look_size" not in import_video.advice(got.metadata, 96)
+    assert "--config.env.look=video --config.env.look_size=96:" in import_video.advice(got.metadata, 16)[0]
+    assert "look_size" not in import_video.advice(got.metadata, 96)[0]
 
 
 def playlist(path):
