@@ -30,30 +30,33 @@ def explaining_film(episodes: Sequence[Explained], *, side: int = _SIDE, limit: 
     steps = max(len(episode.maps) for episode in episodes)
     limit = limit_of([episode.maps for episode in episodes]) if limit is None else limit
     highest = float(max(np.abs(episode.rewards).max() for episode in episodes)) or 1.0
-    blocks = []
-    for episode in episodes:
-        block = _block(episode, limit=limit, highest=highest, scale=max(1, side // episode.frames.shape[1]))
-        blocks.append(np.concatenate([block, block[-1:].repeat(steps - len(block), axis=0)]))
-    return np.concatenate(blocks, axis=1)
+    scales = [max(1, side // episode.frames.shape[1]) for episode in episodes]
+    sides = [scale * episode.frames.shape[1] for scale, episode in zip(scales, episodes, strict=True)]
+    # Filled in place: at the paper's size a film takes half a GiB.
+    width = 2 * max(sides) + _GAP
+    film = np.full((steps, sum(_TITLE + one + _GAP + _STRIP + _GAP for one in sides), width, 3), _PAPER, np.uint8)
+    top = 0
+    for episode, scale in zip(episodes, scales, strict=True):
+        strip = reward_strip(episode.rewards, width=width, height=_STRIP, highest=highest)
+        for step in range(steps):
+            bottom = _draw(film[step, top:], episode, min(step, len(episode.maps) - 1), strip, limit=limit, scale=scale)
+        top += bottom
+    return film
 
 
-def _block(episode: Explained, *, limit: float, highest: float, scale: int) -> np.ndarray:
-    count, side = len(episode.maps), episode.frames.shape[1] * scale
-    plain = episode.frames[:count]
-    overlaid = overlay(plain, episode.maps, limit=limit)
-    pair = [frames.repeat(scale, axis=1).repeat(scale, axis=2) for frames in (plain, overlaid)]
-    width = 2 * side + _GAP
-    block = np.full((count, _TITLE + side + _GAP + _STRIP + _GAP, width, 3), _PAPER, np.uint8)
-    block[:, _TITLE : _TITLE + side, :side] = pair[0]
-    block[:, _TITLE : _TITLE + side, side + _GAP :] = pair[1]
-    strip = reward_strip(episode.rewards, width=width, height=_STRIP, highest=highest)
-    top = _TITLE + side + _GAP
-    for step in range(count):
-        block[step, top : top + _STRIP] = strip
-        cursor = min(step * width // count, width - 2)
-        block[step, top : top + _STRIP, cursor : cursor + 2] = _INK
-        block[step, :_TITLE] = _title(f"{episode.title}, step {step}", f"reward {episode.rewards[step]:+.2f}", width)
-    return block
+def _draw(canvas: np.ndarray, episode: Explained, step: int, strip: np.ndarray, *, limit: float, scale: int) -> int:
+    """Draws one step of one episode at the top of ``canvas [H,W,3]``; returns how much of its height that took."""
+    width, frame = canvas.shape[1], episode.frames[step]
+    pictures = frame, overlay(frame[None], episode.maps[step][None], limit=limit)[0]
+    side = scale * len(frame)
+    for picture, left in zip(pictures, (0, side + _GAP), strict=True):
+        canvas[_TITLE : _TITLE + side, left : left + side] = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    canvas[:_TITLE] = _title(f"{episode.title}, step {step}", f"reward {episode.rewards[step]:+.2f}", width)
+    below = _TITLE + side + _GAP
+    canvas[below : below + _STRIP] = strip
+    cursor = min(step * width // len(episode.maps), width - 2)
+    canvas[below : below + _STRIP, cursor : cursor + 2] = _INK
+    return below + _STRIP + _GAP
 
 
 def reward_strip(rewards: np.ndarray, *, width: int, height: int, highest: float) -> np.ndarray:

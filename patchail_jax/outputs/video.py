@@ -19,7 +19,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1) -
     writers = {".mp4": _write_mp4, ".gif": _write_gif}
     if path.suffix not in writers:
         raise UserError(f"{path} is not the name of a video; end it with {' or '.join(writers)}")
-    enlarged = frames.repeat(scale, axis=1).repeat(scale, axis=2)
+    enlarged = frames if scale == 1 else frames.repeat(scale, axis=1).repeat(scale, axis=2)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
@@ -60,13 +60,13 @@ def _write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
     ffmpeg = _ffmpeg()
     # Colour is stored at half the resolution, so odd sizes get their last row or column twice.
     odd = [(0, size % 2) for size in frames.shape[1:3]]
-    even = np.pad(frames, [(0, 0), *odd, (0, 0)], mode="edge")
+    even = np.pad(frames, [(0, 0), *odd, (0, 0)], mode="edge") if (0, 1) in odd else np.ascontiguousarray(frames)
     height, width = even.shape[1:3]
     # Not imageio_ffmpeg.write_frames: it runs Python between fork and exec, which may hang beside JAX's threads.
     command = [ffmpeg, "-y", "-loglevel", "error"]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
     command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", str(path)]
-    done = subprocess.run(command, input=even.tobytes(), capture_output=True)
+    done = subprocess.run(command, input=even.data.cast("B"), capture_output=True)
     if done.returncode:
         raise OSError(f"ffmpeg cannot write {path}: {done.stderr.decode(errors='replace').strip()}")
 

@@ -78,6 +78,16 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
+def plain_page(tmp_path_factory):
+    """The page of a method without a discriminator: its episode has frames and no maps."""
+    folder = make_run(tmp_path_factory.mktemp("plain"), method="drqv2")
+    (folder / "videos").mkdir()
+    frames = np.full((STEPS + 1, SIDE, SIDE, 3), 9, np.uint8)
+    np.savez(folder / "videos" / "latest.npz", frame=np.asarray(20_000), frames=frames)
+    return write_html(read_run(folder), folder)
+
+
+@pytest.fixture(scope="module")
 def browser():
     """Headless Chromium, as Debian ships it; ``launch/setup.sh`` installs it."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
@@ -110,6 +120,10 @@ def opened(browser, page, *, width=1280, scheme="light"):
     return browser
 
 
+def failures(browser):
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
 def text(browser, name):
     return browser.find_element("id", name).text
 
@@ -125,7 +139,7 @@ def pixel(browser, name):
 
 def test_in_a_browser_nothing_fails_is_fetched_or_injected(browser, page):
     opened(browser, page)
-    assert browser.get_log("browser") == []
+    assert failures(browser) == []
     fetched = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
     assert all(name.startswith("data:") for name in fetched)
     assert browser.title == "cheetah_run, PatchAIL, seed 0"
@@ -175,6 +189,14 @@ def test_the_histograms_follow_their_slider(browser, page):
     assert text(browser, "evaluation-value") == "at 0 frames: median logit of the expert 1.5, of the agent -1.5"
     slider.send_keys(Keys.ARROW_RIGHT)
     assert text(browser, "evaluation-value").startswith("at 20,000 frames")
+
+
+def test_without_a_discriminator_the_episode_is_shown_alone(browser, plain_page):
+    opened(browser, plain_page)
+    assert failures(browser) == [] and pixel(browser, "plain") == [9, 9, 9]
+    assert text(browser, "step-value") == "step 20 of 40" and text(browser, "no-histograms").startswith("No histograms")
+    hidden = ("mapped", "kinds", "scale", "histograms")
+    assert not any(browser.find_element("id", name).is_displayed() for name in hidden)
 
 
 def test_playing_goes_on_until_it_is_paused(browser, page):
