@@ -35,6 +35,7 @@ setup(
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.30",
+        "ott-jax>=0.6",
         "pillow>=10",
         "tqdm>=4.66",
         "wandb>=0.20",

@@ -39,8 +39,39 @@ def _independent_encoder_ail(config: ConfigDict) -> None:
     """The discriminator judges features of an encoder of its own; fields of patches do not apply."""
 
 
+def _bc(config: ConfigDict) -> None:
+    """Behaviour cloning: 55,000 updates and nothing played; frames are those that go with as many updates."""
+    config.num_frames = 220_000
+    config.agent.random_steps = 0
+    config.agent.first_update_step = 0
+    config.replay.capacity = 1
+    config.replay.expert_batch_size = 256
+
+
+def _rot(config: ConfigDict) -> None:
+    """ROT: behaviour cloning first, then optimal-transport rewards; no random exploration."""
+    config.cloning.pretraining_updates = 25_000
+    config.agent.random_steps = 0
+    config.agent.std_initial = config.agent.std_final = 0.1
+    config.replay.expert_batch_size = 256
+
+
 def _drqv2(config: ConfigDict) -> None:
     """DrQ-v2 with the task's own reward: the expert, and the upper bound of the imitators."""
+
+
+def _drqv2_features(config: ConfigDict) -> None:
+    """DrQ-v2 from the physics' features with the task's own reward: minutes on a CPU."""
+    config.num_frames = 200_000
+    config.env.observation = "features"
+    config.env.frame_stack = 1
+    config.replay.batch_size = config.replay.expert_batch_size = 128
+    config.agent.critic_learning_rate = 1e-3
+    config.agent.std_duration = 20_000
+    config.agent.random_steps = 1_000
+    config.agent.first_update_step = 1_000
+    config.network.precision = "float32"
+    config.network.hidden_size = 256
 
 
 METHODS: dict[str, Callable[[ConfigDict], None]] = {
@@ -49,7 +80,10 @@ METHODS: dict[str, Callable[[ConfigDict], None]] = {
     "patchail_b": _patchail_b,
     "shared_encoder_ail": _shared_encoder_ail,
     "independent_encoder_ail": _independent_encoder_ail,
+    "bc": _bc,
+    "rot": _rot,
     "drqv2": _drqv2,
+    "drqv2_features": _drqv2_features,
 }
 
 
@@ -93,6 +127,7 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
 
     env = config.env = ConfigDict()
     env.task = task  # any DeepMind Control suite task, <domain>_<task>
+    env.observation = "pixels"  # "pixels", or "features": the physics' own, for DrQ-v2 without demonstrations
     env.action_repeat = 2  # frames a step
     env.frame_stack = 3  # frames an observation, one agent step apart
     env.image_size = 84  # pixels a side
@@ -181,6 +216,12 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     cloning.weight_duration = 400_000  # steps
     cloning.likelihood_scale = 0.03  # of the log-likelihood in that term
     cloning.std = 0.1  # of the policy in the likelihood
+
+    transport = config.optimal_transport = ConfigDict()
+    transport.epsilon = 0.01  # entropy's weight in the plan, in units of the cosine cost
+    transport.iterations = 100  # of Sinkhorn's algorithm, at most
+    transport.first_sum = 10.0  # magnitude of the sum of the first episode's rewards
+    transport.target_steps = 20_000  # steps between two refreshments of the target encoder
 
     evaluation = config.evaluation = ConfigDict()
     evaluation.every_frames = 20_000

@@ -26,9 +26,11 @@ def write_summary(training: Training, evaluation: Evaluation) -> None:
     _log.info("")
     _log.info("returns: first %.1f, best %.1f, last %.1f%s", returns[0], max(returns), returns[-1], against)
 
-    film = run.pictures / "agent.mp4"
-    write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=max(1, 256 // training.specs.image_size))
-    _log.info("the agent's last evaluation: %s", film)
+    if not training.specs.feature_count:
+        film = run.pictures / "agent.mp4"
+        scale = max(1, 256 // training.specs.image_size)
+        write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=scale)
+        _log.info("the agent's last evaluation: %s", film)
     curve = run.pictures / "learning_curve.png"
     learning_curve(curve, run.eval_csv, expert_return=expert_return)
     _log.info("learning curve: %s", curve)

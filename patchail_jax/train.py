@@ -34,12 +34,13 @@ from patchail_jax.devices.hosts import Hosts
 from patchail_jax.devices.profiler import Profiler
 from patchail_jax.devices.replay_mirror import ReplayMirror, fits
 from patchail_jax.envs import making
+from patchail_jax.envs.features import FeatureEnvironment, feature_count
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError, choose
 from patchail_jax.evaluation_outputs import EvaluationOutputs
 from patchail_jax.interruption import Interruption
-from patchail_jax.methods import METHODS
+from patchail_jax.methods import METHODS, Method
 from patchail_jax.outputs.checkpoints import Checkpoints
 from patchail_jax.outputs.inspection import write_record
 from patchail_jax.outputs.metrics import Metrics
@@ -60,6 +61,7 @@ TRAINING, EVALUATION, BATCHES = 0, 1, 2
 
 ALONE, NO_PROFILE = Hosts(), Profiler(None)
 STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
+OBSERVATIONS = {"pixels": False, "features": True}  # config.env.observation: whether they are the physics' features
 
 
 class _Evaluating(NamedTuple):
@@ -97,7 +99,7 @@ class Training:
         resources.callback(self.pool.close)
         self.evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, workers)
         resources.callback(self.evaluation_pool.close)
-        self.specs = Specs(config.env.image_size, config.env.frame_stack, self.pool.action_size, config.replay.n_step)
+        self.specs = make_specs(config, self.pool.action_size)
         self.method = make_method(config, self.specs)
         self.devices = Devices(self.method, self.specs, count=config.devices)
         _log.info("learner: %d x %s", self.devices.count, self.devices.devices[0].device_kind)
@@ -106,20 +108,9 @@ class Training:
         slots = ring_slots(config)
         _log.info(check_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
         self.experts = None if self.method.uses_task_reward else load_experts(config, self.specs.action_size)
+        check_fit(config, self.method, self.experts, hosts.processes)
         self.ring = Ring(capacity=slots, specs=self.specs)
-        self.stream = Stream(
-            self.ring,
-            self.experts or NoExperts(self.ring.frames.shape[1:]),
-            batch_size=config.replay.batch_size // hosts.processes,
-            expert_batch_size=config.replay.expert_batch_size // hosts.processes,
-            frame_stack=config.env.frame_stack,
-            devices=self.devices.count,
-            updates_per_call=config.replay.updates_per_call,
-            whole_demonstration=self.method.reads_demonstration,
-            root=(config.seed, BATCHES, hosts.process),
-            process=hosts.process,
-            remembered=config.log.every_updates + 1,  # one may be drawn ahead
-        )
+        self.stream = self.make_stream(config.replay.batch_size if self.method.plays else 0)
         self.mirror = self.make_mirror()
         draw = self.stream.batches if self.mirror else self.stream.pixel_batches
         self.batches = Prefetch(draw, updates_per_call=config.replay.updates_per_call)
@@ -136,6 +127,9 @@ class Training:
             Window(updates_per_call=config.replay.updates_per_call),
         )
         self.state = self.devices.place(hosts.first(fetch(self.devices.init(config.seed))))
+        self.demonstrations = None
+        if self.method.score_episode and self.experts:
+            self.demonstrations = self.devices.place(self.experts.frames)
         self.evaluating: _Evaluating | None = None
         self.evaluator = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
         resources.callback(self.evaluator.shutdown, cancel_futures=True)
@@ -143,6 +137,23 @@ class Training:
         self.stopwatch = Stopwatch()
         self.evaluation_outputs = EvaluationOutputs(config, self.method, self.devices, self.experts, run)
         self.started = time.monotonic()
+
+    def make_stream(self, batch_size: int) -> Stream:
+        """Batches of ``batch_size`` windows from replay and the config's number of expert pairs."""
+        config = self.config
+        return Stream(
+            self.ring,
+            self.experts or NoExperts(self.ring.frames.shape[1:]),
+            batch_size=batch_size // self.hosts.processes,
+            expert_batch_size=config.replay.expert_batch_size // self.hosts.processes,
+            frame_stack=config.env.frame_stack,
+            devices=self.devices.count,
+            updates_per_call=config.replay.updates_per_call,
+            whole_demonstration=self.method.reads_demonstration,
+            root=(config.seed, BATCHES, self.hosts.process),
+            process=self.hosts.process,
+            remembered=config.log.every_updates + 1,  # one may be drawn ahead
+        )
 
     def make_mirror(self) -> ReplayMirror | None:
         """The frames of replay and demonstrations on the devices, where there is room; None: streamed from the host."""
@@ -164,17 +175,18 @@ class Training:
 
     @property
     def frame(self) -> int:
-        """Frames the environments of all processes have played."""
+        """Frames that all processes have played; where a method plays none, those that go with its updates."""
         return self.progress.agent_step * self.config.env.action_repeat
 
     def updates_due(self) -> int:
         """Updates that should have been made by now: one every ``steps_per_update`` steps of all environments."""
-        agent = self.config.agent
+        agent, before = self.config.agent, self.config.cloning.pretraining_updates
         since = self.progress.agent_step - agent.first_update_step
         if since < 0:
             return 0
-        self.ready = self.ready or bool(self.hosts.gather(int(len(self.ring) > 0)).all())
-        return since // agent.steps_per_update + 1 if self.ready else 0
+        if not self.ready:  # every process must have something to learn from
+            self.ready = bool(self.hosts.gather(int(len(self.ring) > 0 or not self.method.plays)).all())
+        return before + since // agent.steps_per_update + 1 if self.ready else 0
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -189,6 +201,7 @@ class Training:
         elif self.frame >= config.num_frames:
             _log.info("this run is finished; to go on with it, raise config.num_frames")
             return None
+        self.pretrain(interruption)
         parameters = self.devices.publish(self.state)
         while True:
             finished, stop = self.frame >= config.num_frames, self.asked_to_stop(interruption)
@@ -215,26 +228,46 @@ class Training:
         round_of_steps = self.progress.agent_step // (self.pool.num_envs * self.hosts.processes)
         return round_of_steps % STEPS_BETWEEN_AGREEMENTS == 0 and bool(self.hosts.gather(int(asked)).any())
 
+    def pretrain(self, interruption: Interruption) -> None:
+        """The updates on the demonstrations alone that come before the first step, up to a signal."""
+        wanted = self.config.cloning.pretraining_updates
+        stream = self.make_stream(0)
+        draw = stream.batches if self.mirror else stream.pixel_batches
+        while self.progress.update < wanted and not self.asked_to_stop(interruption):
+            self.update(self.devices.pretrain, draw(self.progress.update))
+            if self.progress.update == wanted and self.window.updates:
+                self.log()  # what comes next is measured by other names
+
+    def update(self, update: Callable[..., Any], batches: Any) -> None:
+        """One dispatched call of ``update``, counted and logged."""
+        shards = self.mirror.shards if self.mirror else None
+        self.state, scalars = update(self.state, batches, shards)
+        self.progress.update += self.config.replay.updates_per_call
+        self.window.updates.append(scalars)
+        self.profiler.tick(self.state)
+        self.stopwatch.lap("learner")
+        if self.progress.update % self.config.log.every_updates < self.config.replay.updates_per_call:
+            self.log()
+
     def step(self, parameters: Any) -> Any:
         """One step of every environment and the updates it makes due; returns the newest acting parameters."""
         config, progress, stopwatch = self.config, self.progress, self.stopwatch
-        key = acting_key(config.seed, progress.agent_step + self.hosts.process)
-        chosen = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
-        stopwatch.lap("acting")
+        if self.method.plays:
+            key = acting_key(config.seed, progress.agent_step + self.hosts.process)
+            chosen = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
+            stopwatch.lap("acting")
 
-        due, per_call = self.updates_due(), config.replay.updates_per_call
-        updated = False
+        before, due, per_call = progress.update, self.updates_due(), config.replay.updates_per_call
         while due - progress.update >= per_call:
-            shards = self.mirror.shards if self.mirror else None
-            self.state, scalars = self.devices.update(self.state, self.batches.take(progress.update), shards)
-            progress.update += per_call
-            self.window.updates.append(scalars)
-            self.profiler.tick(self.state)
-            stopwatch.lap("learner")
-            if progress.update % config.log.every_updates < per_call:
-                self.log()
-            updated = True
+            self.update(self.devices.update, self.batches.take(progress.update))
+        if self.method.plays:
+            self.play(chosen)
+        progress.agent_step += self.pool.num_envs * self.hosts.processes
+        return self.devices.publish(self.state) if progress.update > before else parameters
 
+    def play(self, chosen: Any) -> None:
+        """Sends the actions ``chosen [num_envs,A]`` to the environments; stores the episodes that end."""
+        progress, stopwatch = self.progress, self.stopwatch
         # Asked for only now: the devices have the next updates to do while the host and the environments work.
         actions = np.asarray(chosen)
         stopwatch.lap("waiting")
@@ -248,7 +281,7 @@ class Training:
             labelled = label(
                 finished.episode,
                 uses_task_reward=self.method.uses_task_reward,
-                score=functools.partial(self.devices.score, self.state),
+                score=self.score,
             )
             self.batches.drop()
             slots = self.ring.add(labelled)
@@ -256,8 +289,13 @@ class Training:
                 self.mirror.write(slots, labelled.frames)
             self.window.returns.append(float(finished.episode.rewards.sum()))
         stopwatch.lap("labelling")
-        progress.agent_step += self.pool.num_envs * self.hosts.processes
-        return self.devices.publish(self.state) if updated else parameters
+
+    def score(self, frames: np.ndarray) -> np.ndarray | None:
+        """Rewards ``[T]`` of a finished episode's frames ``[T+1,H,W,3]``, or None where replay needs none."""
+        if self.demonstrations is None:
+            return self.devices.score(self.state, frames)
+        self.state, rewards = self.devices.score_episode(self.state, frames, self.demonstrations)
+        return rewards
 
     # -- outputs ----------------------------------------------------------------------------------------------------
 
@@ -340,7 +378,7 @@ class Training:
         """Goes on from the newest checkpoint, if there is one."""
         restored = self.checkpoints.restore(fetch(self.state), agree=self.hosts.smallest)
         if restored is None:
-            self.metrics.rewind(-1, next_evaluation_frame=0)
+            self.metrics.rewind(-1, update=0, next_evaluation_frame=0)
             return False
         state, host, _ = restored
         self.state = self.devices.place(state)
@@ -352,7 +390,9 @@ class Training:
         if self.mirror:
             slots = self.ring.used_slots()
             self.mirror.write(slots, self.ring.frames[slots])
-        self.metrics.rewind(self.frame, next_evaluation_frame=self.progress.next_evaluation_frame)
+        self.metrics.rewind(
+            self.frame, update=self.progress.update, next_evaluation_frame=self.progress.next_evaluation_frame
+        )
         _log.info("resumed at %d frames, %d updates, from %s", self.frame, self.progress.update, self.run.checkpoints)
         return True
 
@@ -360,6 +400,10 @@ class Training:
 def environment_factory(config: ConfigDict) -> Any:
     """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
     env = config.env
+    if choose(OBSERVATIONS, env.observation, field="env.observation"):
+        return functools.partial(
+            FeatureEnvironment, task=env.task, action_repeat=env.action_repeat, episode_frames=env.episode_frames
+        )
     return functools.partial(
         making.make,
         task=env.task,
@@ -372,6 +416,13 @@ def environment_factory(config: ConfigDict) -> Any:
         look=env.look,
         look_size=env.look_size,
     )
+
+
+def make_specs(config: ConfigDict, action_size: int) -> Specs:
+    """The sizes that everything must agree on."""
+    env = config.env
+    features = feature_count(env.task) if OBSERVATIONS[env.observation] else 0
+    return Specs(env.image_size, env.frame_stack, action_size, config.replay.n_step, features)
 
 
 def make_pool(make_environment: Any, num_envs: int, workers: str) -> AnyPool:
@@ -411,6 +462,24 @@ def ring_slots(config: ConfigDict) -> int:
     """Frame slots for ``replay.capacity`` transitions: an episode of T transitions has T+1 frames."""
     steps = max(config.env.episode_frames // config.env.action_repeat, 1)
     return config.replay.capacity + -(-config.replay.capacity // steps)
+
+
+def check_fit(config: ConfigDict, method: Method, experts: ExpertSet | None, processes: int) -> None:
+    """The method must find in observations and demonstrations what it reads, and run in one process if it has to."""
+    if processes > 1 and method.score_episode is not None:
+        raise UserError(f"{config.method} scales its rewards by the first episode, and runs in one process alone")
+    if experts is not None and OBSERVATIONS[config.env.observation]:
+        raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
+    if method.reads_actions and (experts is None or experts.actions is None):
+        raise UserError(
+            f"{config.method} reads the expert's actions, and the demonstrations have none at action repeat "
+            f"{config.env.action_repeat}: set config.env.action_repeat or config.demos.path to some that do"
+        )
+    updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
+    if updates and method.pretrain is None:
+        raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")
+    if updates % per_call:
+        raise UserError(f"config.cloning.pretraining_updates is {updates}, no multiple of {per_call} updates_per_call")
 
 
 def check_divisibility(config: ConfigDict, devices: int) -> None:

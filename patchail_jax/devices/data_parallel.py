@@ -1,5 +1,6 @@
 """The learner on devices: the one pmap, with the batch sharded and the state whole on every device."""
 
+import functools
 import time
 from typing import Any
 
@@ -50,11 +51,11 @@ class Devices:
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._method, self._frame_stack = method, specs.frame_stack
 
-        def several(state: Any, batches: Any, shard: Any) -> Any:
+        def several(one: Any, state: Any, batches: Any, shard: Any) -> Any:
             def update(state: Any, batch: Any) -> Any:
                 if shard is not None:
                     batch = with_pixels(shard, batch, devices=self.count, processes=jax.process_count())
-                return method.update(state, batch)
+                return one(state, batch)
 
             if jax.tree.leaves(batches)[0].shape[0] == 1:
                 # Not a scan of length 1: XLA's CPU backend runs convolutions inside loops several times slower.
@@ -65,14 +66,27 @@ class Devices:
 
         # None is all devices of all processes.
         mapped = self.devices if jax.process_count() == 1 else None
-        self._update = jax.pmap(
-            several, axis_name=DEVICE_AXIS, in_axes=(None, 0, 0), out_axes=None, donate_argnums=0, devices=mapped
-        )
+
+        def on_all(one: Any) -> Any:
+            return jax.pmap(
+                functools.partial(several, one),
+                axis_name=DEVICE_AXIS,
+                in_axes=(None, 0, 0),
+                out_axes=None,
+                donate_argnums=0,
+                devices=mapped,
+            )
+
+        self._update = on_all(method.update)
+        self._pretrain = None if method.pretrain is None else on_all(method.pretrain)
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
         self._score = None if method.score is None else jax.jit(method.score)
         self._judge = None if method.judge is None else jax.jit(method.judge)
+        self._score_episode = None
+        if method.score_episode is not None:
+            self._score_episode = jax.jit(method.score_episode, donate_argnums=0)
 
     @property
     def count(self) -> int:
@@ -94,6 +108,11 @@ class Devices:
         Returns the new state and metrics (means over K and devices) at once, before the device has finished.
         """
         return self._update(state, batches, shards)
+
+    def pretrain(self, state: Any, batches: Any, shards: Any = None) -> tuple[Any, NamedScalars]:
+        """As ``update``, with the method's update on demonstrations alone; ``batches`` have no agent windows."""
+        assert self._pretrain is not None
+        return self._pretrain(state, batches, shards)
 
     def operations(self, state: Any, batches: Any, shards: Any = None) -> float:
         """Floating-point operations of one call of ``update`` on all devices, counted from the shapes."""
@@ -122,6 +141,15 @@ class Devices:
     def score(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``, or None where replay needs no scores."""
         return None if self._score is None else self.over_episode(self._score, state, frames)
+
+    def score_episode(self, state: Any, frames: np.ndarray, demonstrations: Any) -> tuple[Any, np.ndarray]:
+        """The state, the given one consumed, and rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``.
+
+        For methods whose rewards need the ``demonstrations [D,M+1,H,W,3]`` too.
+        """
+        assert self._score_episode is not None
+        state, rewards = self._score_episode(state, frames, demonstrations)
+        return self.place(state), np.asarray(rewards)
 
     def judge(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, or None without a discriminator."""

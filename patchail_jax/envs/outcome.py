@@ -6,8 +6,8 @@ import numpy as np
 
 
 class Outcome(NamedTuple):
-    """After a reset or a step: the newest frame ``[H,W,3] uint8``, the reward and discount since the frame before it,
-    and whether the episode is over. A reset has reward 0 and discount 1."""
+    """After a reset or a step: the newest frame ``[H,W,3] uint8``, or features ``[F] float32``, the reward and
+    discount since the frame before it, and whether the episode is over. A reset has reward 0 and discount 1."""
 
     frame: np.ndarray
     reward: float

@@ -48,7 +48,7 @@ def work(make: Callable[[], Any], pipe: Connection) -> None:
             if isinstance(message, str):  # the name of the memory for the outcome just sent, and for all to come
                 assert outcome is not None
                 memory = SharedMemory(message)
-                shared = np.ndarray(outcome.frame.shape, np.uint8, memory.buf)
+                shared = np.ndarray(outcome.frame.shape, outcome.frame.dtype, memory.buf)
                 shared[:] = outcome.frame
                 pipe.send(True)
                 continue
@@ -58,7 +58,8 @@ def work(make: Callable[[], Any], pipe: Connection) -> None:
                 continue
             if shared is not None:
                 shared[:] = outcome.frame
-            pipe.send((outcome.frame.shape, outcome.reward, outcome.discount, outcome.last))
+            frame = outcome.frame
+            pipe.send((frame.shape, frame.dtype.str, outcome.reward, outcome.discount, outcome.last))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent has closed its end, or is gone
     except UserError as error:

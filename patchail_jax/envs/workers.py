@@ -184,12 +184,12 @@ class ProcessPool:
         answer = self._answer(index, None)
         if answer is None:
             return None
-        shape, reward, discount, last = answer
+        shape, dtype, reward, discount, last = answer
         if index not in self._frames:
             # The frame's size is known with the first frame; from then on it lies in memory both sides see.
-            memory = SharedMemory(create=True, size=int(np.prod(shape)))
+            memory = SharedMemory(create=True, size=int(np.prod(shape)) * np.dtype(dtype).itemsize)
             self._memories[index] = memory
-            self._frames[index] = np.ndarray(shape, np.uint8, memory.buf)
+            self._frames[index] = np.ndarray(shape, dtype, memory.buf)
             self._tell(index, memory.name)
             self._answer(index, None)
         return Outcome(self._frames[index].copy(), reward, discount, last)

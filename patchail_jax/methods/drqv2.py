@@ -59,6 +59,8 @@ class Learner(NamedTuple):
     """``learn(state, batch, rewards [B,n], key, cloning_weight=None) -> (state, metrics)``; ``cloning_weight(value_of,
     observations [B,H,W,3S], values [2,B]) -> []`` takes the place of the annealed one: values are the policy's own
     actions', and ``value_of(actions [B,A]) -> [2,B]`` those of others at the same observations."""
+    encode: Callable[[Any, Any], Any]
+    """``encode(encoder's parameters, observations [B,H,W,3S]) -> [B,F]``."""
     latent: Callable[[Any, Any], Any]
     """``latent(state.critic, observations [B,H,W,3S]) -> [B,feature_size]``: what the critic's heads read."""
     observe: Callable[[Any, Any, Any, int], Any]
@@ -234,7 +236,7 @@ def make_learner(
         judge=None,
         layers=None,
     )
-    return Learner(method, learn, latent, observe, agent_step)
+    return Learner(method, learn, encoder.apply, latent, observe, agent_step)
 
 
 def make(specs: Specs, *, agent: dict[str, Any], network: dict[str, Any], cloning: dict[str, Any]) -> Method:

@@ -24,6 +24,7 @@ from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
+from patchail_jax.networks.geometry import Layer
 from patchail_jax.networks.inspection import inspect
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
@@ -186,5 +187,6 @@ def _make(
         update=update,
         score=None if at_update else score,
         judge=judge,
+        layers=(Layer(specs.image_size, 1, 0),),  # the image as a whole
         examine=examine,
     )

@@ -57,5 +57,5 @@ class Method(NamedTuple):
     step is played."""
 
     score_episode: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
-    """``score_episode(state, frames [T+S,H,W,3], demonstrations [D,M+S,H,W,3]) -> (state, rewards [T])`` in the place
-    of ``score``, where rewards need the whole episode and all demonstrations, S-1 frames before their first ones."""
+    """``score_episode(state, frames [T+1,H,W,3], demonstrations [D,M+1,H,W,3]) -> (state, rewards [T])`` in the place
+    of ``score``, where rewards need a whole episode and all demonstrations."""

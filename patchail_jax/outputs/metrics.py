@@ -103,8 +103,8 @@ class Metrics:
             self._tensorboard.film(name, frames, fps=fps, frame=frame)
         self._on_wandb(lambda run, wandb: run.log({"frame": frame, name: wandb.Video(str(path), format="mp4")}))
 
-    def rewind(self, frame: int, *, next_evaluation_frame: int) -> None:
-        """Drops what was logged after ``frame``, and evaluations from ``next_evaluation_frame`` on.
+    def rewind(self, frame: int, *, update: int, next_evaluation_frame: int) -> None:
+        """Drops what was logged after ``frame`` or ``update``, and evaluations from ``next_evaluation_frame`` on.
 
         A run resumed from there will log both again.
         """
@@ -113,7 +113,10 @@ class Metrics:
             try:
                 entry = json.loads(line)
                 training = entry.get("kind") == "train"  # the rest comes from evaluations
-                kept = entry["frame"] <= frame if training else entry["frame"] < next_evaluation_frame
+                if training:
+                    kept = entry["frame"] <= frame and entry["update"] <= update
+                else:
+                    kept = entry["frame"] < next_evaluation_frame
                 return line.endswith("\n") and kept
             except (json.JSONDecodeError, KeyError):  # the line a kill cut short
                 return False

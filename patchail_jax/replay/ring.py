@@ -20,7 +20,8 @@ class _Stored(NamedTuple):
 
 def nbytes(capacity: int, specs: Specs) -> int:
     """Bytes of a ring of ``capacity`` frame slots."""
-    return capacity * (3 * specs.image_size**2 + 4 * (specs.action_size + 2))
+    frame = int(np.prod(specs.frame_shape)) * np.dtype(specs.frame_dtype).itemsize
+    return capacity * (frame + 4 * (specs.action_size + 2))
 
 
 class Ring:
@@ -32,9 +33,8 @@ class Ring:
 
     def __init__(self, *, capacity: int, specs: Specs) -> None:
         self._capacity, self._specs = capacity, specs
-        side = specs.image_size
         # Memory is touched when it is written, not here.
-        self._frames = np.empty((capacity, side, side, 3), np.uint8)
+        self._frames = np.empty((capacity, *specs.frame_shape), specs.frame_dtype)
         self._actions = np.zeros((capacity, specs.action_size), np.float32)
         self._rewards = np.zeros(capacity, np.float32)
         self._discounts = np.zeros(capacity, np.float32)

@@ -52,6 +52,8 @@ class NoExperts:
 class Stream:
     """The batch of any update, a function of the update's number and of what replay holds.
 
+    ``batch_size`` 0 is for updates that read the demonstrations alone.
+
     ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
     pairs beyond the shortest's length, or that the devices cannot share evenly, are left out. ``batch_size`` and
     ``expert_batch_size`` are this process's share of the batch, the ``process``-th; ``root`` tells processes apart. The
@@ -94,7 +96,7 @@ class Stream:
         starts, experts, demonstrations = [], [], []
         for number in range(update, update + self._updates):
             rng = np.random.default_rng([*self._root, number])
-            starts.append(self._ring.sample_indices(rng, batch_size))
+            starts.append(self._ring.sample_indices(rng, batch_size) if batch_size else np.zeros(0, np.int64))
             experts.append(self._experts.sample(rng, pairs, frame_stack=self._stack))
             if self._whole_demonstration:
                 d = int(rng.integers(len(self._experts.frames)))

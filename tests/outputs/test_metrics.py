@@ -66,7 +66,7 @@ def test_rewinding_drops_later_lines_and_a_line_cut_short(run):
         metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
     with run.metrics_jsonl.open("a") as stream:
         stream.write('{"kind": "train", "fra')
-    make(run).rewind(10, next_evaluation_frame=15)
+    make(run).rewind(10, update=10, next_evaluation_frame=15)
     assert [line["frame"] for line in lines(run)] == [0, 0, 10, 10]
     assert [row.split(",")[3] for row in run.eval_csv.read_text().splitlines()] == ["frame", "0", "10"]
 
@@ -76,7 +76,7 @@ def test_rewinding_drops_an_evaluation_that_is_due_again(run):
     for frame in (0, 10):
         metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
         metrics.evaluation(np.array([1.0]), frame=frame, hour=0.0, scalars={})
-    metrics.rewind(10, next_evaluation_frame=10)
+    metrics.rewind(10, update=10, next_evaluation_frame=10)
     assert [(line["kind"], line["frame"]) for line in lines(run)] == [("train", 0), ("evaluation", 0), ("train", 10)]
     assert [row.split(",")[3] for row in run.eval_csv.read_text().splitlines()] == ["frame", "0"]
 
@@ -86,7 +86,7 @@ def test_rewinding_drops_a_last_line_without_its_end(run):
     metrics.evaluation(np.array([1.0]), frame=10, hour=0.25, scalars={})
     for path in (run.metrics_jsonl, run.eval_csv):
         path.write_text(path.read_text().removesuffix("\n"))
-    metrics.rewind(10, next_evaluation_frame=10)
+    metrics.rewind(10, update=10, next_evaluation_frame=10)
     metrics.evaluation(np.array([2.0]), frame=10, hour=0.5, scalars={})
     assert [line["evaluation/return"] for line in lines(run)] == [2.0]
     assert run.eval_csv.read_text().splitlines()[1:] == ["patchail,cheetah_run,3,10,2.0,0.5"]
