@@ -55,7 +55,8 @@ def targets(episode, rewards=None):
     """The targets of all windows of a replay with this episode; ``rewards`` replaces those that replay holds."""
     ring = Ring(capacity=50, specs=SPECS)
     ring.add(episode)
-    batch = ring.gather(np.arange(len(ring)))
+    batch = ring.windows(np.arange(len(ring)))
+    batch = batch._replace(frames=ring.frames[batch.frames])
     values = np.full((2, len(batch.rewards)), AFTERWARDS, np.float32)
     rewards = batch.rewards if rewards is None else np.full_like(batch.rewards, rewards)
     return np.asarray(td_target(rewards, batch.discounts, values, discount=DISCOUNT))
