@@ -43,7 +43,7 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
-        "gymnasium": ["gymnasium>=1.0"],
+        "gymnasium": ["gymnasium[classic-control]>=1.0"],
         "hdf5": ["h5py>=3.10"],
         "dev": [
             "gymnasium>=1.0",
