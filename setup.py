@@ -45,7 +45,7 @@ setup(
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
         "tensorboard": ["tensorboardX>=2.6.2"],
-        "gymnasium": ["gymnasium>=1.0"],
+        "gymnasium": ["gymnasium[classic-control]>=1.0"],
         "hdf5": ["h5py>=3.10"],
         "launch": ["pyyaml>=6", "submitit>=1.5,<2"],
         "dev": [

@@ -43,18 +43,27 @@ class _GymnasiumEnvironment(dm_env.Environment):
 
     def reset(self) -> dm_env.TimeStep:
         self._environment.reset(seed=self._seed)
-        return dm_env.restart(self._environment.render())
+        return dm_env.restart(self._picture())
 
     def step(self, action: np.ndarray) -> dm_env.TimeStep:
         space = self._environment.action_space
         shaped = np.clip(action.astype(space.dtype).reshape(space.shape), space.low, space.high)
         _, reward, terminated, truncated, _ = self._environment.step(shaped)
-        picture = self._environment.render()
+        picture = self._picture()
         if terminated:
             return dm_env.termination(float(reward), picture)
         if truncated:
             return dm_env.truncation(float(reward), picture)
         return dm_env.transition(float(reward), picture)
+
+    def _picture(self) -> np.ndarray:
+        from gymnasium.error import DependencyNotInstalled
+
+        try:
+            picture: np.ndarray = self._environment.render()
+        except DependencyNotInstalled as error:
+            raise UserError(f"Gymnasium cannot draw: {' '.join(str(error).split())}") from error
+        return picture
 
     def observation_spec(self) -> specs.Array:
         return specs.Array((None, None, 3), np.uint8, name="pixels")

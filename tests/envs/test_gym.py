@@ -71,6 +71,15 @@ def test_what_cannot_be_learnt_is_one_line(task, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_package_that_drawing_lacks_is_named(monkeypatch):
+    def render(self):
+        raise gymnasium.error.DependencyNotInstalled("pygame is not installed")
+
+    monkeypatch.setattr(Lamp, "render", render)
+    with pytest.raises(UserError, match="cannot draw: pygame is not installed"):
+        FactoryEnvironment(task="Lamp-v0", **SETTINGS).reset(0)
+
+
 def test_without_gymnasium_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     with pytest.raises(UserError, match=r"patchail_jax\[gymnasium\]"):
