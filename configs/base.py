@@ -67,9 +67,10 @@ def _drqv2_features(config: ConfigDict) -> None:
     config.env.frame_stack = 1
     config.replay.batch_size = config.replay.expert_batch_size = 128
     config.agent.critic_learning_rate = 1e-3
-    config.agent.std_duration = 20_000
-    config.agent.random_steps = 1_000
+    config.agent.std_duration = 5_000
+    config.agent.random_steps = 500
     config.agent.first_update_step = 1_000
+    config.agent.steps_per_update = 1
     config.network.precision = "float32"
     config.network.hidden_size = 256
 

@@ -44,6 +44,9 @@ def get_config(method: str = "patchail") -> ConfigDict:
 
     if method in ("bc", "rot", "drqv2_features"):
         base.METHODS[method](config)  # what they need comes before what makes others quick
+    if method == "drqv2_features":
+        config.num_frames = 100_000
+        config.reward.scale = 0.25  # of rewards that are sums over 8 frames
     if method in ("bc", "rot"):
         config.env.action_repeat = 2  # the shipped demonstrations': at others the expert's actions are not known
         config.num_frames = 20_000

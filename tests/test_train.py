@@ -112,6 +112,50 @@ def test_a_run_that_dies_and_starts_again_is_the_same_run(whole, cache, tmp_path
     assert_same_run(whole, tmp_path / "run")
 
 
+@pytest.mark.parametrize(("method", "pretraining", "moment"), [("bc", 0, 60), ("rot", 24, 70)])
+def test_methods_that_clone_die_and_go_on_as_well(cache, tmp_path, monkeypatch, method, pretraining, moment):
+    words = [
+        "--config.num_frames=400",
+        "--config.checkpoint.every_frames=100",
+        "--config.evaluation.every_frames=100",
+        f"--config.cloning.pretraining_updates={pretraining}",
+    ]
+    step = Training.step
+
+    def die(self, parameters):
+        if self.progress.agent_step == moment:
+            raise RuntimeError("killed")
+        return step(self, parameters)
+
+    for folder, killed in (("whole", False), ("run", True)):
+        config = parse(arguments(tmp_path / folder, cache, *words, method=method)).config
+        if killed:
+            with monkeypatch.context() as patched:
+                patched.setattr(Training, "step", die)
+                with pytest.raises(RuntimeError, match="killed"):
+                    train(config)
+        train(config)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+    logged = lines(tmp_path / "run")
+    assert [line["frame"] for line in logged if line["kind"] == "evaluation"] == [0, 100, 200, 300, 400]
+    state, arrays = last_checkpoint(tmp_path / "run")[1:]
+    plays = method == "rot"
+    first = 20 // config.agent.steps_per_update if plays or config.agent.first_update_step else 0
+    assert int(state["update"]) >= pretraining + 150 // config.agent.steps_per_update
+    assert ("replay.frames" in arrays) == plays
+    if plays:
+        assert state["reward_scale"] > 0 and (arrays["replay.rewards"] <= 0).all() and first == 20
+
+
+def test_actions_that_nobody_knows_are_asked_for_in_one_line(cache, tmp_path, capsys):
+    for method, override in (
+        ("bc", "--config.env.action_repeat=4"),
+        ("patchail", "--config.cloning.weight_initial=1.0"),
+    ):
+        error = fail(capsys, arguments(tmp_path, cache, override, method=method))
+        assert f"{method} reads the expert's actions" in error
+
+
 def test_a_signal_saves_and_the_same_command_goes_on(whole, cache, tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "patchail_jax.main", *arguments(folder, cache)[1:]]
@@ -209,6 +253,9 @@ def test_numbers_that_are_not_finite_stop_the_run_with_the_update_named(cache, t
         ("--config.discriminator.kernel_size=40", "too small"),
         ("--config.reward.form=wgan", "airl"),
         ("--config.network.precision=float8", "bfloat16"),
+        ("--config.env.observation=features", "imitates pixels"),
+        ("--config.env.observation=sounds", "pixels, features"),
+        ("--config.cloning.pretraining_updates=5", "not pre-trained"),
     ],
 )
 def test_bad_input_is_one_line_and_status_two(cache, tmp_path, capsys, override, message):

@@ -7,7 +7,7 @@ One update, in this order:
    of behaviour cloning (Appendix B.3);
 3. target critic, soft update.
 
-Where observations are the physics' features and not pixels, there is no encoder and no augmentation.
+Observations that are the physics' features need no encoder and no augmentation.
 """
 
 import functools
@@ -90,6 +90,7 @@ def make_learner(
     encoder_channels: int,
     feature_size: int,
     hidden_size: int,
+    reward_scale: float = 1.0,
 ) -> Learner:
     """DrQ-v2 for ``specs``; the arguments are ``config.cloning``, the fields of ``config.agent`` and ``.network``."""
     dtype = choose(DTYPES, precision, field="network.precision")
@@ -221,7 +222,7 @@ def make_learner(
 
     def update(state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
         key = jax.random.fold_in(state.key, state.update)
-        return learn(state, batch, batch.agent.rewards, key)
+        return learn(state, batch, reward_scale * batch.agent.rewards, key)
 
     method = Method(
         init=init,
@@ -239,6 +240,14 @@ def make_learner(
     return Learner(method, learn, encoder.apply, latent, observe, agent_step)
 
 
-def make(specs: Specs, *, agent: dict[str, Any], network: dict[str, Any], cloning: dict[str, Any]) -> Method:
-    """DrQ-v2 on the rewards that replay holds: the task's own. There are no demonstrations to clone."""
-    return make_learner(specs, {**cloning, "weight_initial": 0.0}, **agent, **network).method
+def make(
+    specs: Specs,
+    *,
+    agent: dict[str, Any],
+    network: dict[str, Any],
+    reward: dict[str, Any],
+    cloning: dict[str, Any],
+) -> Method:
+    """DrQ-v2 on the rewards that replay holds, the task's own, times ``reward.scale``; nothing is cloned."""
+    cloning = {**cloning, "weight_initial": 0.0}
+    return make_learner(specs, cloning, **agent, **network, reward_scale=reward["scale"]).method

@@ -33,6 +33,7 @@ _CONSOLE = (
     ("D agent", "discriminator/agent_logit", "+.2f"),
     ("reward", "reward/mean", "+.3f"),
     ("Q", "critic/value", "+.2f"),
+    ("log pi(a_E)", "cloning/log_likelihood", "+.2f"),
     ("updates/s", "time/updates_per_second", ".1f"),
 )
 
