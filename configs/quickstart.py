@@ -42,6 +42,14 @@ def get_config(method: str = "patchail") -> ConfigDict:
     config.reward.moment = "at_episode_end"
     config.reward.scale = 0.5
 
+    if method in ("bc", "rot", "drqv2_features"):
+        base.METHODS[method](config)  # what they need comes before what makes others quick
+    if method in ("bc", "rot"):
+        config.env.action_repeat = 2  # the shipped demonstrations': at others the expert's actions are not known
+        config.num_frames = 20_000
+        config.cloning.pretraining_updates = min(config.cloning.pretraining_updates, 2_000)
+        config.replay.expert_batch_size = 128
+
     config.evaluation.every_frames = 8_000
     config.evaluation.episodes = 5
     config.log.every_updates = 250

@@ -1,13 +1,24 @@
 """How fast this machine is: ``make bench``, or ``python -m patchail_jax.bench --config=configs/cheetah.py``.
 
-Prints milliseconds per update (median of blocked calls after a warm-up, on random data of the config's shapes) for each
-method, and agent steps per second of the environments alone, and writes both as JSON to ``--output``.
+Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (bench.json):
+
+- agent steps per second of the environments alone, rendering included, in 1, 2, 4, ... processes;
+- milliseconds per update of every method on random frames of the config's shapes: the median over rounds of dispatched
+  updates with one wait at the end, as the loop runs them, after the compilation and a warm-up round;
+- beside each, the floor: its operations, counted from the shapes, over the device's measured matrix rate;
+- agent steps per second of the loop as a whole.
+
+``--quick`` measures PatchAIL alone.
 """
 
 import json
+import logging
+import os
 import statistics
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,62 +30,65 @@ from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
 from patchail_jax.types import Episode, Specs
 
-WARM_UP, SECONDS, CALLS = 3, 10.0, 200
+ROUND, SECONDS, ROUNDS = 8, 3.0, 40
+LOOP_SECONDS = 15.0
 
 
-def update_milliseconds(config: ConfigDict, action_size: int) -> float:
-    """The median time of one update, its batch drawn from a ring of random frames and streamed from the host."""
+def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, float]:
+    """The median time of one update in milliseconds, and its operations (floating-point, all devices)."""
     import jax
 
+    from patchail_jax.demos.expert_set import ExpertSet
     from patchail_jax.devices.data_parallel import Devices
+    from patchail_jax.devices.replay_mirror import ReplayMirror, fits
     from patchail_jax.replay.ring import Ring
     from patchail_jax.replay.stream import Stream
     from patchail_jax.train import make_method
 
     specs = Specs(config.env.image_size, config.env.frame_stack, action_size, config.replay.n_step)
-    devices = Devices(make_method(config, specs), specs, count=config.devices)
-    steps = 4 * config.replay.batch_size
-    rng, side = np.random.default_rng(0), specs.image_size
-    ring = Ring(capacity=steps + 1, specs=specs)
-    frames = rng.integers(0, 256, (steps + 1, side, side, 3), dtype=np.uint8)
-    actions = rng.uniform(-1, 1, (steps, action_size)).astype(np.float32)
-    ring.add(Episode(frames, actions, np.zeros(steps, np.float32), np.ones(steps, np.float32)))
+    method = make_method(config, specs)
+    devices = Devices(method, specs, count=config.devices)
+    steps, side, rng = config.env.episode_frames // config.env.action_repeat, specs.image_size, np.random.default_rng(0)
+    ring = Ring(capacity=4 * (steps + 1), specs=specs)
+    for _ in range(4):
+        frames = rng.integers(0, 256, (steps + 1, side, side, 3), dtype=np.uint8)
+        actions = rng.uniform(-1, 1, (steps, action_size)).astype(np.float32)
+        ring.add(Episode(frames, actions, np.zeros(steps, np.float32), np.ones(steps, np.float32)))
+    experts = ExpertSet(frames[None], actions[None], None, action_size)
     stream = Stream(
         ring,
-        _RandomPairs(frames),
+        experts,
         batch_size=config.replay.batch_size,
         expert_batch_size=config.replay.expert_batch_size,
         frame_stack=specs.frame_stack,
         devices=devices.count,
         updates_per_call=config.replay.updates_per_call,
+        whole_demonstration=method.reads_demonstration,
         root=(0,),
     )
+    # As large as the run's own: a device looks frames up no faster in a small mirror, but it must fit.
+    count = config.replay.capacity + 10 * (steps + 1)
+    mirror = None
+    if fits(config.replay.frames_on_device, count * frames[0].nbytes, devices.devices)[0]:
+        mirror = ReplayMirror(count, ring.frames.shape[1:], ring.frames.dtype, devices=devices.devices)
+        mirror.write(np.arange(ring.slots), ring.frames)
+        mirror.write(ring.slots + np.arange(len(frames)), frames)
+    draw, shards = (stream.batches, mirror.shards) if mirror else (stream.pixel_batches, None)
     state = devices.init(0)
+    operations = devices.operations(state, draw(0), shards) / config.replay.updates_per_call
     times: list[float] = []
-    began = time.monotonic()
-    while len(times) < WARM_UP + 1 or (len(times) < CALLS and time.monotonic() - began < SECONDS):
-        batches = stream.batches(len(times))
+    began, number = time.monotonic(), 0
+    # The first round compiles, the second warms up.
+    while len(times) < 5 or (len(times) < ROUNDS and time.monotonic() - began < SECONDS):
         before = time.perf_counter()
-        state, _ = devices.update(state, batches)
+        for _ in range(ROUND if times else 1):
+            state, _ = devices.update(state, draw(number), shards)
+            number += config.replay.updates_per_call
         jax.block_until_ready(state)
-        times.append(time.perf_counter() - before)
-        if len(times) == WARM_UP:
+        times.append((time.perf_counter() - before) / ROUND / config.replay.updates_per_call)
+        if len(times) == 2:
             began = time.monotonic()
-    return 1e3 * statistics.median(times[WARM_UP:]) / config.replay.updates_per_call
-
-
-class _RandomPairs:
-    """Expert pairs cut from random frames."""
-
-    def __init__(self, frames: np.ndarray) -> None:
-        self._frames = frames
-
-    def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> Any:
-        from patchail_jax.types import ExpertBatch
-
-        starts = rng.integers(0, len(self._frames) - frame_stack, size=count)
-        windows = self._frames[starts[:, None] + np.arange(frame_stack + 1)]
-        return ExpertBatch(windows, np.zeros((count, 1), np.float32))
+    return 1e3 * statistics.median(times[2:]), operations
 
 
 def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
@@ -88,7 +102,7 @@ def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
         collector.start()
         actions, steps = np.zeros((num_envs, pool.action_size), np.float32), 0
         began = time.monotonic()
-        while time.monotonic() - began < SECONDS / 3:
+        while time.monotonic() - began < SECONDS:
             collector.send(actions)
             collector.receive()
             steps += num_envs
@@ -97,34 +111,115 @@ def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
         pool.close()
 
 
+def loop_steps_per_second(config: ConfigDict) -> float:
+    """Agent steps per second of the whole loop once it learns, evaluations and checkpoints left out."""
+    from patchail_jax.outputs.metrics import Metrics
+    from patchail_jax.outputs.run_folder import open_run
+    from patchail_jax.train import Training
+
+    config = config.copy_and_resolve_references()
+    episode = config.env.num_envs * (config.env.episode_frames // config.env.action_repeat)
+    config.agent.first_update_step = config.agent.random_steps = episode
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as resources:
+        run = open_run(Path(folder) / "run", config=config.to_dict(), may_differ=())
+        resources.callback(run.close)
+        metrics = Metrics(
+            run,
+            agent=config.method,
+            task=config.env.task,
+            seed=config.seed,
+            wandb_mode="disabled",
+            wandb_project="",
+            wandb_group="",
+            run_name="",
+            config={},
+        )
+        resources.callback(metrics.close)
+        training = Training(config, run, metrics, resources)
+        training.collector.start()
+        parameters = training.devices.publish(training.state)
+        while training.progress.update < 20:  # the first one compiles
+            parameters = training.step(parameters)
+        began, first = time.monotonic(), training.progress.agent_step
+        while time.monotonic() - began < LOOP_SECONDS:
+            parameters = training.step(parameters)
+        rate = (training.progress.agent_step - first) / (time.monotonic() - began)
+    logging.disable(logging.NOTSET)
+    return rate
+
+
 def main(argv: list[str]) -> None:
     """Measures, prints and writes."""
     output = Path(next((word.split("=", 1)[1] for word in argv if word.startswith("--output=")), "bench.json"))
-    words = [word for word in argv if not word.startswith("--output=")]
+    words = [word for word in argv if not word.startswith("--output=") and word != "--quick"]
     config = parse(
         words if any("config=" in word for word in words) else [*words, "--config=configs/quickstart.py"]
     ).config
     choose_backend()
-    result: dict[str, Any] = {"config": config.to_dict(), "steps_per_second": {}, "update_ms": {}}
+    result: dict[str, Any] = {"config": config.to_dict(), "environments": {}, "update": {}}
     action_size = 1
-    for num_envs in (1, 2, 4):
+    for num_envs in (1, 2, 4, 8, 16):
+        if num_envs > max(2, (os.cpu_count() or 1)):
+            break
         rate, action_size = steps_per_second(config, num_envs)
-        result["steps_per_second"][num_envs] = rate
-        sys.stdout.write(f"environments  {num_envs:2d} processes  {rate:8.1f} agent steps/s\n")
+        result["environments"][num_envs] = rate
+        _say(f"environments  {num_envs:2d} processes  {rate:8.1f} agent steps/s")
 
     import jax
 
-    from patchail_jax.methods import METHODS
+    from patchail_jax.devices.data_parallel import matrix_rate
 
-    result["device"], result["jax"] = jax.local_devices()[0].device_kind, jax.__version__
-    for name in METHODS:
-        config.method = name
-        for moment in ("at_update", "at_episode_end") if name != "drqv2" else ("at_update",):
-            config.reward.moment = moment
-            label = name if name == "drqv2" else f"{name}, {moment}"
-            result["update_ms"][label] = update_milliseconds(config, action_size)
-            sys.stdout.write(f"update  {label:26s} {result['update_ms'][label]:8.2f} ms on {result['device']}\n")
+    device = jax.local_devices()[0].device_kind
+    result |= {"device": device, "devices": jax.local_device_count(), "jax": jax.__version__}
+    rates = result["matrix_rate"] = {precision: matrix_rate(precision) for precision in ("bfloat16", "float32")}
+    for precision, rate in rates.items():
+        _say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
+    for label, case in cases(config, everything="--quick" not in argv).items():
+        milliseconds, operations = update_milliseconds(case, action_size)
+        floor = 1e3 * operations / rates[case.network.precision] / jax.local_device_count()
+        result["update"][label] = {"ms": milliseconds, "operations": operations, "floor_ms": floor}
+        _say(f"update        {label:44s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
+    result["loop_steps_per_second"] = loop_steps_per_second(config)
+    _say(f"loop          {config.env.num_envs:2d} environments  {result['loop_steps_per_second']:8.1f} agent steps/s")
     output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def cases(config: ConfigDict, *, everything: bool) -> dict[str, ConfigDict]:
+    """What is timed: each method with its own settings, and what makes an update dearer."""
+    from configs.base import METHODS
+
+    def case(method: str, **fields: str) -> ConfigDict:
+        changed = config.copy_and_resolve_references()
+        changed.method = method
+        METHODS[method](changed)
+        changed.replay.capacity = config.replay.capacity
+        changed.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
+        return changed
+
+    at_end = {"reward__moment": "at_episode_end"}
+    other = "float32" if config.network.precision == "bfloat16" else "bfloat16"
+    found = {
+        "patchail, rewards at episode end": case("patchail", **at_end),
+        "patchail, rewards at update": case("patchail", reward__moment="at_update"),
+    }
+    if not everything:
+        return found
+    found[f"patchail, rewards at episode end, {other}"] = case("patchail", network__precision=other, **at_end)
+    for method in ("patchail_w", "patchail_b"):
+        for pairs in ("batch", "trajectory"):
+            fields = {"similarity__expert_pairs": pairs, "similarity__agent_pairs": "window", **at_end}
+            found[f"{method}, {pairs}, rewards at episode end"] = case(method, **fields)
+    found["patchail_w, batch, rewards at update"] = case("patchail_w", reward__moment="at_update")
+    for method in METHODS:
+        if not method.startswith("patchail"):
+            found[method] = case(method)
+    return found
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

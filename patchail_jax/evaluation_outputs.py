@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.devices.data_parallel import Devices
-from patchail_jax.explain.kinds import KINDS, signed
+from patchail_jax.explain.kinds import signed
 from patchail_jax.explainer import Explainer
 from patchail_jax.methods import Method
 from patchail_jax.outputs.film import Explained, explaining_film
@@ -61,7 +61,7 @@ class EvaluationOutputs:
         right = np.mean(logits["expert"] > 0), np.mean(logits["agent"] < 0)
         scalars["evaluation/discriminator_accuracy"] = float(np.mean(right))
         if self._films:
-            maps = {kind: signed(kind, explainer.maps(kind, state, frames)) for kind in KINDS}
+            maps = {kind: signed(kind, explainer.maps(kind, state, frames)) for kind in explainer.kinds}
             # One scale for expert and agent, as the rewards are to be compared.
             limits = {kind: limit_of([one]) for kind, one in maps.items()}
             expert_maps = explainer.maps("patch_rewards", state, self._expert)

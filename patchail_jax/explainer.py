@@ -15,7 +15,7 @@ from patchail_jax.explain.kinds import KINDS
 from patchail_jax.explain.patch_map import patch_map, weighted_patch_map
 from patchail_jax.explain.spatial_attention import spatial_attention
 from patchail_jax.methods import Method
-from patchail_jax.networks.geometry import Layer, patch_layers
+from patchail_jax.networks.geometry import Layer
 
 
 class Explainer:
@@ -27,7 +27,10 @@ class Explainer:
         examine = method.examine
         self._devices, self._examine, self._side = devices, examine, config.env.image_size
         self._aggregate = choose(AGGREGATIONS, config.reward.aggregation, field="reward.aggregation")
-        self._kernel_size = config.discriminator.get("kernel_size", 1)
+        self._layers = method.layers or (Layer(self._side, 1, 0),)  # without patches the frame is one
+        # Attention and Grad-CAM are read off convolutions.
+        convolutional = config.discriminator.architecture == "convolutional"
+        self.kinds = tuple(KINDS) if convolutional else ("patch_rewards",)
         self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
         self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)
 
@@ -56,15 +59,12 @@ class Explainer:
             "weighted": self._weighted,
             "gradcam": lambda *episode: self._devices.over_episode(self._gradcam, *episode),
         }
-        if kind not in make:
-            raise UserError(f"no kind {kind!r} of map; use one of {', '.join(KINDS)}")
+        if kind not in self.kinds:
+            raise UserError(f"no kind {kind!r} of map here; use one of {', '.join(self.kinds)}")
         return np.asarray(make[kind](state, frames), np.float32)
 
     def _rewards_on_pixels(self, state: Any, frames: np.ndarray) -> Any:
-        rewards = self.patch_rewards(state, frames)
-        whole = (Layer(self._side, 1, 0),)
-        layers = whole if rewards.shape[-1] == 1 else patch_layers(self._kernel_size)
-        return patch_map(rewards, image_size=self._side, layers=layers)
+        return patch_map(self.patch_rewards(state, frames), image_size=self._side, layers=self._layers)
 
     def _weighted(self, state: Any, frames: np.ndarray) -> Any:
         return weighted_patch_map(self.maps("patch_rewards", state, frames), self.maps("attention", state, frames))

@@ -1,6 +1,7 @@
 """Counters of a run, and what has been measured since the last log line. Both go into checkpoints."""
 
 import dataclasses
+import time
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,40 @@ class Progress:
             setattr(self, field.name, type(getattr(self, field.name))(state[field.name]))
 
 
+class Stopwatch:
+    """Where the wall time goes, in shares: each ``lap`` books the time since the last one.
+
+    ``waiting`` is for the devices, which are busy then; ``learner`` draws and dispatches batches, ``acting`` dispatches
+    the policy.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._last = self._read = time.monotonic()
+
+    def lap(self, part: str) -> None:
+        """Books the time since the last lap for ``part``."""
+        now = time.monotonic()
+        self._seconds[part] = self._seconds.get(part, 0.0) + now - self._last
+        self._last = now
+
+    def read(self, updates: int) -> dict[str, float]:
+        """The share of each part since the last reading, and ``updates`` per second over it."""
+        now = time.monotonic()
+        elapsed, self._read = max(now - self._read, 1e-9), now
+        shares = {f"time/{part}": seconds / elapsed for part, seconds in self._seconds.items()}
+        self._seconds = {}
+        return {**shares, "time/updates_per_second": updates / elapsed}
+
+
+class NotFinite(UserError):
+    """An update gave a number that is not finite: ``first`` is the first of its call, ``metrics`` what it gave."""
+
+    def __init__(self, message: str, *, first: int, metrics: dict[str, float]) -> None:
+        super().__init__(message)
+        self.first, self.metrics = first, metrics
+
+
 class Window:
     """Scalars of the updates and returns of the training episodes since the last log line.
 
@@ -46,7 +81,7 @@ class Window:
         return self.updates[0].names, np.stack([scalars.values for scalars in self.updates])
 
     def check_finite(self, update: int) -> None:
-        """``UserError`` that names the first update, of the ones up to ``update``, with a scalar that is not finite."""
+        """``NotFinite`` names the first update, of the ones up to ``update``, with a scalar that is not finite."""
         if not self.updates:
             return
         names, values = self._fetch()
@@ -54,9 +89,11 @@ class Window:
         if len(bad):
             call, column = bad[0]
             number = update - (len(values) - 1 - call) * self.updates_per_call
-            raise UserError(
+            raise NotFinite(
                 f"{names[column]} is {values[call, column]} at update {number}: training stopped, and the last "
-                "checkpoint is kept. Lower the learning rates, or set config.network.precision=float32"
+                "checkpoint is kept. Lower the learning rates, or set config.network.precision=float32",
+                first=number - self.updates_per_call,
+                metrics=dict(zip(names, values[call].tolist(), strict=True)),
             )
 
     def close(self, update: int) -> dict[str, float]:

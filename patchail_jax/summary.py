@@ -7,7 +7,6 @@ import numpy as np
 
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.explain.patch_map import patch_map
-from patchail_jax.networks.geometry import patch_layers
 from patchail_jax.outputs.video import write_video
 from patchail_jax.reports.pictures import Row, learning_curve, patch_rewards
 from patchail_jax.train import Training
@@ -27,9 +26,11 @@ def write_summary(training: Training, evaluation: Evaluation) -> None:
     _log.info("")
     _log.info("returns: first %.1f, best %.1f, last %.1f%s", returns[0], max(returns), returns[-1], against)
 
-    film = run.pictures / "agent.mp4"
-    write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=max(1, 256 // training.specs.image_size))
-    _log.info("the agent's last evaluation: %s", film)
+    if not training.specs.feature_count:
+        film = run.pictures / "agent.mp4"
+        scale = max(1, 256 // training.specs.image_size)
+        write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=scale)
+        _log.info("the agent's last evaluation: %s", film)
     curve = run.pictures / "learning_curve.png"
     learning_curve(curve, run.eval_csv, expert_return=expert_return)
     _log.info("learning curve: %s", curve)
@@ -38,9 +39,9 @@ def write_summary(training: Training, evaluation: Evaluation) -> None:
     rows = []
     for title, frames in (("expert", experts.frames[0]), ("agent", evaluation.episode.frames)):
         rewards = training.devices.judge(training.state, frames)
-        if rewards is None:
+        layers = training.method.layers
+        if rewards is None or layers is None:
             return
-        layers = patch_layers(training.config.discriminator.kernel_size)
         maps = patch_map(rewards, image_size=training.specs.image_size, layers=layers)
         rows.append(Row(title, frames, np.asarray(maps)))
     picture = run.pictures / "patch_rewards.png"

@@ -2,10 +2,10 @@
 
 In an iteration, at a counter of agent steps:
 
-1. evaluate, log and checkpoint, if it is time;
-2. choose actions with the newest policy and send them to the environments (Algorithm 1, line 3);
-3. while they step: draw batches and dispatch the updates that are due (lines 5 to 8);
-4. take in the step; label finished episodes and store them (line 4).
+1. checkpoint and evaluate, if it is time; evaluations run beside the training where workers are processes;
+2. choose actions with the newest policy (Algorithm 1, line 3);
+3. draw batches and dispatch the updates that are due (lines 5 to 8): the devices work on them during the rest;
+4. send the actions to the environments and take in the step; label finished episodes and store them (line 4).
 
 Every random draw is a function of the seed and of these counters, so a run that was killed goes on as if it had not
 been.
@@ -14,10 +14,12 @@ been.
 import functools
 import inspect
 import logging
+import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -28,18 +30,24 @@ from patchail_jax.acting.label import label
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
 from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
-from patchail_jax.envs.dmc import FrameEnvironment
+from patchail_jax.devices.hosts import Hosts
+from patchail_jax.devices.profiler import Profiler
+from patchail_jax.devices.replay_mirror import ReplayMirror, fits
+from patchail_jax.envs import making
+from patchail_jax.envs.features import FeatureEnvironment, feature_count
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError, choose
 from patchail_jax.evaluation_outputs import EvaluationOutputs
 from patchail_jax.interruption import Interruption
-from patchail_jax.methods import METHODS
+from patchail_jax.methods import METHODS, Method
 from patchail_jax.outputs.checkpoints import Checkpoints
+from patchail_jax.outputs.inspection import write_record
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.run_folder import RunFolder
-from patchail_jax.progress import Progress, Window
-from patchail_jax.replay.memory import check_memory
+from patchail_jax.progress import NotFinite, Progress, Stopwatch, Window
+from patchail_jax.replay.memory import available, check_memory
+from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
 from patchail_jax.types import Specs
@@ -51,12 +59,39 @@ AnyPool = InlinePool | ProcessPool
 # What the seed is mixed with, so that no two purposes draw the same numbers.
 TRAINING, EVALUATION, BATCHES = 0, 1, 2
 
+ALONE, NO_PROFILE = Hosts(), Profiler(None)
+STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
+OBSERVATIONS = {"pixels": False, "features": True}  # config.env.observation: whether they are the physics' features
+
+
+class _Evaluating(NamedTuple):
+    """An evaluation that has been started: the counter when it was, and its outcome to come."""
+
+    frame: int
+    outcome: "Future[_Evaluated]"
+
+
+class _Evaluated(NamedTuple):
+    """An evaluation and what else was measured with it."""
+
+    evaluation: Evaluation
+    scalars: dict[str, float]
+
 
 class Training:
     """One run, from its config to its last checkpoint."""
 
-    def __init__(self, config: ConfigDict, run: RunFolder, metrics: Metrics, resources: ExitStack) -> None:
-        self.config, self.run, self.metrics = config, run, metrics
+    def __init__(
+        self,
+        config: ConfigDict,
+        run: RunFolder,
+        metrics: Metrics,
+        resources: ExitStack,
+        hosts: Hosts = ALONE,
+        profiler: Profiler = NO_PROFILE,
+    ) -> None:
+        self.profiler = profiler
+        self.config, self.run, self.metrics, self.hosts = config, run, metrics, hosts
         _log.info("rendering: %s", choose_backend())
         make_environment = environment_factory(config)
         workers = config.env.workers
@@ -64,53 +99,94 @@ class Training:
         resources.callback(self.pool.close)
         self.evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, workers)
         resources.callback(self.evaluation_pool.close)
-        self.specs = Specs(config.env.image_size, config.env.frame_stack, self.pool.action_size, config.replay.n_step)
+        self.specs = make_specs(config, self.pool.action_size)
         self.method = make_method(config, self.specs)
         self.devices = Devices(self.method, self.specs, count=config.devices)
         _log.info("learner: %d x %s", self.devices.count, self.devices.devices[0].device_kind)
-        check_divisibility(config, self.devices.count)
+        check_divisibility(config, self.devices.count * hosts.processes)
 
         slots = ring_slots(config)
         _log.info(check_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
-        self.experts = None if self.method.uses_task_reward else load_experts(config)
+        self.experts = None if self.method.uses_task_reward else load_experts(config, self.specs.action_size)
+        check_fit(config, self.method, self.experts, hosts.processes)
         self.ring = Ring(capacity=slots, specs=self.specs)
-        self.stream = Stream(
-            self.ring,
-            self.experts or NoExperts(),
-            batch_size=config.replay.batch_size,
-            expert_batch_size=config.replay.expert_batch_size,
-            frame_stack=config.env.frame_stack,
-            devices=self.devices.count,
-            updates_per_call=config.replay.updates_per_call,
-            root=(config.seed, BATCHES),
-        )
+        self.stream = self.make_stream(config.replay.batch_size if self.method.plays else 0)
+        self.mirror = self.make_mirror()
+        draw = self.stream.batches if self.mirror else self.stream.pixel_batches
+        self.batches = Prefetch(draw, updates_per_call=config.replay.updates_per_call)
+        resources.callback(self.batches.close)
         self.collector = Collector(
             self.pool,
             frame_stack=config.env.frame_stack,
             action_size=self.specs.action_size,
-            root=(config.seed, TRAINING),
+            root=(config.seed, TRAINING, hosts.process),
         )
         self.checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
         self.progress, self.window = (
             Progress(next_checkpoint_frame=config.checkpoint.every_frames),
             Window(updates_per_call=config.replay.updates_per_call),
         )
+        self.state = self.devices.place(hosts.first(fetch(self.devices.init(config.seed))))
+        self.demonstrations = None
+        if self.method.score_episode and self.experts:
+            self.demonstrations = self.devices.place(self.experts.frames)
+        self.evaluating: _Evaluating | None = None
+        self.evaluator = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
+        resources.callback(self.evaluator.shutdown, cancel_futures=True)
+        self.ready = False  # whether every process has something to learn from
+        self.stopwatch = Stopwatch()
         self.evaluation_outputs = EvaluationOutputs(config, self.method, self.devices, self.experts, run)
-        self.state = self.devices.init(config.seed)
         self.started = time.monotonic()
+
+    def make_stream(self, batch_size: int) -> Stream:
+        """Batches of ``batch_size`` windows from replay and the config's number of expert pairs."""
+        config = self.config
+        return Stream(
+            self.ring,
+            self.experts or NoExperts(self.ring.frames.shape[1:]),
+            batch_size=batch_size // self.hosts.processes,
+            expert_batch_size=config.replay.expert_batch_size // self.hosts.processes,
+            frame_stack=config.env.frame_stack,
+            devices=self.devices.count,
+            updates_per_call=config.replay.updates_per_call,
+            whole_demonstration=self.method.reads_demonstration,
+            root=(config.seed, BATCHES, self.hosts.process),
+            process=self.hosts.process,
+            remembered=config.log.every_updates + 1,  # one may be drawn ahead
+        )
+
+    def make_mirror(self) -> ReplayMirror | None:
+        """The frames of replay and demonstrations on the devices, where there is room; None: streamed from the host."""
+        frames = self.ring.frames
+        experts = np.zeros((0, *frames.shape[1:]), frames.dtype)
+        if self.experts is not None:
+            experts = self.experts.frames.reshape(-1, *frames.shape[1:])
+        count = self.ring.slots + len(experts)
+        devices = self.devices.devices
+        on_device, line = fits(self.config.replay.frames_on_device, count * frames[0].nbytes, devices)
+        _log.info(line)
+        if not on_device:
+            return None
+        mirror = ReplayMirror(count, frames.shape[1:], frames.dtype, devices=devices)
+        mirror.write(np.arange(self.ring.slots, count), experts)
+        return mirror
 
     # -- counters ---------------------------------------------------------------------------------------------------
 
     @property
     def frame(self) -> int:
-        """Frames the environments have played."""
+        """Frames that all processes have played; where a method plays none, those that go with its updates."""
         return self.progress.agent_step * self.config.env.action_repeat
 
     def updates_due(self) -> int:
         """Updates that should have been made by now: one every ``steps_per_update`` steps of all environments."""
-        agent = self.config.agent
+        agent, before = self.config.agent, self.config.cloning.pretraining_updates
         since = self.progress.agent_step - agent.first_update_step
-        return since // agent.steps_per_update + 1 if since >= 0 and len(self.ring) else 0
+        if since < 0:
+            return 0
+        if not self.ready:  # every process must have something to learn from
+            self.ready = bool(self.hosts.gather(int(len(self.ring) > 0 or not self.method.plays)).all())
+        return before + since // agent.steps_per_update + 1 if self.ready else 0
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -125,54 +201,101 @@ class Training:
         elif self.frame >= config.num_frames:
             _log.info("this run is finished; to go on with it, raise config.num_frames")
             return None
+        self.pretrain(interruption)
         parameters = self.devices.publish(self.state)
         while True:
-            finished = self.frame >= config.num_frames
-            if finished or self.frame >= progress.next_evaluation_frame:
-                evaluation = self.evaluate(parameters)
-                progress.next_evaluation_frame = self.frame // config.evaluation.every_frames + 1
-                progress.next_evaluation_frame *= config.evaluation.every_frames
-            stop = interruption.signal_number is not None
-            if finished or stop or self.frame >= progress.next_checkpoint_frame:
-                progress.next_checkpoint_frame = self.frame // config.checkpoint.every_frames + 1
-                progress.next_checkpoint_frame *= config.checkpoint.every_frames
+            finished, stop = self.frame >= config.num_frames, self.asked_to_stop(interruption)
+            if not finished and (stop or self.frame >= progress.next_checkpoint_frame):
+                # Before the evaluation that may be due now: a run that goes on from here makes it then.
                 self.save()
-            if finished:
-                return evaluation
             if stop:
-                raise KeyboardInterrupt(interruption.signal_number)
+                raise KeyboardInterrupt(interruption.signal_number or signal.SIGTERM)
+            if finished or self.frame >= progress.next_evaluation_frame:
+                self.start_evaluation(parameters)
+            if finished:
+                evaluation = self.finish_evaluation()
+                self.save()
+                return evaluation
+            if self.evaluating and self.evaluating.outcome.done():
+                self.finish_evaluation()
             parameters = self.step(parameters)
+
+    def asked_to_stop(self, interruption: Interruption) -> bool:
+        """Whether a signal came, to this process or to any other, which all are told of at the same step."""
+        asked = interruption.signal_number is not None
+        if self.hosts.processes == 1:
+            return asked
+        round_of_steps = self.progress.agent_step // (self.pool.num_envs * self.hosts.processes)
+        return round_of_steps % STEPS_BETWEEN_AGREEMENTS == 0 and bool(self.hosts.gather(int(asked)).any())
+
+    def pretrain(self, interruption: Interruption) -> None:
+        """The updates on the demonstrations alone that come before the first step, up to a signal."""
+        wanted = self.config.cloning.pretraining_updates
+        stream = self.make_stream(0)
+        draw = stream.batches if self.mirror else stream.pixel_batches
+        while self.progress.update < wanted and not self.asked_to_stop(interruption):
+            self.update(self.devices.pretrain, draw(self.progress.update))
+            if self.progress.update == wanted and self.window.updates:
+                self.log()  # what comes next is measured by other names
+
+    def update(self, update: Callable[..., Any], batches: Any) -> None:
+        """One dispatched call of ``update``, counted and logged."""
+        shards = self.mirror.shards if self.mirror else None
+        self.state, scalars = update(self.state, batches, shards)
+        self.progress.update += self.config.replay.updates_per_call
+        self.window.updates.append(scalars)
+        self.profiler.tick(self.state)
+        self.stopwatch.lap("learner")
+        if self.progress.update % self.config.log.every_updates < self.config.replay.updates_per_call:
+            self.log()
 
     def step(self, parameters: Any) -> Any:
         """One step of every environment and the updates it makes due; returns the newest acting parameters."""
-        config, progress = self.config, self.progress
-        key = acting_key(config.seed, progress.agent_step)
-        actions = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
+        config, progress, stopwatch = self.config, self.progress, self.stopwatch
+        if self.method.plays:
+            key = acting_key(config.seed, progress.agent_step + self.hosts.process)
+            chosen = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
+            stopwatch.lap("acting")
+
+        before, due, per_call = progress.update, self.updates_due(), config.replay.updates_per_call
+        while due - progress.update >= per_call:
+            self.update(self.devices.update, self.batches.take(progress.update))
+        if self.method.plays:
+            self.play(chosen)
+        progress.agent_step += self.pool.num_envs * self.hosts.processes
+        return self.devices.publish(self.state) if progress.update > before else parameters
+
+    def play(self, chosen: Any) -> None:
+        """Sends the actions ``chosen [num_envs,A]`` to the environments; stores the episodes that end."""
+        progress, stopwatch = self.progress, self.stopwatch
+        # Asked for only now: the devices have the next updates to do while the host and the environments work.
+        actions = np.asarray(chosen)
+        stopwatch.lap("waiting")
         if not np.isfinite(actions).all():
             self.window.check_finite(progress.update)
             raise UserError(f"the policy gives actions that are not finite at step {progress.agent_step}")
         self.collector.send(actions)
-
-        due, per_call = self.updates_due(), config.replay.updates_per_call
-        updated = False
-        while due - progress.update >= per_call:
-            self.state, scalars = self.devices.update(self.state, self.stream.batches(progress.update))
-            progress.update += per_call
-            self.window.updates.append(scalars)
-            if progress.update % config.log.every_updates < per_call:
-                self.log()
-            updated = True
-
-        for finished in self.collector.receive():
+        episodes = self.collector.receive()
+        stopwatch.lap("environment")
+        for finished in episodes:
             labelled = label(
                 finished.episode,
                 uses_task_reward=self.method.uses_task_reward,
-                score=functools.partial(self.devices.score, self.state),
+                score=self.score,
             )
-            self.ring.add(labelled)
+            self.batches.drop()
+            slots = self.ring.add(labelled)
+            if self.mirror:
+                self.mirror.write(slots, labelled.frames)
             self.window.returns.append(float(finished.episode.rewards.sum()))
-        progress.agent_step += self.pool.num_envs
-        return self.devices.publish(self.state) if updated else parameters
+        stopwatch.lap("labelling")
+
+    def score(self, frames: np.ndarray) -> np.ndarray | None:
+        """Rewards ``[T]`` of a finished episode's frames ``[T+1,H,W,3]``, or None where replay needs none."""
+        if self.demonstrations is None:
+            return self.devices.score(self.state, frames)
+        self.state, rewards = self.devices.score_episode(self.state, frames, self.demonstrations)
+        return rewards
 
     # -- outputs ----------------------------------------------------------------------------------------------------
 
@@ -180,27 +303,66 @@ class Training:
         """Wall time of the run, that before a restart included."""
         return self.progress.hours + (time.monotonic() - self.started) / 3600
 
-    def evaluate(self, parameters: Any) -> Evaluation:
-        """Scores the mean policy and logs it."""
-        config = self.config
-        evaluation = evaluate(
-            self.evaluation_pool,
-            functools.partial(self.devices.exploit, parameters),
-            episodes=config.evaluation.episodes,
-            specs=self.specs,
-            root=(config.seed, EVALUATION),
-        )
-        scalars = self.evaluation_outputs.write(self.state, evaluation, self.metrics, frame=self.frame)
-        self.metrics.evaluation(evaluation.returns, frame=self.frame, hour=self.hours(), scalars=scalars)
+    def start_evaluation(self, parameters: Any) -> None:
+        """Scores the mean policy, in a thread beside the training where environments have processes of their own."""
+        config, progress = self.config, self.progress
+        self.finish_evaluation()
+        progress.next_evaluation_frame = (
+            self.frame // config.evaluation.every_frames + 1
+        ) * config.evaluation.every_frames
+        if self.hosts.process:  # one process is enough
+            return
+        frame, act = self.frame, functools.partial(self.devices.exploit, parameters)
+        state = self.devices.copy(self.state)  # the training goes on with its own
+
+        def score() -> _Evaluated:
+            evaluation = evaluate(
+                self.evaluation_pool,
+                act,
+                episodes=config.evaluation.episodes,
+                specs=self.specs,
+                root=(config.seed, EVALUATION),
+            )
+            return _Evaluated(evaluation, self.evaluation_outputs.write(state, evaluation, self.metrics, frame=frame))
+
+        if config.env.workers == "inline":  # an OpenGL context belongs to its thread
+            outcome: Future[_Evaluated] = Future()
+            outcome.set_result(score())
+        else:
+            outcome = self.evaluator.submit(score)
+        self.evaluating = _Evaluating(frame, outcome)
+
+    def finish_evaluation(self) -> Evaluation | None:
+        """Waits for the evaluation that is going on, if there is one, and logs it."""
+        if self.evaluating is None:
+            return None
+        (frame, outcome), self.evaluating = self.evaluating, None
+        evaluation, scalars = outcome.result()
+        self.metrics.evaluation(evaluation.returns, frame=frame, hour=self.hours(), scalars=scalars)
+        self.stopwatch.lap("evaluation")
         return evaluation
 
     def log(self) -> None:
         """The means over the updates since the last call; ``UserError`` names the first update that is not finite."""
-        scalars = self.window.close(self.progress.update)
+        updates = len(self.window.updates) * self.config.replay.updates_per_call
+        scalars = {**self.window.close(self.progress.update), **self.stopwatch.read(updates)}
+        scalars["episode/lost"] = self.collector.lost
         self.metrics.train(scalars, frame=self.frame, update=self.progress.update, hour=self.hours())
+
+    def write_batch(self, error: NotFinite) -> UserError:
+        """Writes what the failed update saw and gave, for inspection; the same error, with the file's name."""
+        path = self.run.path / f"batch_of_update_{error.first}.npz"
+        batch = self.stream.recall(error.first)
+        if batch is None:
+            return error
+        write_record(path, batch, error.metrics)
+        return UserError(f"{error}. Its batch is in {path}")
 
     def save(self) -> None:
         """Everything the run needs to go on, after making sure that it is worth keeping."""
+        every = self.config.checkpoint.every_frames
+        self.progress.next_checkpoint_frame = (self.frame // every + 1) * every
+        self.finish_evaluation()
         self.window.check_finite(self.progress.update)
         host = {
             "progress": self.progress.state(hours=self.hours()),
@@ -210,36 +372,57 @@ class Training:
         }
         if self.checkpoints.save(self.progress.agent_step, state=fetch(self.state), host=host):
             _log.info("checkpoint at %d frames, %d transitions in replay", self.frame, self.ring.transitions)
+        self.stopwatch.lap("checkpoint")
 
     def resume(self) -> bool:
         """Goes on from the newest checkpoint, if there is one."""
-        restored = self.checkpoints.restore(fetch(self.state))
+        restored = self.checkpoints.restore(fetch(self.state), agree=self.hosts.smallest)
         if restored is None:
-            self.metrics.rewind(-1)
+            self.metrics.rewind(-1, update=0, next_evaluation_frame=0)
             return False
         state, host, _ = restored
         self.state = self.devices.place(state)
         self.progress.load_state(host["progress"])
         self.window.load_state(host["window"])
         self.collector.load_state(host["collector"])
+        self.batches.drop()
         self.ring.load_state(host["replay"])
-        self.metrics.rewind(self.frame)
+        if self.mirror:
+            slots = self.ring.used_slots()
+            self.mirror.write(slots, self.ring.frames[slots])
+        self.metrics.rewind(
+            self.frame, update=self.progress.update, next_evaluation_frame=self.progress.next_evaluation_frame
+        )
         _log.info("resumed at %d frames, %d updates, from %s", self.frame, self.progress.update, self.run.checkpoints)
         return True
 
 
 def environment_factory(config: ConfigDict) -> Any:
-    """A picklable ``() -> FrameEnvironment`` for worker processes."""
+    """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
     env = config.env
+    if choose(OBSERVATIONS, env.observation, field="env.observation"):
+        return functools.partial(
+            FeatureEnvironment, task=env.task, action_repeat=env.action_repeat, episode_frames=env.episode_frames
+        )
     return functools.partial(
-        FrameEnvironment,
+        making.make,
         task=env.task,
         action_repeat=env.action_repeat,
         image_size=env.image_size,
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         episode_frames=env.episode_frames,
+        factory=env.factory,
+        look=env.look,
+        look_size=env.look_size,
     )
+
+
+def make_specs(config: ConfigDict, action_size: int) -> Specs:
+    """The sizes that everything must agree on."""
+    env = config.env
+    features = feature_count(env.task) if OBSERVATIONS[env.observation] else 0
+    return Specs(env.image_size, env.frame_stack, action_size, config.replay.n_step, features)
 
 
 def make_pool(make_environment: Any, num_envs: int, workers: str) -> AnyPool:
@@ -255,8 +438,8 @@ def make_method(config: ConfigDict, specs: Specs) -> Any:
     return make(specs, **{group: config[group].to_dict() for group in groups})
 
 
-def load_experts(config: ConfigDict) -> ExpertSet:
-    """The demonstrations, rendered as the agent's frames are."""
+def load_experts(config: ConfigDict, action_size: int) -> ExpertSet:
+    """The demonstrations, shown as the agent's frames are."""
     env, demos = config.env, config.demos
     return load_expert_set(
         task=env.task,
@@ -267,6 +450,11 @@ def load_experts(config: ConfigDict) -> ExpertSet:
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         cache_dir=demos.cache_dir or default_cache_dir(),
+        look=env.look,
+        look_size=env.look_size,
+        factory=env.factory,
+        action_size=action_size,
+        memory=available(),
     )
 
 
@@ -274,6 +462,24 @@ def ring_slots(config: ConfigDict) -> int:
     """Frame slots for ``replay.capacity`` transitions: an episode of T transitions has T+1 frames."""
     steps = max(config.env.episode_frames // config.env.action_repeat, 1)
     return config.replay.capacity + -(-config.replay.capacity // steps)
+
+
+def check_fit(config: ConfigDict, method: Method, experts: ExpertSet | None, processes: int) -> None:
+    """The method must find in observations and demonstrations what it reads, and run in one process if it has to."""
+    if processes > 1 and method.score_episode is not None:
+        raise UserError(f"{config.method} scales its rewards by the first episode, and runs in one process alone")
+    if experts is not None and OBSERVATIONS[config.env.observation]:
+        raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
+    if method.reads_actions and (experts is None or experts.actions is None):
+        raise UserError(
+            f"{config.method} reads the expert's actions, and the demonstrations have none at action repeat "
+            f"{config.env.action_repeat}: set config.env.action_repeat or config.demos.path to some that do"
+        )
+    updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
+    if updates and method.pretrain is None:
+        raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")
+    if updates % per_call:
+        raise UserError(f"config.cloning.pretraining_updates is {updates}, no multiple of {per_call} updates_per_call")
 
 
 def check_divisibility(config: ConfigDict, devices: int) -> None:

@@ -23,6 +23,17 @@ class Specs(NamedTuple):
     frame_stack: int  # S
     action_size: int  # A
     n_step: int  # n
+    feature_count: int = 0  # F, where a "frame" is a vector of the physics' features; 0 where it is pixels
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """``(H,W,3)``, or ``(F,)``."""
+        return (self.feature_count,) if self.feature_count else (self.image_size, self.image_size, 3)
+
+    @property
+    def frame_dtype(self) -> Any:
+        """uint8 for pixels, float32 for features."""
+        return np.float32 if self.feature_count else np.uint8
 
 
 class Episode(NamedTuple):
@@ -41,7 +52,8 @@ class Episode(NamedTuple):
 class AgentBatch(NamedTuple):
     """n-step windows from replay; stacks are cut from the window on the device.
 
-    ``frames [B,S+n,H,W,3] uint8`` (the stack of s_t is the first S, that of s_{t+n} the last S),
+    ``frames [B,S+n,H,W,3] uint8`` (the stack of s_t is the first S, that of s_{t+n} the last S), or ``[B,S+n] int32``,
+    the numbers of these frames, until their pixels are filled in (``replay.stream``),
     ``actions [B,A]`` at t, ``rewards [B,n]`` as stored, ``discounts [B,n]`` of the environment.
     """
 
@@ -52,7 +64,8 @@ class AgentBatch(NamedTuple):
 
 
 class ExpertBatch(NamedTuple):
-    """Expert pairs: ``frames [E,S+1,H,W,3] uint8``, ``actions [E,A]`` at the first state (NaN where unknown)."""
+    """Expert pairs: ``frames [E,S+1,H,W,3] uint8``, or their numbers ``[E,S+1] int32``; ``actions [E,A]`` at the first
+    state (NaN where unknown)."""
 
     frames: Array
     actions: Array
@@ -61,11 +74,13 @@ class ExpertBatch(NamedTuple):
 class Batch(NamedTuple):
     """Everything one update reads.
 
+    ``demonstration [M,S+1,H,W,3]`` are the pairs of one whole demonstration, M = 0 where the method reads none.
     ``sample_index [B] int32`` and ``expert_index [E] int32`` number the samples of the *global* batch: random
     augmentation is keyed by them, so that an update does not depend on how the batch is spread over devices.
     """
 
     agent: AgentBatch
     expert: ExpertBatch
+    demonstration: Array
     sample_index: Array
     expert_index: Array

@@ -1,5 +1,6 @@
 """A method and batches small enough for tests, with every setting spelled out."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
             "steps_per_update": 2,
         },
         "network": {"precision": "float32", "encoder_channels": 4, "feature_size": 8, "hidden_size": 16},
+        "transformer": {"patch_size": 8, "width": 8, "depth": 1, "heads": 2},
         "discriminator": {
+            "architecture": "convolutional",
             "kernel_size": 3,
             "channels": 4,
             "optimizer": "adam",
@@ -42,21 +45,42 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
             "agent_successor": "one_step",
         },
         "reward": {"form": "airl", "aggregation": "mean", "scale": 1.0, "moment": "at_update"},
+        "similarity": {
+            "regularizer": {"patchail_w": "weight", "patchail_b": "bonus"}.get(name, "none"),
+            "scale_initial": 1.0,
+            "distribution": "sigmoid",
+            "expert": "mean",
+            "expert_pairs": "batch",
+            "agent_pairs": "steps",
+        },
+        "cloning": {
+            "pretraining_updates": 0,
+            "weight_initial": 0.0,
+            "weight_final": 0.01,
+            "weight_duration": 100,
+            "likelihood_scale": 0.03,
+            "std": 0.1,
+        },
+        "optimal_transport": {"epsilon": 0.01, "iterations": 100, "first_sum": 10.0, "target_steps": 20},
     }
     for key, value in overrides.items():
         group, field = key.split("__")
         assert field in groups[group]
         groups[group][field] = value
-    used = ("agent", "network") if name == "drqv2" else tuple(groups)
+    used = [group for group in inspect.signature(METHODS[name]).parameters if group != "specs"]
     return METHODS[name](specs, **{group: groups[group] for group in used})
 
 
-def make_batch(seed: int = 0, *, batch: int = 8, expert: int = 4, specs: Specs = SPECS) -> Batch:
+def make_batch(
+    seed: int = 0, *, batch: int = 8, expert: int = 4, demonstration: int = 0, specs: Specs = SPECS
+) -> Batch:
     """A random global batch without device axes."""
     rng = np.random.default_rng(seed)
     side = specs.image_size
 
     def pixels(count: int, length: int) -> np.ndarray:
+        if specs.feature_count:
+            return rng.normal(size=(count, length, specs.feature_count)).astype(np.float32)
         return rng.integers(0, 256, (count, length, side, side, 3), dtype=np.uint8)
 
     return Batch(
@@ -66,7 +90,11 @@ def make_batch(seed: int = 0, *, batch: int = 8, expert: int = 4, specs: Specs =
             rng.normal(size=(batch, specs.n_step)).astype(np.float32),
             np.ones((batch, specs.n_step), np.float32),
         ),
-        ExpertBatch(pixels(expert, specs.frame_stack + 1), np.zeros((expert, specs.action_size), np.float32)),
+        ExpertBatch(
+            pixels(expert, specs.frame_stack + 1),
+            rng.uniform(-1, 1, (expert, specs.action_size)).astype(np.float32),
+        ),
+        pixels(demonstration, specs.frame_stack + 1),
         np.arange(batch, dtype=np.int32),
         np.arange(expert, dtype=np.int32),
     )

@@ -1,5 +1,7 @@
 """The learner on devices: the one pmap, with the batch sharded and the state whole on every device."""
 
+import functools
+import time
 from typing import Any
 
 import flax.struct
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from patchail_jax.devices.replay_mirror import with_pixels
 from patchail_jax.errors import UserError
 from patchail_jax.methods import Method
 from patchail_jax.types import Specs
@@ -30,64 +33,106 @@ class NamedScalars:
 
 
 class Devices:
-    """Runs a method's pure functions on the first ``count`` local devices (all of them when ``count`` is 0)."""
+    """Runs a method's pure functions on the first ``count`` local devices (all of them when ``count`` is 0).
+
+    Where several processes train together (``devices.hosts``), each has its own ``Devices``, with all of its devices;
+    the state is whole in every process, and only ``update`` speaks to the others.
+    """
 
     def __init__(self, method: Method, specs: Specs, *, count: int = 0) -> None:
         local = jax.local_devices()
         if count > len(local):
             raise UserError(f"config.devices is {count}, but only {len(local)} {local[0].platform} devices are here")
+        if count and jax.process_count() > 1:
+            raise UserError(f"config.devices is {count}; several processes use all of their devices: leave it 0")
         self.devices = local[: count or None]
         # A sharding over the same devices as the pmap's: a state placed by it is taken without a second compilation.
         mesh = Mesh(np.asarray(self.devices), (DEVICE_AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._method, self._frame_stack = method, specs.frame_stack
 
-        def several(state: Any, batches: Any) -> Any:
+        def several(one: Any, state: Any, batches: Any, shard: Any) -> Any:
+            def update(state: Any, batch: Any) -> Any:
+                if shard is not None:
+                    batch = with_pixels(shard, batch, devices=self.count, processes=jax.process_count())
+                return one(state, batch)
+
             if jax.tree.leaves(batches)[0].shape[0] == 1:
                 # Not a scan of length 1: XLA's CPU backend runs convolutions inside loops several times slower.
-                state, metrics = method.update(state, jax.tree.map(lambda leaf: leaf[0], batches))
+                state, metrics = update(state, jax.tree.map(lambda leaf: leaf[0], batches))
             else:
-                state, metrics = jax.lax.scan(method.update, state, batches)
+                state, metrics = jax.lax.scan(update, state, batches)
             return state, NamedScalars.of(jax.lax.pmean(jax.tree.map(jnp.mean, metrics), DEVICE_AXIS))
 
-        self._update = jax.pmap(
-            several, axis_name=DEVICE_AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0, devices=self.devices
-        )
+        # None is all devices of all processes.
+        mapped = self.devices if jax.process_count() == 1 else None
+
+        def on_all(one: Any) -> Any:
+            return jax.pmap(
+                functools.partial(several, one),
+                axis_name=DEVICE_AXIS,
+                in_axes=(None, 0, 0),
+                out_axes=None,
+                donate_argnums=0,
+                devices=mapped,
+            )
+
+        self._update = on_all(method.update)
+        self._pretrain = None if method.pretrain is None else on_all(method.pretrain)
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
+        self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
         self._score = None if method.score is None else jax.jit(method.score)
         self._judge = None if method.judge is None else jax.jit(method.judge)
+        self._score_episode = None
+        if method.score_episode is not None:
+            self._score_episode = jax.jit(method.score_episode, donate_argnums=0)
 
     @property
     def count(self) -> int:
-        """Number of devices that share a batch."""
+        """Number of this process's devices that share its part of a batch."""
         return len(self.devices)
 
     def init(self, seed: int) -> Any:
-        """The first state, whole on every device.
-
-        Not under jit: XLA takes minutes to compile the orthogonal initialisation of a whole state at once on a CPU.
-        """
-        return self.place(self._method.init(jax.random.PRNGKey(seed)))
+        """The first state, whole on every device."""
+        return self.place(jax.jit(self._method.init)(jax.random.PRNGKey(seed)))
 
     def place(self, state: Any) -> Any:
         """A state from anywhere (numpy, another number of devices), whole on every device."""
         return jax.device_put(state, self._whole)
 
-    def update(self, state: Any, batches: Any) -> tuple[Any, NamedScalars]:
+    def update(self, state: Any, batches: Any, shards: Any = None) -> tuple[Any, NamedScalars]:
         """K updates on batches whose leaves are ``[N,K,B/N,...]``; the given state is consumed.
 
+        ``shards`` is a ``ReplayMirror``'s where the batches have frame numbers in the place of pixels.
         Returns the new state and metrics (means over K and devices) at once, before the device has finished.
         """
-        return self._update(state, batches)
+        return self._update(state, batches, shards)
+
+    def pretrain(self, state: Any, batches: Any, shards: Any = None) -> tuple[Any, NamedScalars]:
+        """As ``update``, with the method's update on demonstrations alone; ``batches`` have no agent windows."""
+        assert self._pretrain is not None
+        return self._pretrain(state, batches, shards)
+
+    def operations(self, state: Any, batches: Any, shards: Any = None) -> float:
+        """Floating-point operations of one call of ``update`` on all devices, counted from the shapes."""
+        cost = self._update.lower(state, batches, shards).cost_analysis()
+        return float(cost["flops"]) * self.count
 
     def publish(self, state: Any) -> Any:
         """A copy of the acting parameters on the first device: it survives the donation of the state."""
         return jax.device_put(self._publish(state), self.devices[0])
 
-    def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> np.ndarray:
-        """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``; waits for the device."""
-        return np.asarray(self._explore(parameters, observations, key, np.int32(agent_step)))
+    def copy(self, state: Any) -> Any:
+        """A copy of the whole state, which survives the donation of the original."""
+        return self._copy(state)
+
+    def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> Any:
+        """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``, on the device.
+
+        They stand in the device's queue before whatever is dispatched later, so ``np.asarray`` does not wait for that.
+        """
+        return self._explore(parameters, observations, key, np.int32(agent_step))
 
     def exploit(self, parameters: Any, observations: np.ndarray) -> np.ndarray:
         """Mean actions ``[B,A] float32``; waits for the device."""
@@ -96,6 +141,15 @@ class Devices:
     def score(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``, or None where replay needs no scores."""
         return None if self._score is None else self.over_episode(self._score, state, frames)
+
+    def score_episode(self, state: Any, frames: np.ndarray, demonstrations: Any) -> tuple[Any, np.ndarray]:
+        """The state, the given one consumed, and rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``.
+
+        For methods whose rewards need the ``demonstrations [D,M+1,H,W,3]`` too.
+        """
+        assert self._score_episode is not None
+        state, rewards = self._score_episode(state, frames, demonstrations)
+        return self.place(state), np.asarray(rewards)
 
     def judge(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, or None without a discriminator."""
@@ -119,6 +173,24 @@ class Devices:
 def fetch(tree: Any) -> Any:
     """A pytree of device arrays as numpy arrays; waits for the devices."""
     return jax.device_get(tree)
+
+
+def matrix_rate(precision: str) -> float:
+    """Floating-point operations per second of large square matrix products on the first device, measured."""
+    device = jax.local_devices()[0]
+    size, repeats = (1024, 4) if device.platform == "cpu" else (8192, 20)
+    with jax.default_device(device):
+        matrix = jax.random.normal(jax.random.PRNGKey(0), (size, size), jnp.dtype(precision)) / size**0.5
+        product = jax.jit(lambda left, right: left @ right)
+        jax.block_until_ready(product(matrix, matrix))
+        rates = []
+        for _ in range(3):
+            began, result = time.perf_counter(), matrix
+            for _ in range(repeats):
+                result = product(result, matrix)
+            jax.block_until_ready(result)
+            rates.append(repeats * 2 * size**3 / (time.perf_counter() - began))
+    return max(rates)
 
 
 def acting_key(seed: int, agent_step: int) -> Any:

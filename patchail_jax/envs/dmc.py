@@ -48,11 +48,14 @@ class FrameEnvironment:
         quality: str = "full",
         episode_frames: int = 1000,
     ) -> None:
+        self._load(task, quality=quality, action_repeat=action_repeat, episode_frames=episode_frames)
+        camera_id = facts(task).camera_id if camera_id is None else camera_id
+        self._render = Renderer(self._environment.physics, image_size=image_size, camera_id=camera_id)
+
+    def _load(self, task: str, *, quality: str, action_repeat: int, episode_frames: int) -> None:
         if action_repeat < 1 or episode_frames < action_repeat:
             raise UserError(f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames")
         self._environment = load(task, quality=quality)
-        camera_id = facts(task).camera_id if camera_id is None else camera_id
-        self._render = Renderer(self._environment.physics, image_size=image_size, camera_id=camera_id)
         self._repeat, self._limit, self._frames = action_repeat, episode_frames, 0
         self._low, self._high = _bounds(self._environment.action_spec())
         self.action_size = self._low.size
@@ -75,6 +78,11 @@ class FrameEnvironment:
         self._start(seed)
         for action in actions:
             self._play(action)
+
+    def state(self) -> np.ndarray | None:
+        """``physics.get_state() [X] float64`` at the newest frame: what a recording keeps of it."""
+        state: np.ndarray = self._environment.physics.get_state()
+        return state
 
     def close(self) -> None:
         """Frees the renderer."""

@@ -6,13 +6,19 @@ import numpy as np
 
 
 class Outcome(NamedTuple):
-    """After a reset or a step: the newest frame ``[H,W,3] uint8``, the reward and discount since the frame before it,
-    and whether the episode is over. A reset has reward 0 and discount 1."""
+    """After a reset or a step: the newest frame ``[H,W,3] uint8``, or features ``[F] float32``, the reward and
+    discount since the frame before it, and whether the episode is over. A reset has reward 0 and discount 1."""
 
     frame: np.ndarray
     reward: float
     discount: float
     last: bool
+
+
+class Lost(NamedTuple):
+    """The environment died at a step and has been started again: its episode is gone, and why."""
+
+    reason: str
 
 
 class Reset(NamedTuple):
@@ -35,3 +41,4 @@ class Restore(NamedTuple):
 
 
 Command = Reset | Step | Restore
+Answer = Outcome | Lost | None  # None to Restore

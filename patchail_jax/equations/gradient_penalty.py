@@ -15,6 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+NOT_PIXELS = (
+    255.0  # the pixel_scale of inputs on a scale of their own: the gradient is with respect to them as they are
+)
+
 
 def interpolate(mix: Any, expert: Any, agent: Any) -> Any:
     """``a * expert + (1 - a) * agent``: mix ``[B]`` in [0, 1], pixels ``[B,...]`` of any type; float32 out."""

@@ -2,9 +2,19 @@
 
 from collections.abc import Callable
 
-from patchail_jax.methods import drqv2, patchail
+from patchail_jax.methods import bc, drqv2, encoder_ail, patchail, rot
 from patchail_jax.methods.method import Method
 
-METHODS: dict[str, Callable[..., Method]] = {"drqv2": drqv2.make, "patchail": patchail.make}
+METHODS: dict[str, Callable[..., Method]] = {
+    "drqv2": drqv2.make,
+    "drqv2_features": drqv2.make,
+    "patchail": patchail.make,
+    "patchail_w": patchail.make,
+    "patchail_b": patchail.make,
+    "shared_encoder_ail": encoder_ail.make_shared,
+    "independent_encoder_ail": encoder_ail.make_independent,
+    "bc": bc.make,
+    "rot": rot.make,
+}
 
 __all__ = ["METHODS", "Method"]

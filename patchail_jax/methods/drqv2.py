@@ -3,10 +3,14 @@
 One update, in this order:
 
 1. critic and encoder, on n-step targets from the target critic;
-2. actor, on the features from before step 1, against the critic after it;
+2. actor, on the features from before step 1, against the critic after it; with ``config.cloning`` its loss has a term
+   of behaviour cloning (Appendix B.3);
 3. target critic, soft update.
+
+Where observations are the physics' features and not pixels, there is no encoder and no augmentation.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,10 +26,10 @@ from patchail_jax.errors import choose
 from patchail_jax.methods.method import Method
 from patchail_jax.networks.actor import Actor
 from patchail_jax.networks.critic import Critic
-from patchail_jax.networks.encoder import Encoder
+from patchail_jax.networks.encoder import Encoder, Identity
 from patchail_jax.networks.geometry import encoder_layers, output_size
-from patchail_jax.types import AgentBatch, Batch, Specs
-from patchail_jax.updates.actor import actor_update
+from patchail_jax.types import Batch, Specs
+from patchail_jax.updates.actor import Cloning, actor_update
 from patchail_jax.updates.critic import critic_update
 from patchail_jax.updates.gradient_step import OPTIMIZERS
 from patchail_jax.updates.prepare_batch import sample_keys, sample_normal, stack_at
@@ -51,12 +55,23 @@ class Learner(NamedTuple):
     """The pieces of DrQ-v2 that other methods build on."""
 
     method: Method
-    learn: Callable[[Any, AgentBatch, Any, Any, Any], tuple[Any, dict[str, Any]]]
-    """``learn(state, agent batch, rewards [B,n], sample_index [B], key) -> (state, metrics)``."""
+    learn: Callable[..., tuple[Any, dict[str, Any]]]
+    """``learn(state, batch, rewards [B,n], key, cloning_weight=None) -> (state, metrics)``; ``cloning_weight(value_of,
+    observations [B,H,W,3S], values [2,B]) -> []`` takes the place of the annealed one: values are the policy's own
+    actions', and ``value_of(actions [B,A]) -> [2,B]`` those of others at the same observations."""
+    encode: Callable[[Any, Any], Any]
+    """``encode(encoder's parameters, observations [B,H,W,3S]) -> [B,F]``."""
+    latent: Callable[[Any, Any], Any]
+    """``latent(state.critic, observations [B,H,W,3S]) -> [B,feature_size]``: what the critic's heads read."""
+    observe: Callable[[Any, Any, Any, int], Any]
+    """``observe(key, index [B], frames [B,L,H,W,3], first) -> [B,H,W,3S]``: the augmented stack from ``first`` on."""
+    agent_step: Callable[[Any], Any]
+    """``agent_step(state) -> []``: the agent step at which the state's next update is due."""
 
 
 def make_learner(
     specs: Specs,
+    cloning: dict[str, Any],
     *,
     optimizer: str,
     critic_learning_rate: float,
@@ -76,23 +91,25 @@ def make_learner(
     feature_size: int,
     hidden_size: int,
 ) -> Learner:
-    """DrQ-v2 for ``specs``; the arguments are the fields of ``config.agent`` and ``config.network``."""
+    """DrQ-v2 for ``specs``; the arguments are ``config.cloning``, the fields of ``config.agent`` and ``.network``."""
     dtype = choose(DTYPES, precision, field="network.precision")
-    encoder = Encoder(encoder_channels, dtype)
+    encoder = Identity(dtype) if specs.feature_count else Encoder(encoder_channels, dtype)
     critic = Critic(feature_size, hidden_size, dtype)
     actor = Actor(specs.action_size, feature_size, hidden_size, dtype)
     make_optimizer = choose(OPTIMIZERS, optimizer, field="agent.optimizer")
     critic_adam, actor_adam = make_optimizer(critic_learning_rate), make_optimizer(actor_learning_rate)
-    output_size(specs.image_size, encoder_layers())  # refuses images that are too small
+    if not specs.feature_count:
+        output_size(specs.image_size, encoder_layers())  # refuses images that are too small
 
     def std_at(agent_step: Any) -> Any:
         return schedules.linear(agent_step, initial=std_initial, final=std_final, duration=std_duration)
 
     def init(key: Any) -> State:
         root, *keys = jax.random.split(key, 4)
-        pixels = jnp.zeros((1, specs.image_size, specs.image_size, 3 * specs.frame_stack), jnp.uint8)
-        encoder_params = encoder.init(keys[0], pixels)
-        features = encoder.apply(encoder_params, pixels)
+        frames = jnp.zeros((1, specs.frame_stack, *specs.frame_shape), specs.frame_dtype)
+        observation = stack_at(frames, 0, specs.frame_stack)
+        encoder_params = encoder.init(keys[0], observation)
+        features = encoder.apply(encoder_params, observation)
         critic_params = critic.init(keys[1], features, jnp.zeros((1, specs.action_size)))
         actor_params = actor.init(keys[2], features)
         trained = {"encoder": encoder_params, "critic": critic_params}
@@ -120,15 +137,33 @@ def make_learner(
         uniform = jax.random.uniform(uniform_key, mean.shape, minval=-1.0, maxval=1.0)
         return jnp.where(agent_step < random_steps, uniform, noisy)
 
-    def learn(state: Any, agent: AgentBatch, rewards: Any, sample_index: Any, key: Any) -> tuple[Any, dict[str, Any]]:
-        shift_key, next_shift_key, target_key, actor_key = jax.random.split(key, 4)
-        std = std_at(first_update_step + steps_per_update * state.update)
-        shift = AUGMENTATIONS["random_shift"]
-        size = specs.frame_stack
-        observations = shift(sample_keys(shift_key, sample_index), stack_at(agent.frames, 0, size), pad=shift_pad)
-        next_observations = shift(
-            sample_keys(next_shift_key, sample_index), stack_at(agent.frames, specs.n_step, size), pad=shift_pad
+    def latent(params: Any, observations: Any) -> Any:
+        features = encoder.apply(params["encoder"], observations)
+        return critic.apply(params["critic"], features, method="latent")
+
+    def observe(key: Any, index: Any, frames: Any, first: int) -> Any:
+        augment = AUGMENTATIONS["none" if specs.feature_count else "random_shift"]
+        return augment(sample_keys(key, index), stack_at(frames, first, specs.frame_stack), pad=shift_pad)
+
+    def agent_step(state: Any) -> Any:
+        return first_update_step + steps_per_update * (state.update - cloning["pretraining_updates"])
+
+    def annealed_weight(state: Any) -> Any:
+        return schedules.linear(
+            agent_step(state),
+            initial=cloning["weight_initial"],
+            final=cloning["weight_final"],
+            duration=cloning["weight_duration"],
         )
+
+    def learn(
+        state: Any, batch: Batch, rewards: Any, key: Any, cloning_weight: Callable[..., Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        agent, sample_index = batch.agent, batch.sample_index
+        shift_key, next_shift_key, target_key, actor_key, expert_key = jax.random.split(key, 5)
+        std = std_at(agent_step(state))
+        observations = observe(shift_key, sample_index, agent.frames, 0)
+        next_observations = observe(next_shift_key, sample_index, agent.frames, specs.n_step)
 
         next_features = encoder.apply(state.critic["encoder"], next_observations)
         next_noise = sample_normal(target_key, sample_index, specs.action_size)
@@ -147,16 +182,32 @@ def make_learner(
             actions=agent.actions,
             targets=targets,
         )
+
+        def value_of(features: Any, actions: Any) -> Any:
+            return critic.apply(critic_params["critic"], features, actions)
+
+        term = None
+        if cloning_weight is not None or cloning["weight_initial"] > 0:
+            filtered = cloning_weight or (lambda *_: annealed_weight(state))
+            stacks = observe(expert_key, batch.expert_index, batch.expert.frames, 0)
+            term = Cloning(
+                features=jax.lax.stop_gradient(encoder.apply(state.critic["encoder"], stacks)),
+                actions=batch.expert.actions,
+                weight=lambda values: filtered(functools.partial(value_of, features), observations, values),
+                std=cloning["std"],
+                scale=cloning["likelihood_scale"],
+            )
         actor_params, actor_optimizer, actor_metrics = actor_update(
             state.actor,
             state.actor_optimizer,
             actor_adam,
             act=actor.apply,
-            value=lambda features, actions: critic.apply(critic_params["critic"], features, actions),
+            value=value_of,
             features=features,
             noise=sample_normal(actor_key, sample_index, specs.action_size),
             std=std,
             noise_clip=noise_clip,
+            cloning=term,
         )
         state = state.replace(
             update=state.update + 1,
@@ -170,7 +221,7 @@ def make_learner(
 
     def update(state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
         key = jax.random.fold_in(state.key, state.update)
-        return learn(state, batch.agent, batch.agent.rewards, batch.sample_index, key)
+        return learn(state, batch, batch.agent.rewards, key)
 
     method = Method(
         init=init,
@@ -179,12 +230,15 @@ def make_learner(
         explore=explore,
         exploit=exploit,
         update=update,
+        reads_demonstration=False,
+        reads_actions=cloning["weight_initial"] > 0,
         score=None,
         judge=None,
+        layers=None,
     )
-    return Learner(method, learn)
+    return Learner(method, learn, encoder.apply, latent, observe, agent_step)
 
 
-def make(specs: Specs, *, agent: dict[str, Any], network: dict[str, Any]) -> Method:
-    """DrQ-v2 on the rewards that replay holds: the task's own."""
-    return make_learner(specs, **agent, **network).method
+def make(specs: Specs, *, agent: dict[str, Any], network: dict[str, Any], cloning: dict[str, Any]) -> Method:
+    """DrQ-v2 on the rewards that replay holds: the task's own. There are no demonstrations to clone."""
+    return make_learner(specs, {**cloning, "weight_initial": 0.0}, **agent, **network).method

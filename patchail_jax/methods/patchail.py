@@ -1,10 +1,12 @@
-"""PatchAIL (paper, Section 3 and Algorithm 1): adversarial imitation with patch rewards.
+"""PatchAIL, PatchAIL-W and -B (paper, Section 3 and Algorithm 1): adversarial imitation with patch rewards.
 
 One update, in this order:
 
 1. patch discriminator, on expert pairs against half of the batch's agent pairs (Eq. 4 and gradient penalty);
 2. rewards of the sampled windows with the discriminator after step 1 (Eq. 5), when ``moment`` is ``at_update``;
    with ``at_episode_end`` the rewards are those that replay holds, scored once when the episode ended;
+   then, for -W and -B, the similarity of the windows to the expert's pairs (Eq. 6 to 8) weights them or is added
+   (Eq. 9, 10), with that same discriminator and without augmentation;
 3. critic and encoder, 4. actor, 5. target critic: DrQ-v2.
 """
 
@@ -18,24 +20,28 @@ import jax.numpy as jnp
 from patchail_jax.augmentation import AUGMENTATIONS
 from patchail_jax.equations.aggregation import AGGREGATIONS
 from patchail_jax.equations.patch_reward import REWARD_FORMS
+from patchail_jax.equations.regularized_reward import REGULARIZERS
+from patchail_jax.equations.similarity import DISTRIBUTIONS, mean_similarity, nearest_similarity
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
-from patchail_jax.networks.geometry import output_size, patch_layers
+from patchail_jax.networks.geometry import output_size, patch_layers, tile_layers
 from patchail_jax.networks.inspection import inspect
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
+from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
-from patchail_jax.updates.gradient_step import OPTIMIZERS
+from patchail_jax.updates.gradient_step import DEVICE_AXIS, OPTIMIZERS
 from patchail_jax.updates.prepare_batch import OBSERVATIONS, sample_keys, stack_at
 
 
 @flax.struct.dataclass
 class State(drqv2.State):
-    """DrQ-v2's state and the discriminator's."""
+    """DrQ-v2's state, the discriminator's, and lambda of Eq. 9 and 10 ``[]``, 0 until the first update sets it."""
 
     discriminator: Any
     discriminator_optimizer: Any
+    similarity_scale: Any
 
 
 def make(
@@ -45,16 +51,22 @@ def make(
     network: dict[str, Any],
     discriminator: dict[str, Any],
     reward: dict[str, Any],
+    similarity: dict[str, Any],
+    transformer: dict[str, Any],
+    cloning: dict[str, Any],
 ) -> Method:
     """PatchAIL for ``specs``; the arguments are the sub-configs of the same names."""
-    return _make(specs, drqv2.make_learner(specs, **agent, **network), network["precision"], **discriminator, **reward)
+    learner = drqv2.make_learner(specs, cloning, **agent, **network)
+    return _make(specs, learner, network["precision"], transformer, **discriminator, **reward, **similarity)
 
 
 def _make(
     specs: Specs,
     learner: drqv2.Learner,
     precision: str,
+    transformer: dict[str, Any],
     *,
+    architecture: str,
     kernel_size: int,
     channels: int,
     optimizer: str,
@@ -69,8 +81,25 @@ def _make(
     aggregation: str,
     scale: float,
     moment: str,
+    regularizer: str,
+    scale_initial: float,
+    distribution: str,
+    expert: str,
+    expert_pairs: str,
+    agent_pairs: str,
 ) -> Method:
-    network = PatchDiscriminator(kernel_size, channels, choose(drqv2.DTYPES, precision, field="network.precision"))
+    dtype = choose(drqv2.DTYPES, precision, field="network.precision")
+    discriminator, layers = choose(
+        {
+            "convolutional": lambda: (PatchDiscriminator(kernel_size, channels, dtype), patch_layers(kernel_size)),
+            "transformer": lambda: (
+                PatchTransformer(**transformer, dtype=dtype),
+                tile_layers(transformer["patch_size"], specs.image_size),
+            ),
+        },
+        architecture,
+        field="discriminator.architecture",
+    )()
     adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
     augment = choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation")
     to_patch_rewards = choose(REWARD_FORMS, form, field="reward.form")
@@ -78,8 +107,17 @@ def _make(
     to_input = choose(OBSERVATIONS, observation, field="discriminator.observation")
     successor = choose({"one_step": 1, "n_step": specs.n_step}, agent_successor, field="discriminator.agent_successor")
     at_update = choose({"at_update": True, "at_episode_end": False}, moment, field="reward.moment")
-    output_size(specs.image_size, patch_layers(kernel_size))  # refuses images that are too small
+    regularize = choose({"none": None, **REGULARIZERS}, regularizer, field="similarity.regularizer")
+    to_log_distribution = choose(DISTRIBUTIONS, distribution, field="similarity.distribution")
+    choose(dict.fromkeys(("mean", "mean_logits", "nearest")), expert, field="similarity.expert")
+    whole_demonstration = choose({"batch": False, "trajectory": True}, expert_pairs, field="similarity.expert_pairs")
+    every_step = choose({"steps": True, "window": False}, agent_pairs, field="similarity.agent_pairs")
+    output_size(specs.image_size, layers)  # refuses images that are too small
     size = specs.frame_stack
+
+    def logits_of(params: Any, pairs: Any) -> Any:
+        """``[B,P,P]``, high for the expert."""
+        return discriminator.apply(params, pairs)
 
     def pair_at(frames: Any, first: int) -> Any:
         """The unaugmented discriminator input for (s, s') one step apart, ``[B,H,W,6S]`` or ``[B,H,W,3S]``."""
@@ -96,16 +134,56 @@ def _make(
         learner_key, discriminator_key = jax.random.split(key)
         base = learner.method.init(learner_key)
         pixels = jnp.zeros((1, size + 1, specs.image_size, specs.image_size, 3), jnp.uint8)
-        params = network.init(discriminator_key, pair_at(pixels, 0))
-        return State(**vars(base), discriminator=params, discriminator_optimizer=adam.init(params))
+        params = discriminator.init(discriminator_key, pair_at(pixels, 0))
+        return State(
+            **vars(base),
+            discriminator=params,
+            discriminator_optimizer=adam.init(params),
+            similarity_scale=jnp.zeros(()),
+        )
 
-    def patch_rewards(params: Any, pairs: Any) -> Any:
-        return scale * to_patch_rewards(network.apply(params, pairs))
+    def to_rewards(logits: Any) -> Any:
+        """Logits ``[B,n,P,P]`` to rewards ``[B,n]`` (Eq. 5)."""
+        return aggregate(scale * to_patch_rewards(logits))
 
-    def window_rewards(params: Any, frames: Any) -> Any:
-        """Rewards ``[B,n]`` of every step of the windows ``[B,S+n,H,W,3]`` (Algorithm 1, line 7)."""
+    def window_logits(params: Any, frames: Any) -> Any:
+        """Logits ``[B,n,P,P]`` of every step of the windows ``[B,S+n,H,W,3]`` (Algorithm 1, line 7)."""
         pairs = jnp.concatenate([pair_at(frames, step) for step in range(specs.n_step)])
-        return jnp.reshape(aggregate(patch_rewards(params, pairs)), (specs.n_step, -1)).T
+        logits = logits_of(params, pairs)
+        return jnp.swapaxes(jnp.reshape(logits, (specs.n_step, -1, *logits.shape[1:])), 0, 1)
+
+    def similarity_to_expert(params: Any, logits: Any, batch: Batch) -> Any:
+        """Similarity ``[B,m]`` of agent logits ``[B,m,P,P]`` to the expert pairs on all devices."""
+        frames = batch.demonstration if whole_demonstration else batch.expert.frames
+        expert_logits = logits_of(params, pair_at(frames, 0))
+        log_agent = to_log_distribution(jnp.reshape(logits, (-1, *logits.shape[2:])))
+        if expert == "nearest":
+            log_experts = to_log_distribution(jax.lax.all_gather(expert_logits, DEVICE_AXIS, tiled=True))
+            similarity = nearest_similarity(log_agent, log_experts)
+        elif expert == "mean_logits":
+            log_expert = to_log_distribution(jax.lax.pmean(jnp.mean(expert_logits, axis=0), DEVICE_AXIS))
+            similarity = mean_similarity(log_agent, log_expert)
+        else:
+            shares = jnp.mean(jnp.exp(to_log_distribution(expert_logits)), axis=0)
+            similarity = mean_similarity(log_agent, jnp.log(jax.lax.pmean(shares, DEVICE_AXIS)))
+        return jnp.reshape(similarity, logits.shape[:2])
+
+    def rewards_of(state: State, params: Any, batch: Batch) -> tuple[Any, Any, dict[str, Any]]:
+        """Rewards ``[B,n]`` of the batch's windows, lambda, and metrics."""
+        frames = batch.agent.frames
+        by_step = at_update or (regularize is not None and every_step)
+        logits = window_logits(params, frames) if by_step else None
+        rewards = to_rewards(logits) if at_update else batch.agent.rewards
+        if regularize is None:
+            return rewards, state.similarity_scale, {}
+        if not every_step:
+            ends = to_input(stack_at(frames, 0, size), stack_at(frames, specs.n_step, size))
+            logits = logits_of(params, ends)[:, None]
+        similarity = similarity_to_expert(params, logits, batch)
+        mean = jax.lax.pmean(jnp.mean(similarity), DEVICE_AXIS)
+        similarity_scale = jnp.where(state.similarity_scale == 0, scale_initial / mean, state.similarity_scale)
+        metrics = {"reward/similarity": mean, "reward/similarity_scale": similarity_scale}
+        return regularize(rewards, similarity, scale=similarity_scale), similarity_scale, metrics
 
     def update(state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
         key = jax.random.fold_in(state.key, state.update)
@@ -118,17 +196,22 @@ def _make(
             state.discriminator,
             state.discriminator_optimizer,
             adam,
-            logits=network.apply,
+            logits=logits_of,
             expert=augmented_pair(expert_key, batch.expert_index, batch.expert.frames, 1),
             agent=augmented_pair(agent_key, agent_index, agent_frames, successor),
             mix=jax.vmap(jax.random.uniform)(sample_keys(mix_key, batch.expert_index)),
             penalty_weight=penalty_weight,
             penalty_pixel_scale=penalty_pixel_scale,
         )
-        state = dataclasses.replace(state, discriminator=params, discriminator_optimizer=optimizer_state)
-        rewards = window_rewards(params, batch.agent.frames) if at_update else batch.agent.rewards
-        state, learner_metrics = learner.learn(state, batch.agent, rewards, batch.sample_index, learn_key)
-        return state, {**metrics, **learner_metrics}
+        rewards, similarity_scale, reward_metrics = rewards_of(state, params, batch)
+        state = dataclasses.replace(
+            state,
+            discriminator=params,
+            discriminator_optimizer=optimizer_state,
+            similarity_scale=similarity_scale,
+        )
+        state, learner_metrics = learner.learn(state, batch, rewards, learn_key)
+        return state, {**metrics, **reward_metrics, **learner_metrics}
 
     def episode_pairs(frames: Any) -> Any:
         """The discriminator's inputs for all consecutive steps of ``frames [t+S,H,W,3]``."""
@@ -136,10 +219,10 @@ def _make(
         return pair_at(jnp.stack([frames[offset : offset + steps] for offset in range(size + 1)], axis=1), 0)
 
     def judge(state: State, frames: Any) -> Any:
-        return patch_rewards(state.discriminator, episode_pairs(frames))
+        return scale * to_patch_rewards(logits_of(state.discriminator, episode_pairs(frames)))
 
     def examine(state: State, frames: Any, offsets: Any) -> tuple[Any, dict[str, Any]]:
-        return inspect(network.apply, state.discriminator, episode_pairs(frames), offsets)
+        return inspect(logits_of, state.discriminator, episode_pairs(frames), offsets)
 
     def score(state: State, frames: Any) -> Any:
         return aggregate(judge(state, frames))
@@ -148,7 +231,9 @@ def _make(
         init=init,
         uses_task_reward=False,
         update=update,
+        reads_demonstration=regularize is not None and whole_demonstration,
         score=None if at_update else score,
         judge=judge,
+        layers=layers,
         examine=examine,
     )

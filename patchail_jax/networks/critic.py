@@ -33,6 +33,10 @@ class Critic(nn.Module):
         self.trunk = Trunk(self.feature_size, self.dtype)
         self.heads = [ValueHead(self.hidden_size, self.dtype) for _ in range(2)]
 
+    def latent(self, features: Any) -> Any:
+        """``[B,F]`` encoder features to the ``[B,feature_size]`` that both heads read."""
+        return self.trunk(features)
+
     def __call__(self, features: Any, actions: Any) -> Any:
-        x = jnp.concatenate([self.trunk(features), actions.astype(self.dtype)], axis=-1)
+        x = jnp.concatenate([self.latent(features), actions.astype(self.dtype)], axis=-1)
         return jnp.stack([head(x) for head in self.heads]).astype(jnp.float32)

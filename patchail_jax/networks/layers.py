@@ -1,30 +1,38 @@
 """Initialisation and pixel scaling shared by all networks (orthogonal, DrQ-v2)."""
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
-
-from patchail_jax.networks.geometry import Layer
-
-CONVOLUTION_INIT = nn.initializers.orthogonal(2.0**0.5)
-DENSE_INIT = nn.initializers.orthogonal(1.0)
-
-Dense = functools.partial(nn.Dense, kernel_init=DENSE_INIT)
+import numpy as np
 
 
-def convolution(channels: int, layer: Layer, *, dtype: Any, name: str) -> nn.Conv:
-    """A square convolution over ``[B,H,W,C]`` with orthogonal weights, gain sqrt(2)."""
-    return nn.Conv(
-        channels,
-        (layer.kernel, layer.kernel),
-        strides=layer.stride,
-        padding=layer.padding,
-        kernel_init=CONVOLUTION_INIT,
-        dtype=dtype,
-        name=name,
-    )
+def orthogonal(gain: float) -> Callable[..., Any]:
+    """An initialiser of matrices ``[...,F]`` with orthonormal rows or columns, times ``gain`` (Saxe et al. 2014).
+
+    Drawn by numpy: XLA compiles half a second for every shape, and a platform would give its own numbers.
+    """
+
+    def initialise(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
+        draw = functools.partial(_orthogonal, gain=gain, shape=shape)
+        return jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, jnp.float32), key).astype(dtype)
+
+    return initialise
+
+
+def _orthogonal(key: Any, *, gain: float, shape: tuple[int, ...]) -> np.ndarray:
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    rng = np.random.default_rng(np.asarray(key))
+    q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+    q *= np.sign(np.diagonal(r))  # or the distribution is not uniform
+    return (gain * (q if rows >= columns else q.T)).reshape(shape).astype(np.float32)
+
+
+Dense = functools.partial(nn.Dense, kernel_init=orthogonal(1.0))
 
 
 def scale_pixels(pixels: Any, dtype: Any) -> Any:

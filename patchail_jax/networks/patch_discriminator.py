@@ -5,8 +5,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from patchail_jax.networks.convolution import Convolution, form_for
 from patchail_jax.networks.geometry import patch_layers
-from patchail_jax.networks.layers import convolution, scale_pixels
+from patchail_jax.networks.layers import scale_pixels
 
 LEAK = 0.2
 
@@ -27,7 +28,7 @@ class PatchDiscriminator(nn.Module):
         x = scale_pixels(pixels, self.dtype)
         widths = (self.channels, 2 * self.channels, 4 * self.channels, 1)
         for number, (width, layer) in enumerate(zip(widths, patch_layers(self.kernel_size), strict=True)):
-            x = convolution(width, layer, dtype=self.dtype, name=f"convolution_{number}")(x)
+            x = Convolution(width, layer, self.dtype, form_for(layer, width), name=f"convolution_{number}")(x)
             if number < 3:
                 x = nn.leaky_relu(x, LEAK)
         return x[..., 0].astype(jnp.float32)

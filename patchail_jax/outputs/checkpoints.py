@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 
+_NEWEST = 2**31 - 1
+_NONE = -1  # the step of a process without a checkpoint
 _NO_ARRAYS = "none"  # Orbax refuses to write an empty tree
 
 
@@ -26,9 +29,19 @@ class Checkpoints:
         if keep < 1:
             raise UserError(f"config.checkpoint.keep is {keep}; at least one checkpoint must be kept")
         self._folder = folder.absolute()
-        self._options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        # Every process of a run keeps its own checkpoints: Orbax must not wait for the others.
+        process = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
         )
+        self._options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            create=jax.process_count() == 1,  # Orbax makes no folder for a part of the processes
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
+            multiprocessing_options=alone if jax.process_count() > 1 else ocp.options.MultiprocessingOptions(),
+        )
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(self._folder, options=self._options)
 
     def save(self, step: int, *, state: Any, host: dict[str, Any]) -> bool:
@@ -63,12 +76,29 @@ class Checkpoints:
             _log.warning("the disk is full: checkpoint %d was not written, older ones are kept. Free some space", step)
             return False
 
-    def restore(self, template: Any) -> tuple[Any, dict[str, Any], int] | None:
+    def restore(self, template: Any, *, agree: Callable[[int], int] = int) -> tuple[Any, dict[str, Any], int] | None:
         """The newest checkpoint that can be read: state, host and its step; None when there is none.
 
-        One that is damaged is passed over with a warning. ``UserError`` names a leaf that does not fit ``template``.
+        One that is damaged is passed over with a warning. ``agree`` gives the smallest of the steps that the processes
+        of a run have read: all go on from the same one. ``UserError`` names a leaf that does not fit ``template``.
         """
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        newest = _NEWEST
+        while True:
+            restored = self._restore(template, newest)
+            own = restored[2] if restored is not None else _NONE
+            common = agree(own)
+            everywhere = agree(int(own == common)) == 1
+            if everywhere:
+                break
+            newest = common
+        if restored is not None:
+            for step in self._manager.all_steps():
+                if step > common:  # another process does not have it: the run comes to it again
+                    self._manager.delete(step)
+        return restored
+
+    def _restore(self, template: Any, newest: int) -> tuple[Any, dict[str, Any], int] | None:
+        for step in sorted((step for step in self._manager.all_steps() if step <= newest), reverse=True):
             try:
                 restored = self._manager.restore(
                     step,

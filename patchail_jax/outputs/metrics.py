@@ -1,6 +1,8 @@
 """A run's numbers: console, JSONL, CSV, TensorBoard, and Weights & Biases (the only place that imports it)."""
 
+import contextlib
 import csv
+import errno
 import io
 import json
 import logging
@@ -101,19 +103,28 @@ class Metrics:
             self._tensorboard.film(name, frames, fps=fps, frame=frame)
         self._on_wandb(lambda run, wandb: run.log({"frame": frame, name: wandb.Video(str(path), format="mp4")}))
 
-    def rewind(self, frame: int) -> None:
-        """Drops what was logged after ``frame``: a run resumed from there will log it again."""
+    def rewind(self, frame: int, *, update: int, next_evaluation_frame: int) -> None:
+        """Drops what was logged after ``frame`` or ``update``, and evaluations from ``next_evaluation_frame`` on.
+
+        A run resumed from there will log both again.
+        """
 
         def keep_json(line: str) -> bool:
             try:
-                return line.endswith("\n") and json.loads(line)["frame"] <= frame
+                entry = json.loads(line)
+                training = entry.get("kind") == "train"  # the rest comes from evaluations
+                if training:
+                    kept = entry["frame"] <= frame and entry["update"] <= update
+                else:
+                    kept = entry["frame"] < next_evaluation_frame
+                return line.endswith("\n") and kept
             except (json.JSONDecodeError, KeyError):  # the line a kill cut short
                 return False
 
         def keep_csv(line: str) -> bool:
             fields = line.rstrip("\n").split(",")
             whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS)
-            return whole and (fields[0] == CSV_COLUMNS[0] or int(fields[3]) <= frame)
+            return whole and (fields[0] == CSV_COLUMNS[0] or int(fields[3]) < next_evaluation_frame)
 
         files = (
             (self._run.metrics_jsonl, keep_json),
@@ -155,8 +166,17 @@ class Metrics:
 
 
 def _append(path: Path, text: str) -> None:
-    with path.open("a") as stream:
-        stream.write(text)
+    """Whole or not at all: a full disk costs a line, and neither the run nor the line that comes next."""
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a") as stream:
+            stream.write(text)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        with contextlib.suppress(OSError):
+            os.truncate(path, before)
+        _log.warning("the disk is full: a line of %s was not written, and the run goes on. Free some space", path.name)
 
 
 def _one_line(error: BaseException) -> str:
@@ -170,10 +190,11 @@ def wandb_mode_for(mode: str) -> str:
     chosen = os.environ.get("WANDB_MODE")
     if chosen:
         return chosen
-    return "online" if _has_wandb_key() else "offline"
+    return "online" if has_wandb_key() else "offline"
 
 
-def _has_wandb_key() -> bool:
+def has_wandb_key() -> bool:
+    """Whether W&B's key is in the environment or in ~/.netrc."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:

@@ -20,7 +20,8 @@ class _Stored(NamedTuple):
 
 def nbytes(capacity: int, specs: Specs) -> int:
     """Bytes of a ring of ``capacity`` frame slots."""
-    return capacity * (3 * specs.image_size**2 + 4 * (specs.action_size + 2))
+    frame = int(np.prod(specs.frame_shape)) * np.dtype(specs.frame_dtype).itemsize
+    return capacity * (frame + 4 * (specs.action_size + 2))
 
 
 class Ring:
@@ -32,9 +33,8 @@ class Ring:
 
     def __init__(self, *, capacity: int, specs: Specs) -> None:
         self._capacity, self._specs = capacity, specs
-        side = specs.image_size
         # Memory is touched when it is written, not here.
-        self._frames = np.empty((capacity, side, side, 3), np.uint8)
+        self._frames = np.empty((capacity, *specs.frame_shape), specs.frame_dtype)
         self._actions = np.zeros((capacity, specs.action_size), np.float32)
         self._rewards = np.zeros(capacity, np.float32)
         self._discounts = np.zeros(capacity, np.float32)
@@ -56,8 +56,18 @@ class Ring:
         """Transitions held."""
         return sum(stored.transitions for stored in self._stored)
 
-    def add(self, episode: Episode) -> None:
-        """Stores one finished episode; ``UserError`` when it is longer than the ring."""
+    @property
+    def slots(self) -> int:
+        """Frames that fit in."""
+        return self._capacity
+
+    @property
+    def frames(self) -> np.ndarray:
+        """All slots, ``[slots,H,W,3]``, for reading; what lies in slots that no window names is arbitrary."""
+        return self._frames
+
+    def add(self, episode: Episode) -> np.ndarray:
+        """Stores one finished episode and returns its frames' slots ``[T+1]``; ``UserError`` when it does not fit."""
         transitions = len(episode.actions)
         if transitions + 1 > self._capacity:
             raise UserError(
@@ -75,6 +85,7 @@ class Ring:
         self._stored.append(_Stored(self._head, transitions, windows))
         self._head = int(self._slots(slots[-1], np.asarray(1)))
         self._index()
+        return slots
 
     def sample_indices(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """``count`` windows drawn uniformly, with replacement, from all that ``__len__`` counts: ``[count] int64``.
@@ -83,25 +94,32 @@ class Ring:
         """
         return rng.integers(0, len(self), size=count)
 
-    def gather(self, windows: np.ndarray) -> AgentBatch:
-        """The windows with the given numbers ``[...]``; leaves ``[..., S+n,H,W,3]``, ``[...,A]``, ``[...,n]`` twice."""
-        order = np.searchsorted(self._ends, windows, side="right")
-        starts = windows - (self._ends[order] - self._counts[order])
+    def windows(self, numbers: np.ndarray) -> AgentBatch:
+        """The windows with the given numbers ``[...]``: slots ``[..., S+n] int32``, ``[...,A]``, ``[...,n]`` twice."""
+        order = np.searchsorted(self._ends, numbers, side="right")
+        starts = numbers - (self._ends[order] - self._counts[order])
         first, transitions = self._first[order], self._transitions[order]
         specs = self._specs
         frames = frame_times(starts, transitions, frame_stack=specs.frame_stack, n_step=specs.n_step)
         times, exists = transition_times(starts, transitions, n_step=specs.n_step)
         slots = self._slots(first[..., None], times)
         return AgentBatch(
-            frames=self._frames[self._slots(first[..., None], frames)],
+            frames=self._slots(first[..., None], frames).astype(np.int32),
             actions=self._actions[self._slots(first, starts)],
             rewards=np.where(exists, self._rewards[slots], np.float32(0)),
             discounts=np.where(exists, self._discounts[slots], np.float32(0)),
         )
 
+    def used_slots(self) -> np.ndarray:
+        """The slots that hold episodes, oldest first."""
+        if not self._stored:
+            return np.zeros(0, np.int64)
+        count = sum(stored.transitions + 1 for stored in self._stored)
+        return self._slots(self._stored[0].slot, np.arange(count))
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs: the slots in use, oldest first, and the table of episodes."""
-        slots = self._used()
+        slots = self.used_slots()
         return {
             "head": self._head,
             "episodes": np.asarray(self._stored, np.int64).reshape(-1, len(_Stored._fields)),
@@ -115,7 +133,7 @@ class Ring:
         """Takes over ``state``, slot for slot: the same numbers draw the same windows."""
         self._head = int(state["head"])
         self._stored = deque(_Stored(*map(int, row)) for row in np.asarray(state["episodes"]))
-        slots = self._used()
+        slots = self.used_slots()
         self._frames[slots] = state["frames"]
         self._actions[slots] = state["actions"]
         self._rewards[slots] = state["rewards"]
@@ -124,12 +142,6 @@ class Ring:
 
     def _slots(self, first: Any, offset: np.ndarray) -> np.ndarray:
         return (first + offset) % self._capacity
-
-    def _used(self) -> np.ndarray:
-        if not self._stored:
-            return np.zeros(0, np.int64)
-        count = sum(stored.transitions + 1 for stored in self._stored)
-        return self._slots(self._stored[0].slot, np.arange(count))
 
     def _make_room(self, needed: int) -> None:
         used = sum(stored.transitions + 1 for stored in self._stored)

@@ -1,5 +1,10 @@
-"""Batches for the learner: agent windows from replay, expert pairs from the demonstrations, laid out for devices."""
+"""Batches for the learner: agent windows from replay, expert pairs from the demonstrations, laid out for devices.
 
+Batches are drawn as frame numbers: slot ``0 .. slots-1`` of the ring, then the demonstrations' frames in order. Pixels
+are filled in on the host (``Stream.pixel_batches``) or on the devices (``devices.replay_mirror``); both give the same.
+"""
+
+from collections import OrderedDict
 from typing import Protocol
 
 import numpy as np
@@ -11,21 +16,49 @@ from patchail_jax.types import Batch, ExpertBatch
 class Experts(Protocol):
     """Something to draw expert pairs from: ``demos.expert_set.ExpertSet``."""
 
+    @property
+    def frames(self) -> np.ndarray:
+        """``[D,T+1,H,W,3]``."""
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each demonstration, ``[D]``."""
+
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
-        """``count`` pairs."""
+        """``count`` pairs, their frames as numbers ``[count,S+1]``."""
+
+    def trajectory(self, d: int, *, frame_stack: int) -> ExpertBatch:
+        """All pairs of demonstration ``d``."""
 
 
 class NoExperts:
-    """Stands in where a method learns without demonstrations: pairs without pixels."""
+    """Stands in where a method learns without demonstrations: pairs without frames."""
+
+    def __init__(self, frame_shape: tuple[int, ...]) -> None:
+        self.frames = np.zeros((0, 1, *frame_shape), np.uint8)
+        self.steps = np.zeros(0, np.int64)
 
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
         """``count`` empty pairs."""
         del rng, frame_stack
-        return ExpertBatch(np.zeros((count, 0), np.uint8), np.zeros((count, 0), np.float32))
+        return ExpertBatch(np.zeros((count, 0), np.int32), np.zeros((count, 0), np.float32))
+
+    def trajectory(self, d: int, *, frame_stack: int) -> ExpertBatch:
+        """No pairs."""
+        del d, frame_stack
+        return ExpertBatch(np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32))
 
 
 class Stream:
-    """The batch of any update, a function of the update's number and of what replay holds."""
+    """The batch of any update, a function of the update's number and of what replay holds.
+
+    ``batch_size`` 0 is for updates that read the demonstrations alone.
+
+    ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
+    pairs beyond the shortest's length, or that the devices cannot share evenly, are left out. ``batch_size`` and
+    ``expert_batch_size`` are this process's share of the batch, the ``process``-th; ``root`` tells processes apart. The
+    newest ``remembered`` draws can be recalled, whatever has come into replay since.
+    """
 
     def __init__(
         self,
@@ -37,29 +70,69 @@ class Stream:
         frame_stack: int,
         devices: int,
         updates_per_call: int,
+        whole_demonstration: bool,
         root: tuple[int, ...],
+        process: int = 0,
+        remembered: int = 0,
     ) -> None:
+        self._process = process
+        self._recent: OrderedDict[int, Batch] = OrderedDict()
+        self._remembered = remembered
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root
+        self._updates, self._whole_demonstration = updates_per_call, whole_demonstration
         self._agent_layout = _layout(updates_per_call, batch_size, devices)
         self._expert_layout = _layout(updates_per_call, expert_batch_size, devices)
+        pairs = int(experts.steps.min()) // devices * devices if whole_demonstration else 0
+        self._demonstration_layout = _layout(updates_per_call, pairs, devices)
 
     def batches(self, update: int) -> Batch:
-        """The batches of updates ``update .. update+K-1``, leaves ``[N,K,B/N,...]``.
+        """The batches of updates ``update .. update+K-1``, leaves ``[N,K,B/N,...]``, frames as numbers ``int32``.
 
         Every update draws from its own generator: neither K nor N nor a restart changes what it sees.
         """
-        updates, batch_size = self._agent_layout.shape[1], self._agent_layout[:, 0].size
-        pairs = self._expert_layout[:, 0].size
-        starts, experts = [], []
-        for number in range(update, update + updates):
+        batch_size, pairs, steps = (
+            layout[:, 0].size for layout in (self._agent_layout, self._expert_layout, self._demonstration_layout)
+        )
+        starts, experts, demonstrations = [], [], []
+        for number in range(update, update + self._updates):
             rng = np.random.default_rng([*self._root, number])
-            starts.append(self._ring.sample_indices(rng, batch_size))
+            starts.append(self._ring.sample_indices(rng, batch_size) if batch_size else np.zeros(0, np.int64))
             experts.append(self._experts.sample(rng, pairs, frame_stack=self._stack))
-        return Batch(
-            agent=self._ring.gather(np.concatenate(starts)[self._agent_layout]),
-            expert=ExpertBatch(*(np.concatenate(leaves)[self._expert_layout] for leaves in zip(*experts, strict=True))),
-            sample_index=(self._agent_layout % batch_size).astype(np.int32),
-            expert_index=(self._expert_layout % pairs).astype(np.int32),
+            if self._whole_demonstration:
+                d = int(rng.integers(len(self._experts.frames)))
+                demonstrations.append(self._experts.trajectory(d, frame_stack=self._stack).frames[:steps])
+        expert = ExpertBatch(*(np.concatenate(leaves)[self._expert_layout] for leaves in zip(*experts, strict=True)))
+        empty = np.zeros((0, self._stack + 1), np.int32)
+        demonstration = np.concatenate(demonstrations or [empty])[self._demonstration_layout]
+        batch = Batch(
+            agent=self._ring.windows(np.concatenate(starts)[self._agent_layout]),
+            expert=expert._replace(frames=expert.frames + np.int32(self._ring.slots)),
+            demonstration=demonstration + np.int32(self._ring.slots),
+            sample_index=(self._agent_layout % batch_size + self._process * batch_size).astype(np.int32),
+            expert_index=(self._expert_layout % pairs + self._process * pairs).astype(np.int32),
+        )
+        self._recent[update] = batch
+        while len(self._recent) > self._remembered:
+            self._recent.popitem(last=False)
+        return batch
+
+    def pixel_batches(self, update: int) -> Batch:
+        """``batches(update)`` with the frames' pixels in the place of their numbers."""
+        return self._with_pixels(self.batches(update))
+
+    def recall(self, update: int) -> Batch | None:
+        """``pixel_batches`` as it was drawn when ``update`` was made; None when that is too long ago.
+
+        A frame that replay has given away since then shows what lies in its place now.
+        """
+        return self._with_pixels(self._recent[update]) if update in self._recent else None
+
+    def _with_pixels(self, batch: Batch) -> Batch:
+        experts = np.reshape(self._experts.frames, (-1, *self._experts.frames.shape[2:]))
+        return batch._replace(
+            agent=batch.agent._replace(frames=self._ring.frames[batch.agent.frames]),
+            expert=batch.expert._replace(frames=experts[batch.expert.frames - self._ring.slots]),
+            demonstration=experts[batch.demonstration - self._ring.slots],
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import chex
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -23,17 +24,21 @@ def discriminator_update(
     mix: Any,
     penalty_weight: float,
     penalty_pixel_scale: float,
+    represent: Callable[[Any, Any], Any] = lambda params, inputs: inputs,
 ) -> tuple[Any, Any, dict[str, Any]]:
     """One step on expert (label 1) and agent (label 0) inputs ``[E,H,W,C]``, augmented pixels in 0..255.
 
     ``logits(params, inputs)`` is high for the expert, ``[E,P,P]``; ``mix [E]`` in [0, 1] places the penalty's inputs.
+    Where ``represent(params, inputs)`` gives features, logits and penalty are theirs: the classification trains both,
+    the penalty the logits alone.
     """
     chex.assert_equal_shape([expert, agent])
-    between = interpolate(mix, expert, agent)
     both = jnp.concatenate([expert, agent])
 
     def loss(params: Any) -> tuple[Any, Any]:
-        expert_logits, agent_logits = jnp.split(logits(params, both), 2)
+        features = represent(params, both)
+        between = interpolate(mix, *jnp.split(jax.lax.stop_gradient(features), 2))
+        expert_logits, agent_logits = jnp.split(logits(params, features), 2)
         classification = adversarial_loss(expert_logits, agent_logits)
         penalty, input_norm = fast_gradient_penalty(
             logits, params, between, weight=penalty_weight, pixel_scale=penalty_pixel_scale

@@ -19,11 +19,19 @@ def sample_normal(key: Any, index: Any, size: int) -> Any:
 
 
 def stack_at(frames: Any, first: int, size: int) -> Any:
-    """Frames ``first .. first+size-1`` of windows ``[B,L,H,W,3]`` as one stack ``[B,H,W,3*size]``, oldest first."""
-    chex.assert_rank(frames, 5)
-    stack = frames[:, first : first + size]
-    batch, _, height, width, colours = stack.shape
-    return jnp.reshape(jnp.transpose(stack, (0, 2, 3, 1, 4)), (batch, height, width, size * colours))
+    """Frames ``first .. first+size-1`` of windows ``[B,L,H,W,3]`` as one stack ``[B,H,W,3*size]``, oldest first.
+
+    Vectors ``[B,L,F]`` become ``[B,F*size]``.
+    """
+    chex.assert_rank(frames, {3, 5})
+    stack = jnp.moveaxis(frames[:, first : first + size], 1, -2)
+    return jnp.reshape(stack, (*stack.shape[:-2], size * stack.shape[-1]))
+
+
+def episode_windows(frames: Any, length: int) -> Any:
+    """All windows of ``length`` consecutive frames, ``[t,length,H,W,3]``, of ``frames [t+length-1,H,W,3]``."""
+    steps = frames.shape[0] - length + 1
+    return jnp.stack([frames[offset : offset + steps] for offset in range(length)], axis=1)
 
 
 def pair(stack: Any, next_stack: Any) -> Any:

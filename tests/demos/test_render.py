@@ -17,13 +17,13 @@ LOOK = {"task": "cartpole_swingup", "image_size": 16, "camera_id": 0, "quality":
 @pytest.fixture
 def rendered(monkeypatch) -> list:
     """Grows by one element with every frame that is rendered."""
-    calls, real = [], rendering.render
+    calls, real = [], rendering.Renderer
 
     def counting(physics, **look):
-        calls.append(look)
-        return real(physics, **look)
+        draw = real(physics, **look)
+        return lambda: calls.append(look) or draw()
 
-    monkeypatch.setattr(rendering, "render", counting)
+    monkeypatch.setattr(rendering, "Renderer", counting)
     return calls
 
 
@@ -33,10 +33,9 @@ def painted(monkeypatch) -> list:
     calls, rng = [], np.random.default_rng(0)
 
     def painting(physics, *, image_size, **look):
-        calls.append(look)
-        return rng.integers(256, size=(image_size, image_size, 3), dtype=np.uint8)
+        return lambda: calls.append(look) or rng.integers(256, size=(image_size, image_size, 3), dtype=np.uint8)
 
-    monkeypatch.setattr(rendering, "render", painting)
+    monkeypatch.setattr(rendering, "Renderer", painting)
     return calls
 
 
@@ -121,6 +120,18 @@ def test_other_look_is_another_picture(tiny, tmp_path, painted, other):
     assert len(painted) == 2 * 5
 
 
+def test_new_look_of_a_quality_is_another_picture(tiny, tmp_path, painted, monkeypatch):
+    one = tiny._replace(states=tiny.states[:1])
+    render.render(one, cache_dir=tmp_path, **LOOK)
+    monkeypatch.setitem(rendering.LOOKS, "fast", "fast, coarser still")
+    render.render(one, cache_dir=tmp_path, **LOOK)
+    assert len(painted) == 2 * 5
+    render.render(one, cache_dir=tmp_path, **{**LOOK, "quality": "full"})
+    monkeypatch.setitem(rendering.LOOKS, "fast", "fast, finer")
+    render.render(one, cache_dir=tmp_path, **{**LOOK, "quality": "full"})
+    assert len(painted) == 3 * 5
+
+
 def test_other_state_or_version_or_backend_is_another_picture(tiny, tmp_path, painted, monkeypatch):
     one = tiny._replace(states=tiny.states[:1].copy())
     render.render(one, cache_dir=tmp_path, **LOOK)
@@ -169,15 +180,20 @@ def test_corrupt_cache_is_rendered_again_and_mended(tiny, tmp_path, painted, dam
 
 
 def test_interrupted_rendering_keeps_whole_demonstrations_only(tiny, tmp_path, painted, monkeypatch):
-    paint = rendering.render
+    paint = rendering.Renderer
 
     def interrupted(physics, **look):
-        if len(painted) == 7:
-            raise KeyboardInterrupt
-        return paint(physics, **look)
+        draw = paint(physics, **look)
+
+        def drawing():
+            if len(painted) == 7:
+                raise KeyboardInterrupt
+            return draw()
+
+        return drawing
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(rendering, "render", interrupted)
+        patch.setattr(rendering, "Renderer", interrupted)
         render.render(tiny, cache_dir=tmp_path, **LOOK)
     assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
     render.render(tiny, cache_dir=tmp_path, **LOOK)

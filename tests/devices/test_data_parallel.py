@@ -13,7 +13,7 @@ def run(devices: int, *, name: str, calls: int, updates_per_call: int = 1, **ove
     learner = Devices(make_method(name, **overrides), SPECS, count=devices)
     state = learner.init(0)
     for call in range(calls):
-        batches = [make_batch(call * updates_per_call + k) for k in range(updates_per_call)]
+        batches = [make_batch(call * updates_per_call + k, demonstration=12) for k in range(updates_per_call)]
         state, metrics = learner.update(state, for_devices(batches, devices))
     return fetch(state), dict(zip(metrics.names, np.asarray(metrics.values), strict=True)), learner
 
@@ -29,12 +29,21 @@ SGD = {"agent__optimizer": "sgd", "agent__critic_learning_rate": 1e-2, "agent__a
 DISCRIMINATOR_SGD = {"discriminator__optimizer": "sgd", "discriminator__learning_rate": 1e-2}
 
 
-@pytest.mark.parametrize("moment", ["at_update", "at_episode_end"])
-def test_one_and_four_devices_give_the_same_parameters(moment):
-    settings = {**SGD, **DISCRIMINATOR_SGD, "reward__moment": moment}
-    one, one_metrics, _ = run(1, name="patchail", calls=4, **settings)
-    four, four_metrics, _ = run(4, name="patchail", calls=4, **settings)
-    start = fetch(Devices(make_method(**settings), SPECS, count=1).init(0))
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("patchail", {"reward__moment": "at_update"}),
+        ("patchail", {"reward__moment": "at_episode_end"}),
+        ("patchail_w", {"similarity__expert_pairs": "trajectory"}),
+        ("patchail_b", {"similarity__expert": "nearest", "similarity__agent_pairs": "window"}),
+        ("patchail_b", {"similarity__expert": "mean_logits", "similarity__distribution": "softmax"}),
+    ],
+)
+def test_one_and_four_devices_give_the_same_parameters(name, settings):
+    settings = {**SGD, **DISCRIMINATOR_SGD, **settings}
+    one, one_metrics, _ = run(1, name=name, calls=4, **settings)
+    four, four_metrics, _ = run(4, name=name, calls=4, **settings)
+    start = fetch(Devices(make_method(name, **settings), SPECS, count=1).init(0))
     assert_same(one, four)
     for trained in ("discriminator", "critic", "actor", "target_critic"):
         moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), getattr(start, trained), getattr(one, trained))

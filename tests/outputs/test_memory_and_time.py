@@ -6,25 +6,19 @@ import numpy as np
 import pytest
 
 from patchail_jax.outputs.memory_use import memory_use
-from patchail_jax.outputs.wall_time import WallTime
+from patchail_jax.progress import Stopwatch
 
 
 def test_shares_add_up_to_one_and_start_anew():
-    wall_time = WallTime()
-    for _ in range(2):
-        with wall_time.part("acting"):
-            time.sleep(0.02)
-    time.sleep(0.02)
-    shares = wall_time.close()
-    assert sum(shares.values()) == pytest.approx(1.0) and 0.3 < shares["time/acting_share"] < 0.9
-    assert wall_time.close() == {"time/other_share": 1.0}
-
-
-def test_a_part_that_fails_is_counted_too():
-    wall_time = WallTime()
-    with pytest.raises(ZeroDivisionError), wall_time.part("learning"):
-        _ = 1 / 0
-    assert "time/learning_share" in wall_time.close()
+    stopwatch = Stopwatch()
+    for part in ("acting", "environment", "acting"):
+        time.sleep(0.02)
+        stopwatch.lap(part)
+    read = stopwatch.read(updates=3)
+    assert read.pop("time/updates_per_second") == pytest.approx(3 / 0.06, rel=0.5)
+    assert sum(read.values()) == pytest.approx(1.0, abs=0.05)
+    assert read["time/acting"] == pytest.approx(2 * read["time/environment"], rel=0.5)
+    assert set(stopwatch.read(updates=0)) == {"time/updates_per_second"}
 
 
 def test_memory_grows_by_what_is_allocated_and_devices_tell_theirs():

@@ -11,7 +11,7 @@ from patchail_jax.types import Episode, Specs
 SPECS = Specs(image_size=2, frame_stack=2, action_size=1, n_step=3)
 
 
-def make(*, devices=1, updates_per_call=1, experts=None):
+def make(*, devices=1, updates_per_call=1, experts=None, whole_demonstration=False, remembered=0):
     rng = np.random.default_rng(0)
     ring = Ring(capacity=100, specs=SPECS)
     frames = rng.integers(0, 256, (51, 2, 2, 3), dtype=np.uint8)
@@ -24,7 +24,9 @@ def make(*, devices=1, updates_per_call=1, experts=None):
         frame_stack=2,
         devices=devices,
         updates_per_call=updates_per_call,
+        whole_demonstration=whole_demonstration,
         root=(3, 2),
+        remembered=remembered,
     )
 
 
@@ -44,10 +46,10 @@ def whole(batch, k):
 @pytest.mark.parametrize("updates_per_call", [1, 3])
 def test_neither_devices_nor_calls_change_an_update_s_batch(devices, updates_per_call):
     plain = make()
-    batch = make(devices=devices, updates_per_call=updates_per_call).batches(6)
+    batch = make(devices=devices, updates_per_call=updates_per_call).pixel_batches(6)
     assert batch.agent.frames.shape == (devices, updates_per_call, 8 // devices, 5, 2, 2, 3)
     for k in range(updates_per_call):
-        for leaf, wanted in zip(whole(batch, k), whole(plain.batches(6 + k), 0), strict=True):
+        for leaf, wanted in zip(whole(batch, k), whole(plain.pixel_batches(6 + k), 0), strict=True):
             np.testing.assert_array_equal(leaf, wanted)
     np.testing.assert_array_equal(whole(batch, 0)[-2], np.arange(8))
     np.testing.assert_array_equal(whole(batch, 0)[-1], np.arange(4))
@@ -60,4 +62,26 @@ def test_updates_differ_and_repeat():
 
 
 def test_without_demonstrations_the_pairs_are_empty():
-    assert make(devices=2, experts=NoExperts()).batches(0).expert.frames.shape == (2, 1, 2, 0)
+    stream = make(devices=2, experts=NoExperts((2, 2, 3)))
+    assert stream.pixel_batches(0).expert.frames.shape == (2, 1, 2, 0, 2, 2, 3)
+
+
+def test_a_whole_demonstration_comes_in_order_and_without_the_pairs_that_cannot_be_shared():
+    batch = make(devices=4, whole_demonstration=True).pixel_batches(0)
+    frames = make()._experts.frames[0]
+    assert batch.demonstration.shape == (4, 1, 12, 3, 2, 2, 3)  # 48 of 50 pairs
+    pairs = np.concatenate(list(batch.demonstration[:, 0]))
+    np.testing.assert_array_equal(pairs[:, -1], frames[1:49])
+    assert make().pixel_batches(0).demonstration.shape[2] == 0
+
+
+def test_a_batch_is_recalled_as_it_was_drawn_whatever_came_since():
+    stream = make(remembered=2)
+    frames = np.random.default_rng(1).integers(0, 256, (21, 2, 2, 3), dtype=np.uint8)
+    drawn = {update: stream.pixel_batches(update) for update in (0, 1, 2)}
+    stream._ring.add(Episode(frames, np.ones((20, 1), "f"), np.ones(20, "f"), np.ones(20, "f")))
+    assert stream.recall(0) is None  # too long ago
+    for update in (1, 2):
+        for leaf, wanted in zip(whole(stream.recall(update), 0), whole(drawn[update], 0), strict=True):
+            np.testing.assert_array_equal(leaf, wanted)
+    assert not np.array_equal(stream.pixel_batches(2).agent.frames, drawn[2].agent.frames)  # drawn anew it differs

@@ -1,0 +1,39 @@
+"""Optimal-transport rewards (ROT, Haldar et al. 2022): how far an episode must be moved to become a demonstration.
+
+With the cosine cost ``C_ij`` of the episode's observation i and the demonstration's j, and the entropic plan ``mu`` of
+uniform masses, ``mu = argmin <mu, C> - epsilon * H(mu)``, the reward of step i is ``-sum_j mu_ij C_ij``.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def unit(features: Any) -> Any:
+    """Features ``[T,F]`` of length 1, float32."""
+    features = features.astype(jnp.float32)
+    return features / jnp.maximum(jnp.linalg.norm(features, axis=-1, keepdims=True), 1e-8)
+
+
+def cosine_cost(features: Any, others: Any) -> Any:
+    """``1 - cos`` between every two rows, ``[T,M]`` in [0, 2], of ``unit`` features ``[T,F]`` and ``[M,F]``."""
+    product = jnp.matmul(features, others.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.clip(1.0 - product, 0.0, 2.0)
+
+
+def transport_plan(cost: Any, *, epsilon: float, iterations: int) -> Any:
+    """The entropic plan ``[T,M]`` of uniform masses at ``cost [T,M]``, by at most ``iterations`` of Sinkhorn's."""
+    from ott.geometry import geometry
+    from ott.problems.linear import linear_problem
+    from ott.solvers.linear import sinkhorn
+
+    problem = linear_problem.LinearProblem(geometry.Geometry(cost_matrix=cost, epsilon=epsilon))
+    with jax.numpy_rank_promotion("allow"):  # ott's own arithmetic relies on it
+        return sinkhorn.Sinkhorn(max_iterations=iterations, inner_iterations=10, threshold=1e-6)(problem).matrix
+
+
+def transport_rewards(cost: Any, *, epsilon: float, iterations: int) -> Any:
+    """The rewards ``[T]``, none above 0, at ``cost [T,M]``; 0 where the episode is the demonstration."""
+    plan = transport_plan(cost, epsilon=epsilon, iterations=iterations)
+    return -jnp.sum(plan * cost, axis=1)

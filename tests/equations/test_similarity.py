@@ -1,0 +1,61 @@
+"""The similarity and the regularised rewards, by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from patchail_jax.equations.regularized_reward import weighted, with_bonus
+from patchail_jax.equations.similarity import (
+    DISTRIBUTIONS,
+    divergence,
+    log_sigmoid_share,
+    log_softmax,
+    mean_similarity,
+    nearest_similarity,
+)
+
+
+def distribution(*shares):
+    """Two patches, ``[1,2]``, as logarithms."""
+    return jnp.log(jnp.asarray([shares], jnp.float32))
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_the_patches_shares_add_up_to_one_even_for_large_logits(name):
+    logits = jnp.asarray([[[0.0, 1.0], [-90.0, -100.0]], [[-200.0, -200.0], [-200.0, -200.0]]])
+    shares = np.exp(DISTRIBUTIONS[name](logits))
+    np.testing.assert_allclose(shares.sum(axis=(1, 2)), 1, rtol=1e-5)
+    np.testing.assert_allclose(shares[1], 0.25, rtol=1e-5)
+
+
+def test_the_two_distributions_of_two_patches():
+    logits = jnp.asarray([[0.0, np.log(3.0)]])  # sigmoids 1/2 and 3/4
+    np.testing.assert_allclose(np.exp(log_sigmoid_share(logits)), [[0.4, 0.6]], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(log_softmax(logits)), [[0.25, 0.75]], rtol=1e-6)
+
+
+def test_divergence_by_hand_and_zero_for_equals():
+    p, q = distribution(0.5, 0.5), distribution(0.25, 0.75)
+    np.testing.assert_allclose(divergence(p, q), 0.5 * np.log(2) + 0.5 * np.log(2 / 3), rtol=1e-6)
+    np.testing.assert_allclose(divergence(p, p), 0, atol=1e-7)
+    np.testing.assert_allclose(mean_similarity(p[None], p), [1.0], rtol=1e-6)
+
+
+def test_the_nearest_expert_counts_in_equation_6_and_the_mean_in_7_and_8():
+    agents = jnp.stack([distribution(0.5, 0.5), distribution(0.9, 0.1)])
+    experts = jnp.stack([distribution(0.25, 0.75), distribution(0.9, 0.1)])
+    to_first = np.exp(-(0.5 * np.log(2) + 0.5 * np.log(2 / 3)))
+    to_second = np.exp(-(0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)))
+    np.testing.assert_allclose(nearest_similarity(agents, experts), [max(to_first, to_second), 1.0], rtol=1e-5)
+    middle = distribution(0.575, 0.425)
+    by_hand = np.exp(-(0.5 * np.log(0.5 / 0.575) + 0.5 * np.log(0.5 / 0.425)))
+    np.testing.assert_allclose(mean_similarity(agents, middle)[0], by_hand, rtol=1e-5)
+
+
+def test_weight_and_bonus_by_hand():
+    rewards = jnp.asarray([[1.0, -2.0, 3.0]])
+    each, window = jnp.asarray([[0.5, 1.0, 0.1]]), jnp.asarray([[0.5]])
+    np.testing.assert_allclose(weighted(rewards, each, scale=2.0), [[1.0, -4.0, 0.6]], rtol=1e-6)
+    np.testing.assert_allclose(weighted(rewards, window, scale=2.0), [[1.0, -2.0, 3.0]], rtol=1e-6)
+    np.testing.assert_allclose(with_bonus(rewards, each, scale=2.0), [[2.0, 0.0, 3.2]], rtol=1e-6)
+    np.testing.assert_allclose(with_bonus(rewards, window, scale=2.0), [[2.0, -2.0, 3.0]], rtol=1e-6)

@@ -1,0 +1,45 @@
+"""The fast forms of a convolution are the plain one: values and gradients."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from patchail_jax.networks.convolution import FORMS, Convolution, plain
+from patchail_jax.networks.geometry import Layer
+
+CASES = [
+    ("space_to_depth", Layer(4, 2, 1), 12, 5),
+    ("space_to_depth", Layer(4, 2, 1), 13, 5),
+    ("space_to_depth", Layer(3, 2, 0), 12, 5),
+    ("space_to_depth", Layer(5, 2, 1), 12, 5),
+    ("space_to_depth", Layer(2, 2, 1), 11, 5),
+    ("space_to_depth", Layer(4, 3, 1), 13, 5),
+    ("one_channel", Layer(4, 1, 1), 9, 1),
+    ("one_channel", Layer(1, 1, 0), 5, 1),
+    ("one_channel", Layer(8, 1, 1), 10, 1),
+]
+
+
+@pytest.mark.parametrize(("form", "layer", "side", "filters"), CASES)
+def test_a_fast_form_equals_the_plain_one(form, layer, side, filters):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, side, side, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(layer.kernel, layer.kernel, 3, filters)), jnp.float32)
+
+    def both(function):
+        values, pull_back = jax.vjp(lambda x, kernel: function(x, kernel, layer), x, kernel)
+        return values, *pull_back(jnp.cos(values))
+
+    for fast, wanted in zip(both(FORMS[form]), both(plain), strict=True):
+        scale = float(jnp.abs(wanted).max())
+        np.testing.assert_allclose(fast, wanted, rtol=1e-5, atol=1e-5 * scale)
+
+
+def test_the_layer_is_flax_s_own_with_the_same_parameters():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 9, 9, 3)), jnp.float32)
+    ours = Convolution(4, Layer(3, 2, 1), jnp.float32, "space_to_depth")
+    params = ours.init(jax.random.PRNGKey(0), x)
+    flax_layer = nn.Conv(4, (3, 3), strides=2, padding=1)
+    np.testing.assert_allclose(ours.apply(params, x), flax_layer.apply(params, x), rtol=1e-5, atol=1e-5)
