@@ -45,7 +45,7 @@ class EvaluationOutputs:
         frames = evaluation.episode.frames
         episode: dict[str, np.ndarray] = {"frame": np.asarray(frame), "frames": frames}
         if self._explainer is None or self._expert is None:
-            if self._films:
+            if self._films and frames.ndim == 4:  # and not physics features
                 self._write_film(frames, metrics, frame)
                 self._write_latest(episode)
             return scalars

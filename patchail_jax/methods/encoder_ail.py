@@ -102,13 +102,14 @@ def _make(
     def features_of(critic: Any, params: Any, stack: Any) -> Any:
         """z ``[B,feature_size]`` of stacks ``[B,H,W,3S]``."""
         if own is None:
-            return jax.lax.stop_gradient(learner.latent(critic, stack))
+            return learner.latent(critic, stack)
         return own.apply(params["features"], stack)
 
     def represent(critic: Any, params: Any, pairs: Any) -> Any:
         """Features ``[B,2 feature_size]`` of pairs ``[B,H,W,6S]``, or ``[B,feature_size]`` of ``[B,H,W,3S]``."""
         stacks = jnp.split(pairs, pairs.shape[-1] // (3 * size), axis=-1)
-        return jnp.concatenate([features_of(critic, params, stack) for stack in stacks], axis=-1)
+        features = jnp.concatenate([features_of(critic, params, stack) for stack in stacks], axis=-1)
+        return jax.lax.stop_gradient(features) if own is None else features
 
     def judge_features(params: Any, features: Any) -> Any:
         """Logits ``[B,1,1]``, high for the expert."""

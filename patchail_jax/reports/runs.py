@@ -3,7 +3,7 @@
 import csv
 import fcntl
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,12 +70,22 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
     """The runs in ``paths``, run folders or folders above them, by task, method and seed; ``UserError`` for none."""
     folders: dict[Path, None] = {}
     for path in paths:
-        found = sorted(file.parent for file in path.rglob("config.json")) if path.is_dir() else []
+        found = list(_folders(path)) if path.is_dir() else []
         if not found:
             raise UserError(f"no run in {path}: a run folder has a config.json")
         folders.update(dict.fromkeys(folder.resolve() for folder in found))
     runs = [read_run(folder) for folder in folders]
     return sorted(runs, key=lambda run: (run.task, run.method, run.seed, str(run.path)))
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """The run folders in ``path``; nothing below a run folder is one."""
+    if (path / "config.json").is_file():
+        yield path
+        return
+    for child in sorted(path.iterdir()):
+        if child.is_dir():
+            yield from _folders(child)
 
 
 def read_run(path: Path) -> Run:

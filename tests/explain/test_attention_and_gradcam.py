@@ -1,5 +1,6 @@
 """Attention and Grad-CAM on activations with known answers."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from patchail_jax.explain.gradcam import class_activation, gradcam, signed_gradcam
 from patchail_jax.explain.patch_map import weighted_patch_map
 from patchail_jax.explain.spatial_attention import spatial_attention
+from tests.small import SPECS, make_method
 
 ACTIVATIONS = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
 WEIGHTS = np.array([2.0, -1.0, 0.5], np.float32)
@@ -52,3 +54,16 @@ def test_the_two_labels_are_the_two_signs_of_one_map(one_logit):
 def test_weighted_rewards_are_the_product():
     rewards, attention = np.array([[[1.0, -2.0]]]), np.array([[[0.25, 0.75]]])
     np.testing.assert_array_equal(weighted_patch_map(rewards, attention), [[[0.25, -1.5]]])
+
+
+@pytest.mark.parametrize("name", ["patchail", "shared_encoder_ail", "independent_encoder_ail"])
+def test_every_discriminator_has_a_gradient_at_its_last_layer(name):
+    method = make_method(name)
+    state = method.init(jax.random.PRNGKey(0))
+    side = SPECS.image_size
+    frames = np.random.default_rng(0).integers(0, 256, (2 + SPECS.frame_stack, side, side, 3), dtype=np.uint8)
+    logits, activations = method.examine(state, frames, {})
+    assert logits.shape[0] == 2
+    layer, last = list(activations.items())[-1]
+    maps = class_activation(lambda pixels, offsets: method.examine(state, pixels, offsets), frames, layer=layer)
+    assert maps.shape == last.shape[:3] and np.abs(maps).max() > 0

@@ -12,7 +12,8 @@ from tests.reports.fakes import make_run
 def test_every_run_below_the_folders_is_found_once_and_sorted(tmp_path):
     for seed in (1, 0):
         make_run(tmp_path, seed=seed)
-    make_run(tmp_path, method="bc")
+    (make_run(tmp_path, method="bc") / "wandb").mkdir()
+    (tmp_path / "cheetah_run" / "bc" / "seed_0" / "wandb" / "config.json").write_text("{}")  # none of ours
     runs = find_runs([tmp_path, tmp_path / "cheetah_run" / "patchail" / "seed_1"])
     assert [(run.method, run.seed) for run in runs] == [("bc", 0), ("patchail", 0), ("patchail", 1)]
 
