@@ -28,16 +28,6 @@ suitable_python() {
   return 1
 }
 
-# For the tests of a run's page, which are left out where it cannot be installed.
-install_browser() {
-  command -v chromium >/dev/null && command -v chromedriver >/dev/null && return
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    (install_debian chromium chromium-driver) || echo "chromium cannot be installed; its tests are left out" >&2
-  else
-    echo "for the tests of run pages: sudo apt-get install chromium chromium-driver" >&2
-  fi
-}
-
 # A glance, so that what is missing is said before minutes of downloads; can_draw is the proof.
 has_opengl() {
   local libraries
@@ -65,7 +55,6 @@ missing=()
 suitable_python >/dev/null || missing+=(python3 python3-venv)
 has_opengl || missing+=("${OPENGL[@]}")
 [ "${#missing[@]}" = 0 ] || install_debian "${missing[@]}"
-install_browser
 python=$(suitable_python) || stop "Python 3.11 or newer is needed"
 
 # Asks for pip: a set-up that was cut short leaves a .venv without it.
