@@ -16,6 +16,7 @@ quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU;
 	@$(PYTHON) -m patchail_jax.main --config=configs/quickstart.py $(ARGS)
 
 test: lint  ## lint and all tests
+	@launch/browser.sh
 	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine

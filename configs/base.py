@@ -88,8 +88,27 @@ METHODS: dict[str, Callable[[ConfigDict], None]] = {
 }
 
 
+def _published(config: ConfigDict) -> None:
+    """Every departure of the authors' program from the paper at once."""
+    config.reward.moment = "at_episode_end"
+    config.discriminator.agent_successor = "n_step"
+    config.similarity.expert_pairs = "trajectory"
+    config.similarity.agent_pairs = "window"
+    config.network.precision = "float32"
+
+
+VARIANTS: dict[str, Callable[[ConfigDict], None]] = {"published": _published}
+
+
 def get_config(task: str, method: str = "patchail") -> ConfigDict:
-    """The paper's configuration for ``task`` and ``method``; ``UserError`` for a method that does not exist."""
+    """The paper's configuration for ``task`` and ``method``, variants behind it: ``patchail+published``.
+
+    ``UserError`` for a method or variant that does not exist.
+    """
+    method, *variants = method.split("+")
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise UserError(f"no variant {variant!r} of a method: variants are {', '.join(VARIANTS)}")
     if method not in METHODS:
         near = difflib.get_close_matches(method, METHODS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -101,6 +120,12 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     config.run_folder = ""  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed
     config.devices = 0  # local accelerators that share a batch; 0 is all of them
 
+    hosts = config.hosts = ConfigDict()  # several processes that train one run together
+    hosts.coordinator = ""  # "" from SLURM's, Open MPI's or a TPU's variables; "auto": JAX finds out; or address:port
+    hosts.count = 0  # processes, with address:port
+    hosts.index = -1  # this process's number, with address:port
+    hosts.lost_seconds = 60  # a process not heard of for so long ends the others
+
     env = config.env = ConfigDict()
     env.task = task  # any DeepMind Control suite task, <domain>_<task>
     env.observation = "pixels"  # "pixels", or "features": the physics' own, for DrQ-v2 without demonstrations
@@ -109,13 +134,16 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     env.image_size = 84  # pixels a side
     env.camera_id = -1  # -1 is the task's own: 2 for quadruped, 0 for all others
     env.quality = "full"  # "full", or "fast": no shadows and reflections, for software rendering
+    env.factory = ""  # "module:function" that makes an environment of your own (envs/factory.py); "" is the suite
+    env.look = "none"  # "video": all frames, the expert's too, compressed and blurred alike, for experts from videos
+    env.look_size = 0  # pixels a side that are drawn before the "video" look reduces them; 0 is image_size
     env.episode_frames = 1000  # frames an episode
     env.num_envs = 1  # environments stepped side by side
     env.workers = "process"  # "process": one process an environment; "inline": in this process
 
     demos = config.demos = ConfigDict()
-    demos.path = ""  # npz of expert trajectories; "" is the task's shipped file
-    demos.num_demonstrations = 10  # the first of the file's, 1..10 for the shipped ones
+    demos.path = ""  # npz of demonstrations (python -m patchail_jax.demos); "" is the task's shipped file
+    demos.num_demonstrations = 0  # the first of the file's; 0 is all, 10 in the shipped ones
     demos.cache_dir = ""  # rendered demonstrations; "" is ~/.cache/patchail_jax
 
     replay = config.replay = ConfigDict()
@@ -148,16 +176,23 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     network.hidden_size = 1024
 
     discriminator = config.discriminator = ConfigDict()
+    discriminator.architecture = "convolutional"  # or "transformer": the fields below "transformer"
     discriminator.kernel_size = 4  # pixels, 1..8 (Figure 6b)
     discriminator.channels = 32  # of the first convolution; the next have 2x and 4x
     discriminator.optimizer = "adam"
     discriminator.learning_rate = 1e-4
     discriminator.penalty_weight = 10.0
     discriminator.penalty_pixel_scale = 255.0  # the penalty's gradient is with respect to pixels on 0..this
-    discriminator.augmentation = "random_shift"  # or "none"
-    discriminator.augmentation_pad = 4  # pixels
+    discriminator.augmentation = "random_shift"  # "random_cutout", "random_crop_resize", "rand_augment", "none" (B.4)
+    discriminator.augmentation_pad = 4  # pixels: the strength of all of them
     discriminator.observation = "pair"  # (s, s'), or "single": s' alone (B.1)
     discriminator.agent_successor = "one_step"  # s' of the agent's pair; "n_step" as in the published program
+
+    transformer = config.transformer = ConfigDict()  # instead of the convolutions (the paper's open choice)
+    transformer.patch_size = 12  # pixels a side; must divide the image
+    transformer.width = 128  # channels of a token
+    transformer.depth = 4  # blocks
+    transformer.heads = 4
 
     reward = config.reward = ConfigDict()
     reward.form = "airl"  # "airl", "gail", "gail_log_d", "fairl" (Eq. 5)
@@ -198,6 +233,8 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     log.every_updates = 500
     log.wandb_mode = "auto"  # "auto", "online", "offline", "disabled"
     log.wandb_project = "patchail_jax"
+    log.tensorboard = False  # event files in the run folder; needs the extra "tensorboard"
+    log.films = True  # at each evaluation, a film of the agent under its patch rewards, and its maps for the run's page
     log.picture = False  # frames with their patch rewards and the learning curve, when the run ends
 
     checkpoint = config.checkpoint = ConfigDict()
@@ -205,4 +242,6 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     checkpoint.keep = 2  # newest ones kept
 
     METHODS[method](config)
+    for variant in variants:
+        VARIANTS[variant](config)
     return config

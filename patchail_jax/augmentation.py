@@ -1,4 +1,8 @@
-"""Image augmentations, one draw a stack and the same for all its frames (DrQ-v2; paper, Appendix B.4)."""
+"""Image augmentations, one draw a stack and the same for all its frames (DrQ-v2; paper, Appendix B.4).
+
+Each takes ``keys [B,2] uint32`` and ``stacks [B,H,W,C]`` of any type, and gives the same shape and type; integers are
+rounded. ``pad``, in pixels, is the strength of all of them: at 0 nothing changes.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,14 +11,14 @@ import chex
 import jax
 import jax.numpy as jnp
 
+OPERATIONS = 2  # of RandAugment, one after the other
+
 
 def random_shift(keys: Any, stacks: Any, *, pad: int) -> Any:
     """Shifts each stack by a whole number of pixels in ``-pad..pad`` on both axes, edges replicated.
 
-    ``keys [B,2] uint32``, ``stacks [B,H,W,C]`` of any type; the same shape and type out. Equal to padding by ``pad``
-    with replicated edges and cropping at a uniform offset in ``0..2 pad``.
+    Equal to padding by ``pad`` with replicated edges and cropping at a uniform offset in ``0..2 pad``.
     """
-    chex.assert_rank([keys, stacks], [2, 4])
 
     def shift(key: Any, stack: Any) -> Any:
         offsets = jax.random.randint(key, (2,), -pad, pad + 1)
@@ -22,7 +26,60 @@ def random_shift(keys: Any, stacks: Any, *, pad: int) -> Any:
         columns = jnp.clip(jnp.arange(stack.shape[1]) + offsets[1], 0, stack.shape[1] - 1)
         return jnp.take(jnp.take(stack, rows, axis=0), columns, axis=1)
 
-    return jax.vmap(shift)(keys, stacks)
+    return _each(shift, keys, stacks)
+
+
+def random_cutout(keys: Any, stacks: Any, *, pad: int) -> Any:
+    """Blackens a square of ``2 pad`` pixels a side, anywhere inside the image (DeVries and Taylor 2017)."""
+
+    def cutout(key: Any, stack: Any) -> Any:
+        return _blacken(stack, *_square(key, stack, pad))
+
+    return _each(cutout, keys, stacks)
+
+
+def random_crop_resize(keys: Any, stacks: Any, *, pad: int) -> Any:
+    """Takes up to ``pad`` pixels, a fraction too, from each side and stretches the rest back, bilinearly."""
+
+    def crop_resize(key: Any, stack: Any) -> Any:
+        cut = jax.random.uniform(key, (2, 2), maxval=float(pad))  # axis, side
+        sides = jnp.asarray(stack.shape[:2], jnp.float32)
+        scale = sides / (sides - jnp.sum(cut, axis=1))
+        # Two matrix products, with no gather; HIGHEST, or an accelerator rounds the pixels to bfloat16.
+        resized = jax.image.scale_and_translate(
+            stack.astype(jnp.float32),
+            stack.shape,
+            (0, 1),
+            scale,
+            -cut[:, 0] * scale,
+            "linear",
+            antialias=False,
+            precision=jax.lax.Precision.HIGHEST,
+        )
+        return (jnp.round(resized) if jnp.issubdtype(stack.dtype, jnp.integer) else resized).astype(stack.dtype)
+
+    return _each(crop_resize, keys, stacks)
+
+
+def rand_augment(keys: Any, stacks: Any, *, pad: int) -> Any:
+    """Two operations in a row, each drawn from identity, shear and translation on either axis, rotation and cut-out.
+
+    RandAugment (Cubuk et al. 2020) without its colour operations. Shears and rotations move the middle of an edge, and
+    translations everything, by up to ``pad`` pixels either way; nearest neighbour, edges replicated.
+    """
+
+    def augment(key: Any, stack: Any) -> Any:
+        for number in range(OPERATIONS):
+            kind_key, amount_key, square_key = jax.random.split(jax.random.fold_in(key, number), 3)
+            amount = jax.random.uniform(amount_key, minval=-float(pad), maxval=float(pad))
+            matrices, offsets = _affine_maps(amount, 0.5 * min(stack.shape[:2]))
+            kind = jax.random.randint(kind_key, (), 0, len(matrices) + 1)  # the last one is cut-out
+            warped = warp(stack, matrices[kind], offsets[kind])  # an index past the end is taken for the last
+            cut = _blacken(stack, *_square(square_key, stack, pad))
+            stack = jnp.where(kind == len(matrices), cut, warped)
+        return stack
+
+    return _each(augment, keys, stacks)
 
 
 def unchanged(keys: Any, stacks: Any, *, pad: int) -> Any:
@@ -31,4 +88,58 @@ def unchanged(keys: Any, stacks: Any, *, pad: int) -> Any:
     return stacks
 
 
-AUGMENTATIONS: dict[str, Callable[..., Any]] = {"random_shift": random_shift, "none": unchanged}
+AUGMENTATIONS: dict[str, Callable[..., Any]] = {
+    "random_shift": random_shift,
+    "random_cutout": random_cutout,
+    "random_crop_resize": random_crop_resize,
+    "rand_augment": rand_augment,
+    "none": unchanged,
+}
+
+
+def warp(stack: Any, matrix: Any, offset: Any) -> Any:
+    """``stack [H,W,C]`` where each pixel comes from ``matrix @ x + offset``, x its (row, column) from the centre.
+
+    ``matrix [2,2]``, ``offset [2]`` in pixels; the nearest pixel, the nearest edge's beyond the image.
+    """
+    height, width, _ = stack.shape
+    centre = (height - 1) / 2, (width - 1) / 2
+    row, column = jnp.meshgrid(jnp.arange(height) - centre[0], jnp.arange(width) - centre[1], indexing="ij")
+    source_row = matrix[0, 0] * row + matrix[0, 1] * column + offset[0] + centre[0]
+    source_column = matrix[1, 0] * row + matrix[1, 1] * column + offset[1] + centre[1]
+    source_row, source_column = (jnp.floor(place + 0.5).astype(jnp.int32) for place in (source_row, source_column))
+    return stack[jnp.clip(source_row, 0, height - 1), jnp.clip(source_column, 0, width - 1)]
+
+
+def _affine_maps(amount: Any, radius: float) -> tuple[Any, Any]:
+    """Identity, two shears, two translations and a rotation, as ``[6,2,2]`` and ``[6,2]``."""
+    angle, one, zero = amount / radius, jnp.ones(()), jnp.zeros(())
+    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    still, straight = (one, zero, zero, one), (zero, zero)
+    maps = (
+        (still, straight),
+        ((one, angle, zero, one), straight),
+        ((one, zero, angle, one), straight),
+        (still, (amount, zero)),
+        (still, (zero, amount)),
+        ((cosine, -sine, sine, cosine), straight),
+    )
+    matrices, offsets = (jnp.asarray(parts) for parts in zip(*maps, strict=True))
+    return jnp.reshape(matrices, (-1, 2, 2)), offsets
+
+
+def _square(key: Any, stack: Any, pad: int) -> tuple[Any, int]:
+    """The first (row, column) and the side of a random square inside the image."""
+    side = min(2 * pad, *stack.shape[:2])
+    return jax.random.randint(key, (2,), 0, jnp.asarray(stack.shape[:2]) - side + 1), side
+
+
+def _blacken(stack: Any, first: Any, side: int) -> Any:
+    rows, columns = (jnp.arange(size) - first[axis] for axis, size in enumerate(stack.shape[:2]))
+    inside = ((rows >= 0) & (rows < side))[:, None, None] & ((columns >= 0) & (columns < side))[None, :, None]
+    return jnp.where(inside, jnp.zeros((), stack.dtype), stack)
+
+
+def _each(augment: Callable[[Any, Any], Any], keys: Any, stacks: Any) -> Any:
+    chex.assert_rank([keys, stacks], [2, 4])
+    return jax.vmap(augment)(keys, stacks)

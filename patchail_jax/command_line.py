@@ -1,4 +1,4 @@
-"""Flags to a config: ``--config=FILE[:METHOD]``, ``--config.KEY=VALUE`` overrides, ``--print_config``."""
+"""Flags to a config: ``--config=FILE[:METHOD]``, ``--config.KEY=VALUE``, ``--print_config``, ``--profile``."""
 
 import difflib
 import sys
@@ -17,6 +17,7 @@ class Options(NamedTuple):
 
     config: ConfigDict
     print_config: bool
+    profile: bool
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -30,6 +31,7 @@ def parse(argv: Sequence[str]) -> Options:
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=list(argv))
     flags.DEFINE_bool("print_config", False, "print the config and exit", flag_values=values)
+    flags.DEFINE_bool("profile", False, "write a trace of a few updates into the run folder", flag_values=values)
     try:
         rest = values(list(argv))
     except UserError:
@@ -38,7 +40,7 @@ def parse(argv: Sequence[str]) -> Options:
         raise _explain(error, argv, config_file) from error
     if len(rest) > 1:
         raise UserError(f"what is {rest[1]!r}? Flags start with --, for example --config.seed=1")
-    return Options(config.value, values.print_config)
+    return Options(config.value, values.print_config, values.profile)
 
 
 def _config_file(argv: Sequence[str]) -> Path:

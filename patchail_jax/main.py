@@ -18,22 +18,29 @@ from patchail_jax.errors import UserError
 
 
 def run_folder_of(config: ConfigDict) -> Path:
-    """The folder a config names, or the one that follows from task, method and seed."""
+    """The folder a config names, or the one that follows from task, method and seed, below runs/ whatever they are."""
+    for field, name in (("env.task", config.env.task), ("method", config.method)):
+        if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+            raise UserError(f"config.{field} is {name!r}, which cannot name a folder")
     return Path(config.run_folder or f"runs/{config.env.task}/{config.method}/seed_{config.seed}")
 
 
-def train(config: ConfigDict) -> None:
-    """Starts or resumes the run of ``config``, to its end."""
+def train(config: ConfigDict, *, profile: bool = False) -> None:
+    """Starts or resumes the run of ``config``, to its end; ``profile`` adds a trace of a few updates."""
     # Imported here: a wrong flag should not wait for jax, and MUJOCO_GL must be chosen before dm_control is imported.
     from patchail_jax.envs.rendering import choose_backend
 
     choose_backend()
+    from patchail_jax.devices.hosts import join
+    from patchail_jax.devices.profiler import Profiler
     from patchail_jax.interruption import Interruption
     from patchail_jax.outputs.metrics import Metrics
     from patchail_jax.outputs.run_folder import open_run
+    from patchail_jax.progress import NotFinite
     from patchail_jax.train import Training
 
-    folder = run_folder_of(config)
+    hosts = join(**config.hosts)
+    folder = run_folder_of(config) / (f"process_{hosts.process}" if hosts.process else "")
     with ExitStack() as resources, Interruption() as interruption:
         run = open_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(run.close)
@@ -42,23 +49,28 @@ def train(config: ConfigDict) -> None:
             agent=config.method,
             task=config.env.task,
             seed=config.seed,
-            wandb_mode=config.log.wandb_mode,
+            wandb_mode="disabled" if hosts.process else config.log.wandb_mode,
             wandb_project=config.log.wandb_project,
             wandb_group=f"{config.env.task}/{config.method}",
             run_name=f"{config.env.task}/{config.method}/{config.seed}",
             config=config.to_dict(),
+            tensorboard=config.log.tensorboard,
         )
         resources.callback(metrics.close)
-        training = Training(config, run, metrics, resources)
-        evaluation = training.loop(interruption)
+        training = Training(config, run, metrics, resources, hosts, Profiler(run.profile if profile else None))
+        try:
+            evaluation = training.loop(interruption)
+        except NotFinite as error:
+            raise training.write_batch(error) from error
         if config.log.picture and evaluation is not None:
             from patchail_jax.summary import write_summary
 
             write_summary(training, evaluation)
+        run.finish(config.num_frames)
 
 
 # What may change between two starts of one run: it alters how the run is made, not what it computes.
-MAY_DIFFER = ("num_frames", "run_folder", "devices", "env.workers", "demos.cache_dir", "log", "checkpoint")
+MAY_DIFFER = ("num_frames", "run_folder", "devices", "hosts", "env.workers", "demos.cache_dir", "log", "checkpoint")
 
 
 def run(argv: Sequence[str] | None = None) -> None:
@@ -74,7 +86,7 @@ def run(argv: Sequence[str] | None = None) -> None:
         if options.print_config:
             sys.stdout.write(f"{options.config}\n")
             return
-        train(options.config)
+        train(options.config, profile=options.profile)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)

@@ -56,6 +56,14 @@ class Stopwatch:
         return {**shares, "time/updates_per_second": updates / elapsed}
 
 
+class NotFinite(UserError):
+    """An update gave a number that is not finite: ``first`` is the first of its call, ``metrics`` what it gave."""
+
+    def __init__(self, message: str, *, first: int, metrics: dict[str, float]) -> None:
+        super().__init__(message)
+        self.first, self.metrics = first, metrics
+
+
 class Window:
     """Scalars of the updates and returns of the training episodes since the last log line.
 
@@ -73,7 +81,7 @@ class Window:
         return self.updates[0].names, np.stack([scalars.values for scalars in self.updates])
 
     def check_finite(self, update: int) -> None:
-        """``UserError`` that names the first update, of the ones up to ``update``, with a scalar that is not finite."""
+        """``NotFinite`` names the first update, of the ones up to ``update``, with a scalar that is not finite."""
         if not self.updates:
             return
         names, values = self._fetch()
@@ -81,9 +89,11 @@ class Window:
         if len(bad):
             call, column = bad[0]
             number = update - (len(values) - 1 - call) * self.updates_per_call
-            raise UserError(
+            raise NotFinite(
                 f"{names[column]} is {values[call, column]} at update {number}: training stopped, and the last "
-                "checkpoint is kept. Lower the learning rates, or set config.network.precision=float32"
+                "checkpoint is kept. Lower the learning rates, or set config.network.precision=float32",
+                first=number - self.updates_per_call,
+                metrics=dict(zip(names, values[call].tolist(), strict=True)),
             )
 
     def close(self, update: int) -> dict[str, float]:

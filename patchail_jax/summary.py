@@ -7,7 +7,6 @@ import numpy as np
 
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.explain.patch_map import patch_map
-from patchail_jax.networks.geometry import Layer, patch_layers
 from patchail_jax.outputs.video import write_video
 from patchail_jax.reports.pictures import Row, learning_curve, patch_rewards
 from patchail_jax.train import Training
@@ -40,10 +39,9 @@ def write_summary(training: Training, evaluation: Evaluation) -> None:
     rows = []
     for title, frames in (("expert", experts.frames[0]), ("agent", evaluation.episode.frames)):
         rewards = training.devices.judge(training.state, frames)
-        if rewards is None:
+        layers = training.method.layers
+        if rewards is None or layers is None:
             return
-        whole = (Layer(training.specs.image_size, 1, 0),)
-        layers = whole if rewards.shape[-1] == 1 else patch_layers(training.config.discriminator.kernel_size)
         maps = patch_map(rewards, image_size=training.specs.image_size, layers=layers)
         rows.append(Row(title, frames, np.asarray(maps)))
     picture = run.pictures / "patch_rewards.png"

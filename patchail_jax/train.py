@@ -14,6 +14,7 @@ been.
 import functools
 import inspect
 import logging
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,19 +30,23 @@ from patchail_jax.acting.label import label
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
 from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
+from patchail_jax.devices.hosts import Hosts
+from patchail_jax.devices.profiler import Profiler
 from patchail_jax.devices.replay_mirror import ReplayMirror, fits
-from patchail_jax.envs.dmc import FrameEnvironment
+from patchail_jax.envs import making
 from patchail_jax.envs.features import FeatureEnvironment, feature_count
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError, choose
+from patchail_jax.evaluation_outputs import EvaluationOutputs
 from patchail_jax.interruption import Interruption
 from patchail_jax.methods import METHODS, Method
 from patchail_jax.outputs.checkpoints import Checkpoints
+from patchail_jax.outputs.inspection import write_record
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.run_folder import RunFolder
-from patchail_jax.progress import Progress, Stopwatch, Window
-from patchail_jax.replay.memory import check_memory
+from patchail_jax.progress import NotFinite, Progress, Stopwatch, Window
+from patchail_jax.replay.memory import available, check_memory
 from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
@@ -54,6 +59,8 @@ AnyPool = InlinePool | ProcessPool
 # What the seed is mixed with, so that no two purposes draw the same numbers.
 TRAINING, EVALUATION, BATCHES = 0, 1, 2
 
+ALONE, NO_PROFILE = Hosts(), Profiler(None)
+STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
 OBSERVATIONS = {"pixels": False, "features": True}  # config.env.observation: whether they are the physics' features
 
 
@@ -61,14 +68,30 @@ class _Evaluating(NamedTuple):
     """An evaluation that has been started: the counter when it was, and its outcome to come."""
 
     frame: int
-    outcome: Future[Evaluation]
+    outcome: "Future[_Evaluated]"
+
+
+class _Evaluated(NamedTuple):
+    """An evaluation and what else was measured with it."""
+
+    evaluation: Evaluation
+    scalars: dict[str, float]
 
 
 class Training:
     """One run, from its config to its last checkpoint."""
 
-    def __init__(self, config: ConfigDict, run: RunFolder, metrics: Metrics, resources: ExitStack) -> None:
-        self.config, self.run, self.metrics = config, run, metrics
+    def __init__(
+        self,
+        config: ConfigDict,
+        run: RunFolder,
+        metrics: Metrics,
+        resources: ExitStack,
+        hosts: Hosts = ALONE,
+        profiler: Profiler = NO_PROFILE,
+    ) -> None:
+        self.profiler = profiler
+        self.config, self.run, self.metrics, self.hosts = config, run, metrics, hosts
         _log.info("rendering: %s", choose_backend())
         make_environment = environment_factory(config)
         workers = config.env.workers
@@ -80,13 +103,14 @@ class Training:
         self.method = make_method(config, self.specs)
         self.devices = Devices(self.method, self.specs, count=config.devices)
         _log.info("learner: %d x %s", self.devices.count, self.devices.devices[0].device_kind)
-        check_divisibility(config, self.devices.count)
+        check_divisibility(config, self.devices.count * hosts.processes)
 
         slots = ring_slots(config)
         _log.info(check_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
-        check_fit(config, self.method)
-        reads_actions = self.method.reads_actions
-        self.experts = None if self.method.uses_task_reward else load_experts(config, with_actions=reads_actions)
+        check_fit(config, self.method, hosts.processes)
+        self.experts = None
+        if not self.method.uses_task_reward:
+            self.experts = load_experts(config, self.specs.action_size, with_actions=self.method.reads_actions)
         self.ring = Ring(capacity=slots, specs=self.specs)
         self.stream = self.make_stream(config.replay.batch_size if self.method.plays else 0)
         self.mirror = self.make_mirror()
@@ -97,21 +121,23 @@ class Training:
             self.pool,
             frame_stack=config.env.frame_stack,
             action_size=self.specs.action_size,
-            root=(config.seed, TRAINING),
+            root=(config.seed, TRAINING, hosts.process),
         )
         self.checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
         self.progress, self.window = (
             Progress(next_checkpoint_frame=config.checkpoint.every_frames),
             Window(updates_per_call=config.replay.updates_per_call),
         )
-        self.state = self.devices.init(config.seed)
+        self.state = self.devices.place(hosts.first(fetch(self.devices.init(config.seed))))
         self.demonstrations = None
         if self.method.score_episode and self.experts:
-            self.demonstrations = self.devices.place(self.experts.frames)
+            self.demonstrations = self.devices.place((self.experts.frames, self.experts.steps))
         self.evaluating: _Evaluating | None = None
         self.evaluator = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
         resources.callback(self.evaluator.shutdown, cancel_futures=True)
+        self.ready = False  # whether every process has something to learn from
         self.stopwatch = Stopwatch()
+        self.evaluation_outputs = EvaluationOutputs(config, self.method, self.devices, self.experts, run)
         self.started = time.monotonic()
 
     def make_stream(self, batch_size: int) -> Stream:
@@ -120,13 +146,15 @@ class Training:
         return Stream(
             self.ring,
             self.experts or NoExperts(self.ring.frames.shape[1:]),
-            batch_size=batch_size,
-            expert_batch_size=config.replay.expert_batch_size,
+            batch_size=batch_size // self.hosts.processes,
+            expert_batch_size=config.replay.expert_batch_size // self.hosts.processes,
             frame_stack=config.env.frame_stack,
             devices=self.devices.count,
             updates_per_call=config.replay.updates_per_call,
             whole_demonstration=self.method.reads_demonstration,
-            root=(config.seed, BATCHES),
+            root=(config.seed, BATCHES, self.hosts.process),
+            process=self.hosts.process,
+            remembered=config.log.every_updates + 1,  # one may be drawn ahead
         )
 
     def make_mirror(self) -> ReplayMirror | None:
@@ -149,15 +177,18 @@ class Training:
 
     @property
     def frame(self) -> int:
-        """Frames the environments have played; where a method plays none, those that go with its updates."""
+        """Frames that all processes have played; where a method plays none, those that go with its updates."""
         return self.progress.agent_step * self.config.env.action_repeat
 
     def updates_due(self) -> int:
         """Updates that should have been made by now: one every ``steps_per_update`` steps of all environments."""
         agent, before = self.config.agent, self.config.cloning.pretraining_updates
         since = self.progress.agent_step - agent.first_update_step
-        started = since >= 0 and (len(self.ring) or not self.method.plays)
-        return before + since // agent.steps_per_update + 1 if started else 0
+        if since < 0:
+            return 0
+        if not self.ready:  # every process must have something to learn from
+            self.ready = bool(self.hosts.gather(int(len(self.ring) > 0 or not self.method.plays)).all())
+        return before + since // agent.steps_per_update + 1 if self.ready else 0
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -175,12 +206,12 @@ class Training:
         self.pretrain(interruption)
         parameters = self.devices.publish(self.state)
         while True:
-            finished, stop = self.frame >= config.num_frames, interruption.signal_number is not None
+            finished, stop = self.frame >= config.num_frames, self.asked_to_stop(interruption)
             if not finished and (stop or self.frame >= progress.next_checkpoint_frame):
                 # Before the evaluation that may be due now: a run that goes on from here makes it then.
                 self.save()
             if stop:
-                raise KeyboardInterrupt(interruption.signal_number)
+                raise KeyboardInterrupt(interruption.signal_number or signal.SIGTERM)
             if finished or self.frame >= progress.next_evaluation_frame:
                 self.start_evaluation(parameters)
             if finished:
@@ -191,12 +222,20 @@ class Training:
                 self.finish_evaluation()
             parameters = self.step(parameters)
 
+    def asked_to_stop(self, interruption: Interruption) -> bool:
+        """Whether a signal came, to this process or to any other, which all are told of at the same step."""
+        asked = interruption.signal_number is not None
+        if self.hosts.processes == 1:
+            return asked
+        round_of_steps = self.progress.agent_step // (self.pool.num_envs * self.hosts.processes)
+        return round_of_steps % STEPS_BETWEEN_AGREEMENTS == 0 and bool(self.hosts.gather(int(asked)).any())
+
     def pretrain(self, interruption: Interruption) -> None:
         """The updates on the demonstrations alone that come before the first step, up to a signal."""
         wanted = self.config.cloning.pretraining_updates
         stream = self.make_stream(0)
         draw = stream.batches if self.mirror else stream.pixel_batches
-        while self.progress.update < wanted and interruption.signal_number is None:
+        while self.progress.update < wanted and not self.asked_to_stop(interruption):
             self.update(self.devices.pretrain, draw(self.progress.update))
             if self.progress.update == wanted and self.window.updates:
                 self.log()  # what comes next is measured by other names
@@ -207,6 +246,7 @@ class Training:
         self.state, scalars = update(self.state, batches, shards)
         self.progress.update += self.config.replay.updates_per_call
         self.window.updates.append(scalars)
+        self.profiler.tick(self.state)
         self.stopwatch.lap("learner")
         if self.progress.update % self.config.log.every_updates < self.config.replay.updates_per_call:
             self.log()
@@ -215,7 +255,7 @@ class Training:
         """One step of every environment and the updates it makes due; returns the newest acting parameters."""
         config, progress, stopwatch = self.config, self.progress, self.stopwatch
         if self.method.plays:
-            key = acting_key(config.seed, progress.agent_step)
+            key = acting_key(config.seed, progress.agent_step + self.hosts.process)
             chosen = self.devices.explore(parameters, self.collector.observations(), key, progress.agent_step)
             stopwatch.lap("acting")
 
@@ -224,7 +264,7 @@ class Training:
             self.update(self.devices.update, self.batches.take(progress.update))
         if self.method.plays:
             self.play(chosen)
-        progress.agent_step += self.pool.num_envs
+        progress.agent_step += self.pool.num_envs * self.hosts.processes
         return self.devices.publish(self.state) if progress.update > before else parameters
 
     def play(self, chosen: Any) -> None:
@@ -256,7 +296,7 @@ class Training:
         """Rewards ``[T]`` of a finished episode's frames ``[T+1,H,W,3]``, or None where replay needs none."""
         if self.demonstrations is None:
             return self.devices.score(self.state, frames)
-        self.state, rewards = self.devices.score_episode(self.state, frames, self.demonstrations)
+        self.state, rewards = self.devices.score_episode(self.state, frames, *self.demonstrations)
         return rewards
 
     # -- outputs ----------------------------------------------------------------------------------------------------
@@ -267,33 +307,40 @@ class Training:
 
     def start_evaluation(self, parameters: Any) -> None:
         """Scores the mean policy, in a thread beside the training where environments have processes of their own."""
-        self.finish_evaluation()
         config, progress = self.config, self.progress
+        self.finish_evaluation()
         progress.next_evaluation_frame = (
             self.frame // config.evaluation.every_frames + 1
         ) * config.evaluation.every_frames
-        score = functools.partial(
-            evaluate,
-            self.evaluation_pool,
-            functools.partial(self.devices.exploit, parameters),
-            episodes=config.evaluation.episodes,
-            specs=self.specs,
-            root=(config.seed, EVALUATION),
-        )
+        if self.hosts.process:  # one process is enough
+            return
+        frame, act = self.frame, functools.partial(self.devices.exploit, parameters)
+        state = self.devices.copy(self.state)  # the training goes on with its own
+
+        def score() -> _Evaluated:
+            evaluation = evaluate(
+                self.evaluation_pool,
+                act,
+                episodes=config.evaluation.episodes,
+                specs=self.specs,
+                root=(config.seed, EVALUATION),
+            )
+            return _Evaluated(evaluation, self.evaluation_outputs.write(state, evaluation, self.metrics, frame=frame))
+
         if config.env.workers == "inline":  # an OpenGL context belongs to its thread
-            outcome: Future[Evaluation] = Future()
+            outcome: Future[_Evaluated] = Future()
             outcome.set_result(score())
         else:
             outcome = self.evaluator.submit(score)
-        self.evaluating = _Evaluating(self.frame, outcome)
+        self.evaluating = _Evaluating(frame, outcome)
 
     def finish_evaluation(self) -> Evaluation | None:
         """Waits for the evaluation that is going on, if there is one, and logs it."""
         if self.evaluating is None:
             return None
         (frame, outcome), self.evaluating = self.evaluating, None
-        evaluation = outcome.result()
-        self.metrics.evaluation(evaluation.returns, frame=frame, hour=self.hours(), scalars={})
+        evaluation, scalars = outcome.result()
+        self.metrics.evaluation(evaluation.returns, frame=frame, hour=self.hours(), scalars=scalars)
         self.stopwatch.lap("evaluation")
         return evaluation
 
@@ -301,7 +348,17 @@ class Training:
         """The means over the updates since the last call; ``UserError`` names the first update that is not finite."""
         updates = len(self.window.updates) * self.config.replay.updates_per_call
         scalars = {**self.window.close(self.progress.update), **self.stopwatch.read(updates)}
+        scalars["episode/lost"] = self.collector.lost
         self.metrics.train(scalars, frame=self.frame, update=self.progress.update, hour=self.hours())
+
+    def write_batch(self, error: NotFinite) -> UserError:
+        """Writes what the failed update saw and gave, for inspection; the same error, with the file's name."""
+        path = self.run.path / f"batch_of_update_{error.first}.npz"
+        batch = self.stream.recall(error.first)
+        if batch is None:
+            return error
+        write_record(path, batch, error.metrics)
+        return UserError(f"{error}. Its batch is in {path}")
 
     def save(self) -> None:
         """Everything the run needs to go on, after making sure that it is worth keeping."""
@@ -321,7 +378,7 @@ class Training:
 
     def resume(self) -> bool:
         """Goes on from the newest checkpoint, if there is one."""
-        restored = self.checkpoints.restore(fetch(self.state))
+        restored = self.checkpoints.restore(fetch(self.state), agree=self.hosts.smallest)
         if restored is None:
             self.metrics.rewind(-1, update=0, next_evaluation_frame=0)
             return False
@@ -343,20 +400,23 @@ class Training:
 
 
 def environment_factory(config: ConfigDict) -> Any:
-    """A picklable ``() -> FrameEnvironment`` for worker processes."""
+    """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
     env = config.env
     if choose(OBSERVATIONS, env.observation, field="env.observation"):
         return functools.partial(
             FeatureEnvironment, task=env.task, action_repeat=env.action_repeat, episode_frames=env.episode_frames
         )
     return functools.partial(
-        FrameEnvironment,
+        making.make,
         task=env.task,
         action_repeat=env.action_repeat,
         image_size=env.image_size,
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         episode_frames=env.episode_frames,
+        factory=env.factory,
+        look=env.look,
+        look_size=env.look_size,
     )
 
 
@@ -380,8 +440,8 @@ def make_method(config: ConfigDict, specs: Specs) -> Any:
     return make(specs, **{group: config[group].to_dict() for group in groups})
 
 
-def load_experts(config: ConfigDict, *, with_actions: bool) -> ExpertSet:
-    """The demonstrations, rendered as the agent's frames are; ``UserError`` where wanted actions are not known."""
+def load_experts(config: ConfigDict, action_size: int, *, with_actions: bool = False) -> ExpertSet:
+    """The demonstrations, shown as the agent's frames are; ``UserError`` where wanted actions are not known."""
     env, demos = config.env, config.demos
     return load_expert_set(
         task=env.task,
@@ -392,6 +452,11 @@ def load_experts(config: ConfigDict, *, with_actions: bool) -> ExpertSet:
         camera_id=None if env.camera_id < 0 else env.camera_id,
         quality=env.quality,
         cache_dir=demos.cache_dir or default_cache_dir(),
+        look=env.look,
+        look_size=env.look_size,
+        factory=env.factory,
+        action_size=action_size,
+        memory=available(),
         with_actions=with_actions,
     )
 
@@ -402,8 +467,10 @@ def ring_slots(config: ConfigDict) -> int:
     return config.replay.capacity + -(-config.replay.capacity // steps)
 
 
-def check_fit(config: ConfigDict, method: Method) -> None:
-    """What the config asks of the method must be something that it does."""
+def check_fit(config: ConfigDict, method: Method, processes: int) -> None:
+    """What the config asks of the method must be something that it does, in as many processes as there are."""
+    if processes > 1 and method.score_episode is not None:
+        raise UserError(f"{config.method} scales its rewards by the first episode, and runs in one process alone")
     if OBSERVATIONS[config.env.observation] and not method.uses_task_reward:
         raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
     updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call

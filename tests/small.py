@@ -30,7 +30,9 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
             "steps_per_update": 2,
         },
         "network": {"precision": "float32", "encoder_channels": 4, "feature_size": 8, "hidden_size": 16},
+        "transformer": {"patch_size": 8, "width": 8, "depth": 1, "heads": 2},
         "discriminator": {
+            "architecture": "convolutional",
             "kernel_size": 3,
             "channels": 4,
             "optimizer": "adam",

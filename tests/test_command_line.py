@@ -5,11 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from configs import base
-from patchail_jax.command_line import parse
+from patchail_jax.command_line import _flatten, parse
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.errors import UserError
+from patchail_jax.main import run_folder_of
+from patchail_jax.train import make_method
+from patchail_jax.types import Specs
 
 TASK_CONFIGS = sorted(path for path in Path("configs").glob("*.py") if path.stem not in ("__init__", "base"))
 
@@ -58,12 +62,32 @@ def test_the_defaults_are_the_paper_s():
         assert config[group][field] == value, name
 
 
+@pytest.mark.parametrize("method", base.METHODS)
+def test_the_published_variant_is_every_departure_at_once(method):
+    plain, published = (
+        dict(_flatten(parse(["x", f"--config=configs/cheetah.py:{method}{suffix}"]).config, ""))
+        for suffix in ("", "+published")
+    )
+    assert published["method"] == method
+    fields = [name for name, value in plain.items() if not isinstance(value, ConfigDict)]
+    changed = {name: published[name] for name in fields if plain[name] != published[name]}
+    assert changed == {
+        "reward.moment": "at_episode_end",
+        "discriminator.agent_successor": "n_step",
+        "similarity.expert_pairs": "trajectory",
+        "similarity.agent_pairs": "window",
+        "network.precision": "float32",
+    }
+    make_method(parse(["x", f"--config=configs/cheetah.py:{method}+published"]).config, Specs(84, 3, 6, 3))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "--config is missing"),
         (["--config=configs/chetah.py"], "did you mean configs/cheetah.py"),
         (["--config=configs/cheetah.py:patchial"], "did you mean 'patchail'"),
+        (["--config=configs/cheetah.py:patchail+pblished"], "no variant 'pblished'"),
         (["--config=configs/cheetah.py", "--config.env.num_env=3"], "did you mean config.env.num_envs"),
         (["--config", "configs/cheetah.py", "--config.sed=3"], "did you mean config.seed"),
         (["--config=configs/cheetah.py", "--config.seed=x"], "--config.seed=x"),
@@ -75,6 +99,16 @@ def test_a_wrong_word_is_one_line(words, message):
     with pytest.raises(UserError) as error:
         parse(["x", *words])
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("field", ["env.task", "method"])
+@pytest.mark.parametrize("name", ["../../etc", "/etc", "..", "a/b", "", "a\0b"])
+def test_no_config_leads_out_of_the_runs_folder(field, name):
+    config = parse(["x", "--config=configs/cheetah.py"]).config
+    assert run_folder_of(config) == Path("runs/cheetah_run/patchail/seed_0")
+    config.update_from_flattened_dict({field: name})
+    with pytest.raises(UserError, match=f"config.{field} is .*, which cannot name a folder"):
+        run_folder_of(config)
 
 
 def test_print_config_prints_and_does_nothing_else(tmp_path):

@@ -35,6 +35,7 @@ SMALL = [
     "--config.checkpoint.every_frames=320",
     "--config.log.every_updates=15",
     "--config.log.picture=False",
+    "--config.log.films=False",
 ]
 
 
@@ -49,8 +50,8 @@ def arguments(folder, cache, *overrides, method="patchail"):
 
 
 def lines(folder):
-    """Everything logged but wall time."""
-    timed = ("hour", "time/")
+    """Everything logged but wall time and memory."""
+    timed = ("hour", "time/", "memory/")
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if not key.startswith(timed)} for line in logged]
 
@@ -202,6 +203,21 @@ def test_rewards_scored_at_episode_end_reach_replay_and_the_task_s_never_do(cach
         assert (rewards == 0).all() if moment == "at_update" else len(np.unique(rewards)) > 10
 
 
+def test_a_run_whose_environment_is_killed_goes_on_and_counts_it(cache, tmp_path, monkeypatch):
+    step = Training.step
+
+    def kill(self, parameters):
+        if self.progress.agent_step == 24:
+            os.kill(self.pool._processes[0].pid, signal.SIGKILL)
+        return step(self, parameters)
+
+    monkeypatch.setattr(Training, "step", kill)
+    train(parse(arguments(tmp_path, cache, "--config.env.workers=process", "--config.num_frames=480")).config)
+    logged = [line for line in lines(tmp_path) if line["kind"] == "train"]
+    assert [line["episode/lost"] for line in logged][-1] == 1
+    assert lines(tmp_path)[-1]["kind"] == "evaluation" and (tmp_path / "finished.json").exists()
+
+
 def fail(capsys, words):
     with pytest.raises(SystemExit) as stop:
         run(words)
@@ -217,6 +233,11 @@ def test_numbers_that_are_not_finite_stop_the_run_with_the_update_named(cache, t
     assert "update" in error
     kept = Checkpoints(tmp_path / "checkpoints", keep=2)._manager.all_steps()
     assert all(step < 25 for step in kept)  # nothing was saved after the numbers went bad
+    (file,) = tmp_path.glob("batch_of_update_*.npz")
+    assert str(file) in error
+    with np.load(file) as batch:
+        assert batch["agent.frames"].shape == (1, 1, 8, 5, 16, 16, 3) and batch["expert.frames"].shape[:3] == (1, 1, 4)
+        assert not np.isfinite([batch[name] for name in batch.files if name.startswith("metrics/")]).all()
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ An episode is a pure function of its number and its actions: ``episode_seed`` gi
 state of all environments is a few counters and the open episodes so far, and a resumed run goes on bit by bit.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from patchail_jax.envs.outcome import Command, Outcome, Reset, Restore, Step
+from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Reset, Restore, Step
 from patchail_jax.types import Episode
 
 
@@ -21,8 +22,8 @@ class Pool(Protocol):
     def send(self, commands: dict[int, Command]) -> None:
         """Starts one command an environment, environments by number."""
 
-    def receive(self) -> dict[int, Outcome | None]:
-        """Waits for the commands sent."""
+    def receive(self) -> dict[int, Answer]:
+        """Waits for the commands sent; only a ``Step`` is answered by ``Lost``."""
 
 
 class Finished(NamedTuple):
@@ -57,17 +58,20 @@ class _Open:
 
 
 class Collector:
-    """Steps every environment of a pool once a ``send`` and ``receive``; starts new episodes by itself."""
+    """Steps every environment of a pool once a ``send`` and ``receive``; starts new episodes by itself.
+
+    An episode whose environment died is dropped and played from its start; ``lost`` counts them.
+    """
 
     def __init__(self, pool: Pool, *, frame_stack: int, action_size: int, root: tuple[int, ...]) -> None:
         self._pool, self._stack, self._action_size, self._root = pool, frame_stack, action_size, root
-        self._started = 0
+        self._started = self.lost = 0
         self._open: list[_Open] = []
 
     def start(self) -> None:
         """Resets every environment; once, before the first step."""
         self._open = [_Open(-1, [])] * self._pool.num_envs
-        self._reset(range(self._pool.num_envs))
+        self._begin(self._next(range(self._pool.num_envs)))
 
     def observations(self) -> np.ndarray:
         """The newest stack of every environment, ``[num_envs,H,W,3S] uint8``, oldest frame first."""
@@ -86,32 +90,44 @@ class Collector:
 
     def receive(self) -> list[Finished]:
         """Ends the step; episodes that ended with it, in the order of the environments."""
-        finished, ended = [], []
-        for index, outcome in sorted(self._pool.receive().items()):
-            assert outcome is not None  # only Restore has none
+        finished: list[Finished] = []
+        ended: list[int] = []
+        again: dict[int, int] = {}
+        for index, answer in sorted(self._pool.receive().items()):
+            assert answer is not None  # only Restore has none
             episode = self._open[index]
-            episode.frames.append(outcome.frame)
-            episode.rewards.append(outcome.reward)
-            episode.discounts.append(outcome.discount)
-            if outcome.last:
+            if isinstance(answer, Lost):
+                again[index] = episode.number
+                continue
+            episode.frames.append(answer.frame)
+            episode.rewards.append(answer.reward)
+            episode.discounts.append(answer.discount)
+            if answer.last:
                 finished.append(Finished(episode.number, episode.close(self._action_size)))
                 ended.append(index)
-        if ended:
-            self._reset(ended)
+        self.lost += len(again)
+        if ended or again:
+            self._begin(self._next(ended) | again)
         return finished
 
-    def _reset(self, indices: Any) -> None:
+    def _next(self, indices: Iterable[int]) -> dict[int, int]:
+        """The numbers of the next episodes of these environments."""
         numbers = {index: self._started + order for order, index in enumerate(indices)}
         self._started += len(numbers)
+        return numbers
+
+    def _begin(self, numbers: dict[int, int]) -> None:
+        """Starts episodes, environments to episodes' numbers."""
         self._pool.send({index: Reset(episode_seed(self._root, number)) for index, number in numbers.items()})
         for index, outcome in self._pool.receive().items():
-            assert outcome is not None
+            assert isinstance(outcome, Outcome)
             self._open[index] = _Open(numbers[index], [outcome.frame])
 
     def state(self) -> dict[str, Any]:
         """Counters and open episodes, as arrays, for a checkpoint between two steps."""
         return {
             "started": self._started,
+            "lost": self.lost,
             "open": {
                 str(index): {"number": episode.number, **episode.close(self._action_size)._asdict()}
                 for index, episode in enumerate(self._open)
@@ -120,7 +136,7 @@ class Collector:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Goes on where ``state`` was taken: environments re-do their open episodes' actions without rendering."""
-        self._started = int(state["started"])
+        self._started, self.lost = int(state["started"]), int(state["lost"])
         episodes = [state["open"][str(index)] for index in range(self._pool.num_envs)]
         self._open = [
             _Open(int(e["number"]), list(e["frames"]), list(e["actions"]), list(e["rewards"]), list(e["discounts"]))

@@ -1,40 +1,53 @@
 """The demonstrations as the learner sees them: frames in memory, and pairs (s, s') cut from them."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from patchail_jax.demos import render, trajectory
+from patchail_jax.envs.look import drawn_size, video_look
 from patchail_jax.errors import UserError
 from patchail_jax.types import ExpertBatch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class ExpertSet:
-    """D demonstrations of T steps, each frame once.
+    """D demonstrations of at most T steps, each frame once.
 
     ``frames [D,T+1,H,W,3] uint8``; ``actions [D,T,A] float32`` in [-1, 1], or None where unknown; ``returns [D]
-    float64``, the task's own, over the whole recorded episode, or None; ``action_size`` A.
+    float64``, the task's own, over the whole recorded episode, or None; ``action_size`` A; ``lengths [D] int64``, the
+    steps of each demonstration, or None where all have T: what stands behind its end means nothing.
     """
 
     frames: np.ndarray
     actions: np.ndarray | None
     returns: np.ndarray | None
     action_size: int
+    lengths: np.ndarray | None = None
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each demonstration, ``[D] int64``."""
+        demonstrations, length = self.frames.shape[:2]
+        return np.full(demonstrations, length - 1) if self.lengths is None else self.lengths
 
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
-        """``count`` pairs, uniform over (demonstration, t in 0..T-1), with replacement.
+        """``count`` pairs, uniform over (demonstration, its steps), with replacement.
 
         ``frames [count,S+1] int32`` number the frames of all demonstrations in order, d * (T+1) + t.
         """
-        demonstrations, steps = self.frames.shape[0], self.frames.shape[1] - 1
-        chosen = rng.integers(demonstrations * steps, size=count)
-        return self._pairs(chosen // steps, chosen % steps, frame_stack)
+        ends = np.cumsum(self.steps)
+        chosen = rng.integers(ends[-1], size=count)
+        d = np.searchsorted(ends, chosen, side="right")
+        return self._pairs(d, chosen - (ends - self.steps)[d], frame_stack)
 
     def trajectory(self, d: int, *, frame_stack: int) -> ExpertBatch:
-        """All T pairs of demonstration ``d``, in order; frames as numbers ``[T,S+1] int32``, as in ``sample``."""
-        times = np.arange(self.frames.shape[1] - 1)
+        """All pairs of demonstration ``d``, in order; frames as numbers ``[T,S+1] int32``, T its own steps."""
+        times = np.arange(self.steps[d])
         return self._pairs(np.full_like(times, d), times, frame_stack)
 
     def _pairs(self, d: np.ndarray, t: np.ndarray, frame_stack: int) -> ExpertBatch:
@@ -58,48 +71,72 @@ def load_expert_set(
     camera_id: int | None,
     quality: str,
     cache_dir: str | Path,
+    look: str = "none",
+    look_size: int = 0,
+    factory: str = "",
+    action_size: int | None = None,
+    memory: int | None = None,
     with_actions: bool = False,
 ) -> ExpertSet:
-    """The first ``num_demonstrations`` of a file (``path`` "": the shipped one), rendered or from the cache.
+    """The first ``num_demonstrations`` (0: all) of a file (``path`` "": the shipped one), as the agent sees its frames.
 
-    ``image_size`` in pixels; ``camera_id`` None is the task's own; ``quality`` "full" or "fast": all three as the
+    States are rendered, or come from the cache; frames are taken as they are. ``image_size`` in pixels; ``camera_id``
+    None is the task's own; ``quality`` "full" or "fast", ``look`` and ``look_size`` as in ``envs.look``: all as the
     agent's environment has them, or the discriminator tells the two apart by them. The actions are None when
-    ``action_repeat`` (frames a step) is not the file's, see ``trajectory.subsample``.
+    ``action_repeat`` (frames a step) is not the file's, see ``trajectory.subsample``. ``factory`` is
+    ``config.env.factory``, ``action_size`` that of the agent (None: the task's), ``memory`` the bytes there are.
     Raises UserError for an unsound or unfitting file, for a number of demonstrations that the file does not hold, and
     for actions that are None where ``with_actions`` asks for them.
     """
+    drawn = drawn_size(image_size=image_size, look=look, look_size=look_size)
     source = Path(path).expanduser() if str(path) else trajectory.shipped(task)
-    recorded = trajectory.load(source, expected_task=task, action_repeat=action_repeat)
-    held = len(recorded.states)
-    if not 1 <= num_demonstrations <= held:
+    recorded = trajectory.load(source, expected_task=task, action_repeat=action_repeat, memory=memory)
+    held = len(recorded.observed)
+    if not 0 <= num_demonstrations <= held:
         raise UserError(
-            f"{source}: holds {held} demonstrations: num_demonstrations must be 1..{held}, not {num_demonstrations}"
+            f"{source}: holds {held} demonstrations: num_demonstrations must be 1..{held}, or 0 for all, "
+            f"not {num_demonstrations}"
         )
-    actions, rewards = recorded.actions, recorded.rewards
-    recorded = recorded._replace(
-        states=recorded.states[:num_demonstrations],
-        actions=None if actions is None else actions[:num_demonstrations],
-        rewards=None if rewards is None else rewards[:num_demonstrations],
-    )
+    recorded = recorded.first(num_demonstrations or held)
     thinned = trajectory.subsample(recorded, action_repeat)
     if with_actions and thinned.actions is None:
         raise UserError(
             f"{source}: the expert's actions are not known at action repeat {action_repeat}, and the method reads "
             "them: set config.env.action_repeat to the file's, or config.demos.path to a file with actions"
         )
-    frames = render.render(
-        thinned,
-        task=task,
-        image_size=image_size,
-        camera_id=camera_id,
-        quality=quality,
-        cache_dir=cache_dir,
-        source=str(source),
-    )
+    if thinned.frames is not None:
+        if thinned.frames.shape[2] != image_size:
+            raise UserError(
+                f"{source}: holds frames of {thinned.frames.shape[2]} pixels, not {image_size}: "
+                "convert it again with that --image_size, or set config.env.image_size"
+            )
+        frames = thinned.frames
+        if recorded.metadata.get("lossy") and look == "none":
+            _log.warning("%s: frames of a lossy video; set config.env.look=video, or their traces are learnt", source)
+    elif factory:
+        raise UserError(f"{source}: holds states of the suite, which {factory} cannot draw: give a file with frames")
+    else:
+        frames = render.render(
+            thinned,
+            task=task,
+            image_size=drawn,
+            camera_id=camera_id,
+            quality=quality,
+            cache_dir=cache_dir,
+            source=str(source),
+        )
+    if look != "none":
+        frames = np.stack([[video_look(frame, image_size) for frame in demonstration] for demonstration in frames])
+    actions = recorded.actions
+    if action_size is None:
+        action_size = render.action_size(task) if actions is None else actions.shape[2]
+    if actions is not None and actions.shape[2] != action_size:
+        raise UserError(f"{source}: holds actions of {actions.shape[2]} numbers, and {task} has {action_size}")
     return ExpertSet(
         frames=frames,
         actions=thinned.actions,
-        # Summed before thinning, which may drop a remainder, and in float64, as evaluation sums the agent's.
-        returns=None if recorded.rewards is None else recorded.rewards.sum(axis=1, dtype=np.float64),
-        action_size=render.action_size(task) if actions is None else actions.shape[2],
+        # Summed before thinning, which may drop a remainder.
+        returns=recorded.returns,
+        action_size=action_size,
+        lengths=thinned.lengths,
     )

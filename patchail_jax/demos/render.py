@@ -53,6 +53,7 @@ def render(
     """
     backend = rendering.choose_backend()  # first of all: whatever imports dm_control fixes the backend
     camera_id = tasks.facts(task).camera_id if camera_id is None else camera_id
+    assert trajectories.states is not None
     drawn = rendering.LOOKS.get(quality, quality)
     look = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": drawn, "backend": backend}
     demonstrations, length = trajectories.states.shape[:2]
@@ -61,15 +62,7 @@ def render(
     missing = [d for d, file in enumerate(files) if not _read(file, into=frames[d])]
     if not missing:
         return frames
-    with (
-        _open(task, quality=quality) as environment,
-        tqdm(
-            total=len(missing) * length,
-            desc=f"rendering {task} at {image_size} px",
-            unit="frame",
-            mininterval=0.2 if sys.stderr.isatty() else 15.0,  # a log file wants few lines
-        ) as bar,
-    ):
+    with _open(task, quality=quality) as environment:
         physics = environment.physics
         if physics.get_state().size != trajectories.states.shape[2]:
             raise UserError(
@@ -77,13 +70,19 @@ def render(
                 f"not {trajectories.states.shape[2]}: record for the dm_control installed here"
             )
         draw = rendering.Renderer(physics, image_size=image_size, camera_id=camera_id)
-        for d in missing:
-            for t, state in enumerate(trajectories.states[d]):
-                with physics.reset_context():
-                    physics.set_state(state)
-                frames[d, t] = draw()
-                bar.update()
-            _write(files[d], frames[d])
+        with tqdm(
+            total=len(missing) * length,
+            desc=f"rendering {task} at {image_size} px",
+            unit="frame",
+            mininterval=0.2 if sys.stderr.isatty() else 15.0,  # a log file wants few lines
+        ) as bar:
+            for d in missing:
+                for t, state in enumerate(trajectories.states[d]):
+                    with physics.reset_context():
+                        physics.set_state(state)
+                    frames[d, t] = draw()
+                    bar.update()
+                _write(files[d], frames[d])
     return frames
 
 

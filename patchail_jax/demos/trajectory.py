@@ -1,7 +1,8 @@
-"""The on-disk form of demonstrations: physics states in one ``.npz`` file, read and written with every check.
+"""The on-disk form of demonstrations: one ``.npz`` file, read and written with every check.
 
-A file holds states and not pixels, so that one small file serves every image size, camera and render quality;
-``render`` makes the pictures. ``shipped/README.md`` describes the seven files that come with the package.
+A file holds physics states, so that one small file serves every image size, camera and render quality, and ``render``
+makes the pictures; or frames, where there are no states, as from a video. ``shipped/README.md`` describes the form and
+the seven files that come with the package.
 """
 
 import contextlib
@@ -13,46 +14,39 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from patchail_jax.demos.form import DTYPES, check
+from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.errors import UserError
 
-_DTYPES = {"states": np.dtype(np.float64), "actions": np.dtype(np.float32), "rewards": np.dtype(np.float32)}
-_AXES = {"states": "[D,T+1,X]", "actions": "[D,T,A]", "rewards": "[D,T]"}
+_GIB = 1024**3
 # What numpy and zipfile raise on damaged archives (found by flipping bytes); NotImplementedError is a RuntimeError.
 _READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
-class Trajectories(NamedTuple):
-    """D demonstrations of T agent steps each.
-
-    ``states [D,T+1,X] float64`` (``physics.get_state()``, X = nq+nv+na), ``actions [D,T,A] float32`` in [-1, 1] or
-    None, ``rewards [D,T] float32`` (the task's own, summed over the action repeat) or None. ``metadata`` has at least
-    ``task`` (str) and ``action_repeat`` (frames a step).
-    """
-
-    states: np.ndarray
-    actions: np.ndarray | None
-    rewards: np.ndarray | None
-    metadata: dict[str, Any]
-
-
-def load(path: str | Path, *, expected_task: str | None = None, action_repeat: int | None = None) -> Trajectories:
+def load(
+    path: str | Path,
+    *,
+    expected_task: str | None = None,
+    action_repeat: int | None = None,
+    memory: int | None = None,
+) -> Trajectories:
     """The demonstrations in the file, as they stand there (``subsample`` brings them to another action repeat).
 
     Raises UserError, one line that names the file, for anything but a whole and sound file; also when its task is not
-    ``expected_task``, or when ``action_repeat`` is not a multiple of the file's.
+    ``expected_task``, when ``action_repeat`` is not a multiple of the file's, or when its arrays would take more than
+    ``memory`` bytes.
     """
     path = Path(path).expanduser()
-    trajectories = _read(path)
-    _check(trajectories, name=str(path))
+    trajectories = _read(path, memory)
+    check(trajectories, name=str(path))
     task, repeat = trajectories.metadata["task"], trajectories.metadata["action_repeat"]
     if expected_task is not None and task != expected_task:
         raise UserError(f"{path}: holds demonstrations of {task!r}, not of {expected_task!r}: give that task's file")
     if action_repeat is not None:
-        _stride(repeat, action_repeat, steps=trajectories.states.shape[1] - 1, name=str(path))
+        _stride(repeat, action_repeat, steps=int(trajectories.steps.min()), name=str(path))
     return trajectories
 
 
@@ -62,8 +56,8 @@ def save(path: str | Path, trajectories: Trajectories) -> None:
     Raises UserError for unsound trajectories and when the file cannot be written.
     """
     path = Path(path).expanduser()
-    _check(trajectories, name=str(path))
-    arrays = {key: getattr(trajectories, key) for key in _DTYPES if getattr(trajectories, key) is not None}
+    check(trajectories, name=str(path))
+    arrays = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished, unfinished.open("wb") as stream:
@@ -82,21 +76,32 @@ def shipped(task: str) -> Path:
 
 
 def subsample(trajectories: Trajectories, action_repeat: int) -> Trajectories:
-    """The same demonstrations seen every ``action_repeat`` frames: every k-th state, k = wanted / recorded repeat.
+    """The same demonstrations seen every ``action_repeat`` frames: every k-th state or frame, k = wanted / recorded.
 
     For k > 1 the actions become None (k actions of the expert are not one of the agent) and rewards are summed over
     k steps. A remainder of T / k steps at the end is dropped, so that all pairs are equally far apart in time.
     Raises UserError if the wanted action repeat is not a multiple of the recorded one, or T < k.
     """
-    metadata, steps = trajectories.metadata, trajectories.states.shape[1] - 1
-    k = _stride(metadata["action_repeat"], action_repeat, steps=steps, name=f"demonstrations of {metadata['task']}")
+    metadata, steps, lengths = trajectories.metadata, trajectories.observed.shape[1] - 1, trajectories.lengths
+    shortest, name = int(trajectories.steps.min()), f"demonstrations of {metadata['task']}"
+    k = _stride(metadata["action_repeat"], action_repeat, steps=shortest, name=name)
     if k == 1:
         return trajectories
     kept, rewards = steps // k, trajectories.rewards
     if rewards is not None:
         rewards = rewards[:, : kept * k].reshape(len(rewards), kept, k).sum(axis=2)
-    states = trajectories.states[:, : kept * k + 1 : k]
-    return Trajectories(states, None, rewards, {**metadata, "action_repeat": action_repeat})
+    states, frames = (
+        None if observed is None else observed[:, : kept * k + 1 : k]
+        for observed in (trajectories.states, trajectories.frames)
+    )
+    return Trajectories(
+        states,
+        None,
+        rewards,
+        {**metadata, "action_repeat": action_repeat},
+        frames,
+        None if lengths is None else lengths // k,
+    )
 
 
 @contextlib.contextmanager
@@ -113,19 +118,28 @@ def whole_file(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Trajectories:
+def _read(path: Path, memory: int | None) -> Trajectories:
     if not path.is_file():
         raise UserError(f"{path}: no such file of demonstrations")
     try:
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path}: not a whole .npz file (cut short, or of another kind): copy or record it again")
+        with zipfile.ZipFile(path) as parts:
+            # Before anything is unpacked, and enough: no part unpacks to more than its entry says.
+            size = sum(part.file_size for part in parts.infolist())
+        if memory is not None and size > memory:
+            raise UserError(
+                f"{path}: its arrays take {size / _GIB:.1f} GiB, and {memory / _GIB:.1f} GiB of memory are free: "
+                "convert it again with fewer demonstrations or a smaller image size"
+            )
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in (*_DTYPES, "metadata") if key in archive.files}
+            arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}
     except _READ_ERRORS as error:
         raise UserError(f"{path}: cannot be read ({_one_line(error)}): copy or record it again") from error
-    for key in ("states", "metadata"):
-        if key not in arrays:
-            raise UserError(f"{path}: has no array {key!r}: see demos/shipped/README.md for the form")
+    if "states" not in arrays and "frames" not in arrays:
+        raise UserError(f"{path}: has no array 'states' or 'frames': see demos/shipped/README.md for the form")
+    if "metadata" not in arrays:
+        raise UserError(f"{path}: has no array 'metadata': see demos/shipped/README.md for the form")
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise UserError(f"{path}: {key!r} is not a numpy array: see demos/shipped/README.md for the form")
@@ -136,33 +150,7 @@ def _read(path: Path) -> Trajectories:
         metadata = json.loads(text.item())
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: 'metadata' must be one JSON string ({_one_line(error)})") from error
-    return Trajectories(arrays["states"], arrays.get("actions"), arrays.get("rewards"), metadata)
-
-
-def _check(trajectories: Trajectories, *, name: str) -> None:
-    metadata = trajectories.metadata
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("task"), str):
-        raise UserError(f"{name}: 'metadata' must be an object with a string 'task'")
-    repeat = metadata.get("action_repeat")
-    if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1:
-        raise UserError(f"{name}: 'action_repeat' in 'metadata' must be a whole number from 1, not {repeat!r}")
-    present = {key: getattr(trajectories, key) for key in _DTYPES if getattr(trajectories, key) is not None}
-    for key, array in present.items():
-        if array.dtype != _DTYPES[key]:
-            raise UserError(f"{name}: {key!r} must be {_DTYPES[key]}, not {array.dtype}")
-        if array.ndim != _AXES[key].count(",") + 1 or 0 in array.shape:
-            raise UserError(f"{name}: {key!r} must be {_AXES[key]} with no empty axis, not {list(array.shape)}")
-    demonstrations, steps = trajectories.states.shape[0], trajectories.states.shape[1] - 1
-    if steps < 1:
-        raise UserError(f"{name}: 'states' must hold at least two states a demonstration, for one pair")
-    for key, array in present.items():
-        if key != "states" and array.shape[:2] != (demonstrations, steps):
-            wanted = f"[{demonstrations},{steps}{',A' if key == 'actions' else ''}]"
-            raise UserError(f"{name}: {key!r} must be {wanted} to fit 'states', not {list(array.shape)}")
-        if not np.isfinite(array).all():
-            raise UserError(f"{name}: {key!r} has values that are not finite")
-    if trajectories.actions is not None and np.abs(trajectories.actions).max() > 1:
-        raise UserError(f"{name}: 'actions' must lie in [-1, 1], not up to {np.abs(trajectories.actions).max():g}")
+    return Trajectories(**{key: arrays.get(key) for key in DTYPES}, metadata=metadata)
 
 
 def _stride(recorded: int, wanted: int, *, steps: int, name: str) -> int:

@@ -33,12 +33,18 @@ class NamedScalars:
 
 
 class Devices:
-    """Runs a method's pure functions on the first ``count`` local devices (all of them when ``count`` is 0)."""
+    """Runs a method's pure functions on the first ``count`` local devices (all of them when ``count`` is 0).
+
+    Where several processes train together (``devices.hosts``), each has its own ``Devices``, with all of its devices;
+    the state is whole in every process, and only ``update`` speaks to the others.
+    """
 
     def __init__(self, method: Method, specs: Specs, *, count: int = 0) -> None:
         local = jax.local_devices()
         if count > len(local):
             raise UserError(f"config.devices is {count}, but only {len(local)} {local[0].platform} devices are here")
+        if count and jax.process_count() > 1:
+            raise UserError(f"config.devices is {count}; several processes use all of their devices: leave it 0")
         self.devices = local[: count or None]
         # A sharding over the same devices as the pmap's: a state placed by it is taken without a second compilation.
         mesh = Mesh(np.asarray(self.devices), (DEVICE_AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
@@ -48,7 +54,7 @@ class Devices:
         def several(one: Any, state: Any, batches: Any, shard: Any) -> Any:
             def update(state: Any, batch: Any) -> Any:
                 if shard is not None:
-                    batch = with_pixels(shard, batch, devices=self.count)
+                    batch = with_pixels(shard, batch, devices=self.count, processes=jax.process_count())
                 return one(state, batch)
 
             if jax.tree.leaves(batches)[0].shape[0] == 1:
@@ -58,6 +64,9 @@ class Devices:
                 state, metrics = jax.lax.scan(update, state, batches)
             return state, NamedScalars.of(jax.lax.pmean(jax.tree.map(jnp.mean, metrics), DEVICE_AXIS))
 
+        # None is all devices of all processes.
+        mapped = self.devices if jax.process_count() == 1 else None
+
         def on_all(one: Any) -> Any:
             return jax.pmap(
                 functools.partial(several, one),
@@ -65,12 +74,13 @@ class Devices:
                 in_axes=(None, 0, 0),
                 out_axes=None,
                 donate_argnums=0,
-                devices=self.devices,
+                devices=mapped,
             )
 
         self._update = on_all(method.update)
         self._pretrain = None if method.pretrain is None else on_all(method.pretrain)
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
+        self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
         self._score = None if method.score is None else jax.jit(method.score)
         self._judge = None if method.judge is None else jax.jit(method.judge)
@@ -80,7 +90,7 @@ class Devices:
 
     @property
     def count(self) -> int:
-        """Number of devices that share a batch."""
+        """Number of this process's devices that share its part of a batch."""
         return len(self.devices)
 
     def init(self, seed: int) -> Any:
@@ -113,6 +123,10 @@ class Devices:
         """A copy of the acting parameters on the first device: it survives the donation of the state."""
         return jax.device_put(self._publish(state), self.devices[0])
 
+    def copy(self, state: Any) -> Any:
+        """A copy of the whole state, which survives the donation of the original."""
+        return self._copy(state)
+
     def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> Any:
         """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``, on the device.
 
@@ -126,23 +140,26 @@ class Devices:
 
     def score(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``, or None where replay needs no scores."""
-        return None if self._score is None else self._over_episode(self._score, state, frames)
+        return None if self._score is None else self.over_episode(self._score, state, frames)
 
-    def score_episode(self, state: Any, frames: np.ndarray, demonstrations: Any) -> tuple[Any, np.ndarray]:
+    def score_episode(self, state: Any, frames: np.ndarray, demonstrations: Any, steps: Any) -> tuple[Any, np.ndarray]:
         """The state, the given one consumed, and rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``.
 
-        For methods whose rewards need the ``demonstrations [D,M+1,H,W,3]`` too.
+        For methods whose rewards need the ``demonstrations [D,M+1,H,W,3]`` too; each has its number of ``steps [D]``.
         """
         assert self._score_episode is not None
-        state, rewards = self._score_episode(state, frames, demonstrations)
+        state, rewards = self._score_episode(state, frames, demonstrations, steps)
         return self.place(state), np.asarray(rewards)
 
     def judge(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
         """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, or None without a discriminator."""
-        return None if self._judge is None else self._over_episode(self._judge, state, frames)
+        return None if self._judge is None else self.over_episode(self._judge, state, frames)
 
-    def _over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
-        """``function`` over windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once."""
+    def over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
+        """``function(state, frames [t+S,H,W,3]) -> [t,...]`` for all T steps of one episode's frames ``[T+1,H,W,3]``.
+
+        In windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once.
+        """
         steps, stack = len(frames) - 1, self._frame_stack
         padding = -steps % EPISODE_CHUNK
         frames = np.concatenate([frames[:1].repeat(stack - 1, axis=0), frames, frames[-1:].repeat(padding, axis=0)])

@@ -49,20 +49,24 @@ def _put(shard: Any, rows: Any, frames: Any) -> Any:
     return shard.at[rows].set(frames, mode="drop")
 
 
-def look_up(shard: Any, numbers: Any, *, devices: int) -> Any:
-    """The frames ``numbers [b,L]`` of this device's share of the batch, ``[b,L,...]``; runs under ``DEVICE_AXIS``."""
+def look_up(shard: Any, numbers: Any, *, devices: int, processes: int = 1) -> Any:
+    """The frames ``numbers [b,L]`` of this device's share of the batch, ``[b,L,...]``; runs under ``DEVICE_AXIS``.
+
+    ``devices`` are those of one process; each process has a mirror of its own.
+    """
     if devices == 1:
         return shard[numbers]
-    every = jax.lax.all_gather(numbers, DEVICE_AXIS, tiled=True)
-    held = every % devices == jax.lax.axis_index(DEVICE_AXIS)
+    groups = np.arange(processes * devices).reshape(processes, devices).tolist() if processes > 1 else None
+    every = jax.lax.all_gather(numbers, DEVICE_AXIS, axis_index_groups=groups, tiled=True)
+    held = every % devices == jax.lax.axis_index(DEVICE_AXIS) % devices
     frames = shard[every // devices]
     frames = jnp.where(jnp.reshape(held, held.shape + (1,) * (frames.ndim - held.ndim)), frames, 0)
-    return jax.lax.psum_scatter(frames, DEVICE_AXIS, scatter_dimension=0, tiled=True)
+    return jax.lax.psum_scatter(frames, DEVICE_AXIS, scatter_dimension=0, axis_index_groups=groups, tiled=True)
 
 
-def with_pixels(shard: Any, batch: Batch, *, devices: int) -> Batch:
+def with_pixels(shard: Any, batch: Batch, *, devices: int, processes: int = 1) -> Batch:
     """``batch`` with its frames' pixels in the place of their numbers, as ``Stream.pixel_batches`` does on the host."""
-    look = functools.partial(look_up, shard, devices=devices)
+    look = functools.partial(look_up, shard, devices=devices, processes=processes)
     return batch._replace(
         agent=batch.agent._replace(frames=look(batch.agent.frames)),
         expert=batch.expert._replace(frames=look(batch.expert.frames)),

@@ -79,6 +79,11 @@ class FrameEnvironment:
         for action in actions:
             self._play(action)
 
+    def state(self) -> np.ndarray | None:
+        """``physics.get_state() [X] float64`` at the newest frame: what a recording keeps of it."""
+        state: np.ndarray = self._environment.physics.get_state()
+        return state
+
     def close(self) -> None:
         """Frees the renderer."""
         self._environment.physics.free()

@@ -15,6 +15,12 @@ class Outcome(NamedTuple):
     last: bool
 
 
+class Lost(NamedTuple):
+    """The environment died at a step and has been started again: its episode is gone, and why."""
+
+    reason: str
+
+
 class Reset(NamedTuple):
     """Start an episode from ``seed``, 32 bits."""
 
@@ -35,3 +41,4 @@ class Restore(NamedTuple):
 
 
 Command = Reset | Step | Restore
+Answer = Outcome | Lost | None  # None to Restore

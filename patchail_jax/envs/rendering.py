@@ -72,6 +72,9 @@ class Renderer:
         return self._camera.render().copy()  # the camera draws the next frame into the same memory
 
 
-def render(physics: Any, *, image_size: int, camera_id: int) -> np.ndarray:
-    """One frame ``[H,W,3] uint8`` of the physics' present state; for many frames make a ``Renderer``."""
-    return Renderer(physics, image_size=image_size, camera_id=camera_id)()
+def renderer_name(physics: Any) -> str:
+    """What OpenGL calls itself where this physics is drawn, for example a GPU's name, or llvmpipe in software."""
+    from OpenGL import GL
+
+    with physics.contexts.gl.make_current() as context:
+        return str(context.call(GL.glGetString, GL.GL_RENDERER).decode())

@@ -1,10 +1,10 @@
 """Environments side by side: in this process, or one process each with frames in shared memory."""
 
 import atexit
+import contextlib
+import logging
 import multiprocessing
-import os
 import signal
-import traceback
 from collections.abc import Callable, Collection, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
@@ -13,27 +13,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from patchail_jax.envs.outcome import Command, Outcome, Reset, Restore, Step
+from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Step
+from patchail_jax.envs.worker import obey, work
 from patchail_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 START_SECONDS = 120.0  # to import dm_control and make an OpenGL context, on a slow and busy machine
 STOP_SECONDS = 5.0
+FAILURES = 3  # of one worker, without an episode finished between them, end the run
 
 
 class WorkerError(RuntimeError):
     """An environment failed; the message has its number and its traceback or exit code."""
-
-
-def _obey(environment: Any, command: Command) -> Outcome | None:
-    match command:
-        case Reset(seed):
-            return environment.reset(seed)
-        case Step(action):
-            return environment.step(action)
-        case Restore(seed, actions):
-            environment.restore(seed, actions)
-            return None
-    raise TypeError(f"not a command: {command!r}")
 
 
 def _check_received(pending: Collection[int]) -> None:
@@ -55,10 +47,10 @@ class InlinePool:
         _check_received(self._sent)
         self._sent = dict(commands)
 
-    def receive(self) -> dict[int, Outcome | None]:
+    def receive(self) -> dict[int, Answer]:
         """The outcomes of the commands sent; None for ``Restore``."""
         sent, self._sent = self._sent, {}
-        return {index: _obey(self._environments[index], command) for index, command in sent.items()}
+        return {index: obey(self._environments[index], command) for index, command in sent.items()}
 
     def close(self) -> None:
         """Frees the environments."""
@@ -75,29 +67,27 @@ class InlinePool:
 class ProcessPool:
     """One spawned process an environment, each with its own OpenGL context; same outcomes as ``InlinePool``.
 
-    ``make`` is picklable, for example a ``functools.partial``. ``WorkerError`` where a worker fails or dies, in any
-    call; ``UserError`` where it says that the user can mend it. After either the pool can only be closed.
+    ``make`` is picklable, for example a ``functools.partial``. A worker that fails or dies is started again: a step it
+    was making is answered by ``Lost``, any other command is obeyed by its successor. ``WorkerError`` where that happens
+    three times without a finished episode between, and where a worker cannot start at all; ``UserError`` where a worker
+    says that the user can mend it. After either the pool can only be closed.
     """
 
     def __init__(self, make: Callable[[], Any], num_envs: int) -> None:
         # Spawn: a fork of a process that has rendered, or has started XLA's threads, hangs.
-        context = multiprocessing.get_context("spawn")
-        self.num_envs = num_envs
-        self._pipes: list[Connection] = []
-        self._processes: list[Any] = []
-        self._memories: list[SharedMemory] = []
+        self._context = multiprocessing.get_context("spawn")
+        self._make, self.num_envs = make, num_envs
+        self._pipes: dict[int, Connection] = {}
+        self._processes: dict[int, Any] = {}
+        self._memories: dict[int, SharedMemory] = {}
         self._frames: dict[int, np.ndarray] = {}
-        self._waiting: set[int] = set()
+        self._failures = dict.fromkeys(range(num_envs), 0)
+        self._waiting: dict[int, Command] = {}
         # Before multiprocessing's own exit handler, which would wait for ever: workers ignore the SIGTERM it sends.
         atexit.register(self.close)
         try:
             for index in range(num_envs):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(make, theirs), name=f"environment-{index}", daemon=True)
-                process.start()
-                theirs.close()
-                self._pipes.append(ours)
-                self._processes.append(process)
+                self._start(index)
             ready = [self._answer(index, START_SECONDS) for index in range(num_envs)]
         except BaseException:
             self.close()
@@ -107,45 +97,88 @@ class ProcessPool:
     def send(self, commands: Mapping[int, Command]) -> None:
         """Starts one command an environment, environments by number, and returns at once."""
         _check_received(self._waiting)
+        self._waiting = dict(commands)
         for index, command in commands.items():
-            try:
-                self._pipes[index].send(command)
-            except (BrokenPipeError, ConnectionResetError):
-                self._answer(index, 0.0)  # raises what the worker said before it died
-        self._waiting = set(commands)
+            self._tell(index, command)
 
-    def receive(self) -> dict[int, Outcome | None]:
-        """Waits for the commands sent; ``WorkerError`` as soon as a worker has failed."""
-        outcomes: dict[int, Outcome | None] = {}
+    def receive(self) -> dict[int, Answer]:
+        """Waits for the commands sent."""
+        answers: dict[int, Answer] = {}
         while self._waiting:
             by_pipe = {self._pipes[index]: index for index in self._waiting}
             for pipe in wait(list(by_pipe)):
                 index = by_pipe[pipe]  # type: ignore[index]
-                outcomes[index] = self._outcome(index)
-                self._waiting.discard(index)
-        return outcomes
+                command = self._waiting[index]
+                try:
+                    answers[index] = outcome = self._outcome(index)
+                except WorkerError as error:
+                    self._start_again(index, error)
+                    if not isinstance(command, Step):
+                        self._tell(index, command)
+                        continue
+                    answers[index] = Lost(str(error).splitlines()[0])
+                else:
+                    if outcome is not None and outcome.last:
+                        self._failures[index] = 0
+                del self._waiting[index]
+        return answers
 
     def close(self) -> None:
         """Stops the workers, by force where they do not listen."""
         atexit.unregister(self.close)
-        self._frames = {}  # they lie in the memories
-        for pipe in self._pipes:
+        for pipe in self._pipes.values():
             pipe.close()
-        for process in self._processes:
-            process.join(STOP_SECONDS)
-            if process.is_alive():
-                process.kill()
-                process.join()
-        for memory in self._memories:
-            memory.close()
-            memory.unlink()
-        self._pipes, self._processes, self._memories = [], [], []
+        for index in list(self._processes):
+            self._end(index)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _start(self, index: int) -> None:
+        ours, theirs = self._context.Pipe()
+        name = f"environment-{index}"
+        process = self._context.Process(target=work, args=(self._make, theirs), name=name, daemon=True)
+        process.start()
+        theirs.close()
+        self._pipes[index], self._processes[index] = ours, process
+
+    def _end(self, index: int) -> None:
+        """Takes back what the worker had: its pipe, its process and its memory."""
+        self._pipes.pop(index).close()
+        process = self._processes.pop(index)
+        process.join(STOP_SECONDS)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        self._frames.pop(index, None)  # it lies in the memory
+        if index in self._memories:
+            memory = self._memories.pop(index)
+            memory.close()
+            memory.unlink()
+
+    def _start_again(self, index: int, error: WorkerError) -> None:
+        """Gives a dead worker a successor, or raises ``error`` when it has failed too often."""
+        while True:
+            self._failures[index] += 1
+            if self._failures[index] >= FAILURES:
+                raise WorkerError(f"{error}\n(the last of {FAILURES} failures in a row)") from error
+            _log.warning("%s; it is started again", str(error).splitlines()[0])
+            self._end(index)
+            self._start(index)
+            try:
+                self._answer(index, START_SECONDS)
+            except WorkerError as another:
+                error = another
+            else:
+                return
+
+    def _tell(self, index: int, message: Any) -> None:
+        """Sends it; a worker that is dead is heard of by the next ``_answer``."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._pipes[index].send(message)
 
     def _outcome(self, index: int) -> Outcome | None:
         answer = self._answer(index, None)
@@ -155,9 +188,9 @@ class ProcessPool:
         if index not in self._frames:
             # The frame's size is known with the first frame; from then on it lies in memory both sides see.
             memory = SharedMemory(create=True, size=int(np.prod(shape)) * np.dtype(dtype).itemsize)
-            self._memories.append(memory)
+            self._memories[index] = memory
             self._frames[index] = np.ndarray(shape, dtype, memory.buf)
-            self._pipes[index].send(memory.name)
+            self._tell(index, memory.name)
             self._answer(index, None)
         return Outcome(self._frames[index].copy(), reward, discount, last)
 
@@ -177,48 +210,3 @@ class ProcessPool:
         if isinstance(answer, Exception):
             raise WorkerError(f"environment {index} failed:\n{answer}") from answer
         return answer
-
-
-class _Failed(Exception):
-    """A worker's traceback as text: the exception itself may not survive a pipe."""
-
-
-def _work(make: Callable[[], Any], pipe: Connection) -> None:
-    """A worker's life: obey until the other end of the pipe is closed."""
-    # Ctrl-C and a scheduler's SIGTERM go to the whole process group; the parent alone decides what they mean.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    os.environ["LP_NUM_THREADS"] = "1"  # software OpenGL: processes scale, its threads do not
-    memory: SharedMemory | None = None
-    shared: np.ndarray | None = None
-    outcome: Outcome | None = None
-    try:
-        environment = make()
-        pipe.send(environment.action_size)
-        while True:
-            message = pipe.recv()
-            if isinstance(message, str):  # the name of the memory for the outcome just sent, and for all to come
-                assert outcome is not None
-                memory = SharedMemory(message)
-                shared = np.ndarray(outcome.frame.shape, outcome.frame.dtype, memory.buf)
-                shared[:] = outcome.frame
-                pipe.send(True)
-                continue
-            outcome = _obey(environment, message)
-            if outcome is None:
-                pipe.send(None)
-                continue
-            if shared is not None:
-                shared[:] = outcome.frame
-            frame = outcome.frame
-            pipe.send((frame.shape, frame.dtype.str, outcome.reward, outcome.discount, outcome.last))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the parent has closed its end, or is gone
-    except UserError as error:
-        pipe.send(error)
-    except Exception:  # noqa: BLE001 - whatever it is, the parent tells it
-        pipe.send(_Failed(traceback.format_exc()))
-    finally:
-        del shared
-        if memory is not None:
-            memory.close()

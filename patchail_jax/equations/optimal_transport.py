@@ -22,18 +22,24 @@ def cosine_cost(features: Any, others: Any) -> Any:
     return jnp.clip(1.0 - product, 0.0, 2.0)
 
 
-def transport_plan(cost: Any, *, epsilon: float, iterations: int) -> Any:
-    """The entropic plan ``[T,M]`` of uniform masses at ``cost [T,M]``, by at most ``iterations`` of Sinkhorn's."""
+def transport_plan(cost: Any, columns: Any = None, *, epsilon: float, iterations: int) -> Any:
+    """The entropic plan ``[T,M]`` of uniform masses at ``cost [T,M]``, by at most ``iterations`` of Sinkhorn's.
+
+    ``columns []``: only the first so many are there, the others have no mass.
+    """
     from ott.geometry import geometry
     from ott.problems.linear import linear_problem
     from ott.solvers.linear import sinkhorn
 
-    problem = linear_problem.LinearProblem(geometry.Geometry(cost_matrix=cost, epsilon=epsilon))
+    masses = None
+    if columns is not None:
+        masses = jnp.where(jnp.arange(cost.shape[1]) < columns, 1.0 / columns, 0.0)
+    problem = linear_problem.LinearProblem(geometry.Geometry(cost_matrix=cost, epsilon=epsilon), b=masses)
     with jax.numpy_rank_promotion("allow"):  # ott's own arithmetic relies on it
         return sinkhorn.Sinkhorn(max_iterations=iterations, inner_iterations=10, threshold=1e-6)(problem).matrix
 
 
-def transport_rewards(cost: Any, *, epsilon: float, iterations: int) -> Any:
+def transport_rewards(cost: Any, columns: Any = None, *, epsilon: float, iterations: int) -> Any:
     """The rewards ``[T]``, none above 0, at ``cost [T,M]``; 0 where the episode is the demonstration."""
-    plan = transport_plan(cost, epsilon=epsilon, iterations=iterations)
+    plan = transport_plan(cost, columns, epsilon=epsilon, iterations=iterations)
     return -jnp.sum(plan * cost, axis=1)

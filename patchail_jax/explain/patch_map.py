@@ -22,3 +22,8 @@ def patch_map(rewards: Any, *, image_size: int, layers: tuple[Layer, ...]) -> An
     total = jnp.einsum("tij,ih,jw->thw", rewards, covers, covers)
     count = covers.sum(axis=0)[:, None] * covers.sum(axis=0)[None, :]
     return total / np.maximum(count, 1.0)[None]
+
+
+def weighted_patch_map(rewards: Any, attention: Any) -> Any:
+    """Patch rewards ``[T,H,W]`` weighted by the spatial attention ``[T,H,W]``: the product of the two (Figure 1)."""
+    return rewards * attention

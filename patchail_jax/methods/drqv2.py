@@ -64,7 +64,7 @@ class Learner(NamedTuple):
     latent: Callable[[Any, Any], Any]
     """``latent(state.critic, observations [B,H,W,3S]) -> [B,feature_size]``: what the critic's heads read."""
     observe: Callable[[Any, Any, Any, int], Any]
-    """``observe(key, index [B], frames [B,L,H,W,3], first) -> stacks [B,H,W,3S]`` from ``first`` on, augmented."""
+    """``observe(key, index [B], frames [B,L,H,W,3], first) -> [B,H,W,3S]``: the augmented stack from ``first`` on."""
     agent_step: Callable[[Any], Any]
     """``agent_step(state) -> []``: the agent step at which the state's next update is due."""
 
@@ -231,6 +231,7 @@ def make_learner(
         reads_actions=cloning["weight_initial"] > 0,
         score=None,
         judge=None,
+        layers=None,
     )
     return Learner(method, learn, encoder.apply, latent, observe, agent_step)
 

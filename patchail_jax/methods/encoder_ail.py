@@ -24,6 +24,7 @@ from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
+from patchail_jax.networks.geometry import Layer
 from patchail_jax.networks.inspection import inspect
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
@@ -101,13 +102,14 @@ def _make(
     def features_of(critic: Any, params: Any, stack: Any) -> Any:
         """z ``[B,feature_size]`` of stacks ``[B,H,W,3S]``."""
         if own is None:
-            return jax.lax.stop_gradient(learner.latent(critic, stack))
+            return learner.latent(critic, stack)
         return own.apply(params["features"], stack)
 
     def represent(critic: Any, params: Any, pairs: Any) -> Any:
         """Features ``[B,2 feature_size]`` of pairs ``[B,H,W,6S]``, or ``[B,feature_size]`` of ``[B,H,W,3S]``."""
         stacks = jnp.split(pairs, pairs.shape[-1] // (3 * size), axis=-1)
-        return jnp.concatenate([features_of(critic, params, stack) for stack in stacks], axis=-1)
+        features = jnp.concatenate([features_of(critic, params, stack) for stack in stacks], axis=-1)
+        return jax.lax.stop_gradient(features) if own is None else features
 
     def judge_features(params: Any, features: Any) -> Any:
         """Logits ``[B,1,1]``, high for the expert."""
@@ -186,5 +188,6 @@ def _make(
         update=update,
         score=None if at_update else score,
         judge=judge,
+        layers=(Layer(specs.image_size, 1, 0),),  # the image as a whole
         examine=examine,
     )

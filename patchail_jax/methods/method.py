@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from patchail_jax.networks.geometry import Layer
+
 
 class Method(NamedTuple):
     """Pure functions of one method; networks and optimizers are closed over, the state is arrays only."""
@@ -40,6 +42,9 @@ class Method(NamedTuple):
     """``judge(state, frames [t+S,H,W,3]) -> patch rewards [t,P,P]``, not aggregated; None without a discriminator.
     P is 1 where the frame is judged as a whole."""
 
+    layers: tuple[Layer, ...] | None
+    """Where on the image each of ``judge``'s patches lies; None without patches."""
+
     examine: Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]] | None = None
     """``examine(state, frames [t+S,H,W,3], offsets) -> (logits [t] or [t,P,P], activations {layer: [t,h,w,c]})`` of the
     discriminator, its layers in order; ``offsets``, {} or of the activations' form, are added to them for gradients."""
@@ -51,6 +56,6 @@ class Method(NamedTuple):
     """As ``update``, on the expert's pairs alone: ``config.cloning.pretraining_updates`` of them, before the first
     step is played."""
 
-    score_episode: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
-    """``score_episode(state, frames [T+1,H,W,3], demonstrations [D,M+1,H,W,3]) -> (state, rewards [T])`` in the place
-    of ``score``, where rewards need a whole episode and all demonstrations."""
+    score_episode: Callable[[Any, Any, Any, Any], tuple[Any, Any]] | None = None
+    """``score_episode(state, frames [T+1,H,W,3], demonstrations [D,M+1,H,W,3], steps [D]) -> (state, rewards [T])`` in
+    the place of ``score``, where rewards need a whole episode and all demonstrations, of up to M steps each."""

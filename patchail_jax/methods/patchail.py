@@ -25,8 +25,10 @@ from patchail_jax.equations.similarity import DISTRIBUTIONS, mean_similarity, ne
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
-from patchail_jax.networks.geometry import output_size, patch_layers
+from patchail_jax.networks.geometry import output_size, patch_layers, tile_layers
+from patchail_jax.networks.inspection import inspect
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
+from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
 from patchail_jax.updates.gradient_step import DEVICE_AXIS, OPTIMIZERS
@@ -50,18 +52,21 @@ def make(
     discriminator: dict[str, Any],
     reward: dict[str, Any],
     similarity: dict[str, Any],
+    transformer: dict[str, Any],
     cloning: dict[str, Any],
 ) -> Method:
     """PatchAIL for ``specs``; the arguments are the sub-configs of the same names."""
     learner = drqv2.make_learner(specs, cloning, **agent, **network)
-    return _make(specs, learner, network["precision"], **discriminator, **reward, **similarity)
+    return _make(specs, learner, network["precision"], transformer, **discriminator, **reward, **similarity)
 
 
 def _make(
     specs: Specs,
     learner: drqv2.Learner,
     precision: str,
+    transformer: dict[str, Any],
     *,
+    architecture: str,
     kernel_size: int,
     channels: int,
     optimizer: str,
@@ -83,7 +88,18 @@ def _make(
     expert_pairs: str,
     agent_pairs: str,
 ) -> Method:
-    network = PatchDiscriminator(kernel_size, channels, choose(drqv2.DTYPES, precision, field="network.precision"))
+    dtype = choose(drqv2.DTYPES, precision, field="network.precision")
+    discriminator, layers = choose(
+        {
+            "convolutional": lambda: (PatchDiscriminator(kernel_size, channels, dtype), patch_layers(kernel_size)),
+            "transformer": lambda: (
+                PatchTransformer(**transformer, dtype=dtype),
+                tile_layers(transformer["patch_size"], specs.image_size),
+            ),
+        },
+        architecture,
+        field="discriminator.architecture",
+    )()
     adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
     augment = choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation")
     to_patch_rewards = choose(REWARD_FORMS, form, field="reward.form")
@@ -96,12 +112,12 @@ def _make(
     choose(dict.fromkeys(("mean", "mean_logits", "nearest")), expert, field="similarity.expert")
     whole_demonstration = choose({"batch": False, "trajectory": True}, expert_pairs, field="similarity.expert_pairs")
     every_step = choose({"steps": True, "window": False}, agent_pairs, field="similarity.agent_pairs")
-    output_size(specs.image_size, patch_layers(kernel_size))  # refuses images that are too small
+    output_size(specs.image_size, layers)  # refuses images that are too small
     size = specs.frame_stack
 
     def logits_of(params: Any, pairs: Any) -> Any:
         """``[B,P,P]``, high for the expert."""
-        return network.apply(params, pairs)
+        return discriminator.apply(params, pairs)
 
     def pair_at(frames: Any, first: int) -> Any:
         """The unaugmented discriminator input for (s, s') one step apart, ``[B,H,W,6S]`` or ``[B,H,W,3S]``."""
@@ -118,7 +134,7 @@ def _make(
         learner_key, discriminator_key = jax.random.split(key)
         base = learner.method.init(learner_key)
         pixels = jnp.zeros((1, size + 1, specs.image_size, specs.image_size, 3), jnp.uint8)
-        params = network.init(discriminator_key, pair_at(pixels, 0))
+        params = discriminator.init(discriminator_key, pair_at(pixels, 0))
         return State(
             **vars(base),
             discriminator=params,
@@ -197,10 +213,16 @@ def _make(
         state, learner_metrics = learner.learn(state, batch, rewards, learn_key)
         return state, {**metrics, **reward_metrics, **learner_metrics}
 
-    def judge(state: State, frames: Any) -> Any:
+    def episode_pairs(frames: Any) -> Any:
+        """The discriminator's inputs for all consecutive steps of ``frames [t+S,H,W,3]``."""
         steps = frames.shape[0] - size
-        windows = jnp.stack([frames[offset : offset + steps] for offset in range(size + 1)], axis=1)
-        return scale * to_patch_rewards(logits_of(state.discriminator, pair_at(windows, 0)))
+        return pair_at(jnp.stack([frames[offset : offset + steps] for offset in range(size + 1)], axis=1), 0)
+
+    def judge(state: State, frames: Any) -> Any:
+        return scale * to_patch_rewards(logits_of(state.discriminator, episode_pairs(frames)))
+
+    def examine(state: State, frames: Any, offsets: Any) -> tuple[Any, dict[str, Any]]:
+        return inspect(logits_of, state.discriminator, episode_pairs(frames), offsets)
 
     def score(state: State, frames: Any) -> Any:
         return aggregate(judge(state, frames))
@@ -212,4 +234,6 @@ def _make(
         reads_demonstration=regularize is not None and whole_demonstration,
         score=None if at_update else score,
         judge=judge,
+        layers=layers,
+        examine=examine,
     )

@@ -114,15 +114,16 @@ def _make(
         stacks = stack_at(episode_windows(frames, size)[1:], 0, size)
         return unit(jax.lax.map(lambda stack: learner.encode(encoder, stack[None])[0], stacks, batch_size=CHUNK))
 
-    def score_episode(state: State, frames: Any, demonstrations: Any) -> tuple[State, Any]:
+    def score_episode(state: State, frames: Any, demonstrations: Any, steps: Any) -> tuple[State, Any]:
         episode = successors(state.target_encoder, frames)
 
-        def against(demonstration: Any) -> Any:
+        def against(each: tuple[Any, Any]) -> Any:
+            demonstration, length = each
             cost = cosine_cost(episode, successors(state.target_encoder, demonstration))
-            return transport_rewards(cost, epsilon=epsilon, iterations=iterations)
+            return transport_rewards(cost, length, epsilon=epsilon, iterations=iterations)
 
         # One demonstration at a time: of all ten at once the features alone would take most of a gigabyte.
-        rewards = jax.lax.map(against, demonstrations)
+        rewards = jax.lax.map(against, (demonstrations, steps))
         closest = rewards[jnp.argmax(jnp.sum(rewards, axis=1))]
         first = first_sum / jnp.maximum(jnp.abs(jnp.sum(closest)), 1e-8)
         reward_scale = jnp.where(state.reward_scale == 0, first, state.reward_scale)

@@ -11,7 +11,7 @@ from patchail_jax.networks.layers import Dense
 
 
 class ImageFeatures(nn.Module):
-    """``[B,H,W,3S]`` pixels in 0..255 to ``[B,feature_size]``: encoder and trunk, as actor and critic have."""
+    """``[B,H,W,3S]`` pixels in 0..255 to ``[B,feature_size]``: encoder and trunk, shaped as the critic's."""
 
     channels: int
     feature_size: int

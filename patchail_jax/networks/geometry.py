@@ -33,6 +33,17 @@ def patch_layers(kernel_size: int) -> tuple[Layer, ...]:
     return (Layer(kernel_size, 2, 1), *(Layer(kernel_size, 1, 1),) * 3)
 
 
+def tile_layers(tile_size: int, image_size: int) -> tuple[Layer, ...]:
+    """The tiles of the patch transformer, which fill the image and do not overlap, as one convolution.
+
+    ``UserError`` when tiles of ``tile_size`` pixels do not fill ``image_size``.
+    """
+    if tile_size < 1 or image_size % tile_size:
+        fitting = [size for size in range(2, image_size) if image_size % size == 0]
+        raise UserError(f"tiles of {tile_size} pixels do not fill images of {image_size}; use one of {fitting}")
+    return (Layer(tile_size, tile_size, 0),)
+
+
 def output_size(image_size: int, layers: tuple[Layer, ...]) -> int:
     """Entries per side after ``layers``; ``UserError`` when the image is too small for them."""
     size = image_size

@@ -6,7 +6,10 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-CONVOLUTION = "convolution_"
+from patchail_jax.networks.encoder import Encoder
+from patchail_jax.networks.geometry import encoder_layers
+
+_CONVOLUTION = "convolution_"
 
 
 def inspect(
@@ -14,23 +17,34 @@ def inspect(
 ) -> tuple[Any, dict[str, Any]]:
     """``apply(params, pixels)``, and the activations ``{layer: [B,h,w,c]}`` it came from, in the order of the layers.
 
-    An activation is what the next convolution reads, non-linearity included; the last convolution has none. ``offsets``
-    are added to activations of the same names: the gradient of the output at offsets of zero is that with respect to
-    the activations. ``apply`` runs modules named ``convolution_0``, ``convolution_1`` and so on.
+    An activation is what the next convolution reads, non-linearity included, or what an ``Encoder`` gives; layers are
+    named ``convolution_0`` and so on, with ``/1`` added where a network is applied a second time. ``offsets`` are added
+    to activations of the same names: the gradient at offsets of zero is that with respect to the activations.
     """
     seen: dict[str, Any] = {}
 
+    def note(layer: str, activation: Any) -> Any:
+        times = sum(name.partition("/")[0] == layer for name in seen)
+        name = f"{layer}/{times}" if times else layer
+        if name in offsets:
+            activation = activation + offsets[name].astype(activation.dtype)
+        seen[name] = activation.astype(jnp.float32)
+        return activation
+
     def intercept(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
-        name = context.module.name or ""
-        number = name.removeprefix(CONVOLUTION)
-        if context.method_name != "__call__" or not name.startswith(CONVOLUTION) or number == "0":
+        module, name = context.module, context.module.name or ""
+        if context.method_name != "__call__":
             return call(*arguments, **keywords)
-        layer = f"{CONVOLUTION}{int(number) - 1}"
-        activation, *rest = arguments
-        if layer in offsets:
-            activation = activation + offsets[layer].astype(activation.dtype)
-        seen[layer] = activation.astype(jnp.float32)
-        return call(activation, *rest, **keywords)
+        if isinstance(module, Encoder):
+            flat = call(*arguments, **keywords)
+            side = round((flat.shape[-1] / module.channels) ** 0.5)
+            activation = jnp.reshape(flat, (-1, side, side, module.channels))
+            return jnp.reshape(note(f"{_CONVOLUTION}{len(encoder_layers()) - 1}", activation), flat.shape)
+        if name.startswith(_CONVOLUTION) and name != f"{_CONVOLUTION}0":
+            before = int(name.removeprefix(_CONVOLUTION)) - 1
+            activation, *rest = arguments
+            arguments = (note(f"{_CONVOLUTION}{before}", activation), *rest)
+        return call(*arguments, **keywords)
 
     with nn.intercept_methods(intercept):
         output = apply(params, pixels)

@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 
+_NEWEST = 2**31 - 1
+_NONE = -1  # the step of a process without a checkpoint
 _NO_ARRAYS = "none"  # Orbax refuses to write an empty tree
 
 
@@ -26,9 +29,19 @@ class Checkpoints:
         if keep < 1:
             raise UserError(f"config.checkpoint.keep is {keep}; at least one checkpoint must be kept")
         self._folder = folder.absolute()
-        self._options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        # Every process of a run keeps its own checkpoints: Orbax must not wait for the others.
+        process = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
         )
+        self._options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            create=jax.process_count() == 1,  # Orbax makes no folder for a part of the processes
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
+            multiprocessing_options=alone if jax.process_count() > 1 else ocp.options.MultiprocessingOptions(),
+        )
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(self._folder, options=self._options)
 
     def save(self, step: int, *, state: Any, host: dict[str, Any]) -> bool:
@@ -63,12 +76,29 @@ class Checkpoints:
             _log.warning("the disk is full: checkpoint %d was not written, older ones are kept. Free some space", step)
             return False
 
-    def restore(self, template: Any) -> tuple[Any, dict[str, Any], int] | None:
+    def restore(self, template: Any, *, agree: Callable[[int], int] = int) -> tuple[Any, dict[str, Any], int] | None:
         """The newest checkpoint that can be read: state, host and its step; None when there is none.
 
-        One that is damaged is passed over with a warning. ``UserError`` names a leaf that does not fit ``template``.
+        One that is damaged is passed over with a warning. ``agree`` gives the smallest of the steps that the processes
+        of a run have read: all go on from the same one. ``UserError`` names a leaf that does not fit ``template``.
         """
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        newest = _NEWEST
+        while True:
+            restored = self._restore(template, newest)
+            own = restored[2] if restored is not None else _NONE
+            common = agree(own)
+            everywhere = agree(int(own == common)) == 1
+            if everywhere:
+                break
+            newest = common
+        if restored is not None:
+            for step in self._manager.all_steps():
+                if step > common:  # another process does not have it: the run comes to it again
+                    self._manager.delete(step)
+        return restored
+
+    def _restore(self, template: Any, newest: int) -> tuple[Any, dict[str, Any], int] | None:
+        for step in sorted((step for step in self._manager.all_steps() if step <= newest), reverse=True):
             try:
                 restored = self._manager.restore(
                     step,
@@ -107,6 +137,34 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._folder, options=self._options)
 
 
+def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple[Any, int]:
+    """The learner's state alone, for looking at a run, also while it goes on: nothing is changed, no replay is read.
+
+    ``template`` is a pytree of arrays or shapes; ``step`` is the checkpoint's number, None the newest that is whole.
+    Returns the state and its step; ``UserError`` where there is none, or a leaf does not fit.
+    """
+    folder = folder.absolute()
+    steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
+    if not steps:
+        raise UserError(f"there is no checkpoint in {folder}")
+    if step is not None and step not in steps:
+        raise UserError(f"there is no checkpoint {step} in {folder}; there are {', '.join(map(str, sorted(steps)))}")
+    for candidate in [step] if step is not None else sorted(steps, reverse=True):
+        options = ocp.CheckpointManagerOptions(read_only=True)
+        with ocp.CheckpointManager(folder, options=options) as manager:
+            parts = ocp.args.Composite(state=ocp.args.StandardRestore(), plain=ocp.args.JsonRestore())
+            try:
+                restored = manager.restore(candidate, args=parts)
+                stored = restored["state"]
+                if _checksums(stored, {}, {})["state"] != restored["plain"]["checksums"]["state"]:
+                    raise ValueError("contents changed since they were written")
+            except Exception as error:
+                _log.warning("checkpoint %d cannot be read (%s)", candidate, type(error).__name__)
+                continue
+        return _fit(stored, template, candidate), candidate
+    raise UserError(f"no checkpoint in {folder} can be read")
+
+
 def _named(state: Any) -> dict[str, np.ndarray]:
     """A pytree as a flat dict of its leaves: the form on disk does not depend on container types."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
@@ -125,7 +183,7 @@ def _fit(stored: dict[str, Any], template: Any, step: int) -> Any:
         where = "the checkpoint has no" if name in names else "this program has no"
         raise UserError(f"checkpoint {step} does not fit the config: {where} {name}")
     for name, (_, leaf) in zip(names, paths, strict=True):
-        have, want = stored[name], np.asarray(leaf)
+        have, want = stored[name], leaf
         if have.shape != want.shape or have.dtype != want.dtype:
             raise UserError(
                 f"checkpoint {step} does not fit the config: {name} is {have.dtype}{list(have.shape)}, "

@@ -1,6 +1,8 @@
-"""A run's numbers: lines on the console, JSONL, CSV, and Weights & Biases (the only place that imports it)."""
+"""A run's numbers: console, JSONL, CSV, TensorBoard, and Weights & Biases (the only place that imports it)."""
 
+import contextlib
 import csv
+import errno
 import io
 import json
 import logging
@@ -8,7 +10,7 @@ import math
 import netrc
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.run_folder import RunFolder
+from patchail_jax.outputs.tensorboard import TensorBoard
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +53,14 @@ class Metrics:
         wandb_group: str,
         run_name: str,
         config: Mapping[str, Any],
+        tensorboard: bool = False,
     ) -> None:
         if wandb_mode not in WANDB_MODES:
             raise UserError(f"config.log.wandb_mode is {wandb_mode!r}; use one of {', '.join(WANDB_MODES)}")
         self._run, self._identity = run, (agent, task, seed)
         if not run.eval_csv.exists() or not run.eval_csv.stat().st_size:
             run.eval_csv.write_text(",".join(CSV_COLUMNS) + "\n")
+        self._tensorboard = TensorBoard(run.path / "tensorboard") if tensorboard else None
         self._wandb = _start_wandb(
             run, mode=wandb_mode, project=wandb_project, group=wandb_group, name=run_name, config=config
         )
@@ -83,6 +88,22 @@ class Metrics:
         csv.writer(row, lineterminator="\n").writerow([*self._identity, frame, mean, hour])
         _append(self._run.eval_csv, row.getvalue())
 
+    def histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, *, frame: int) -> None:
+        """``counts [N]`` of the values between ``edges [N+1]``."""
+        line = {"frame": frame, "name": name, "counts": counts.tolist(), "edges": [float(f"{e:.6g}") for e in edges]}
+        _append(self._run.histograms_jsonl, json.dumps(line) + "\n")
+        if self._tensorboard is not None:
+            self._tensorboard.histogram(name, counts, edges, frame=frame)
+        self._on_wandb(
+            lambda run, wandb: run.log({"frame": frame, name: wandb.Histogram(np_histogram=(counts, edges))})
+        )
+
+    def film(self, name: str, path: Path, frames: np.ndarray, *, fps: float, frame: int) -> None:
+        """A film for the dashboards: the file ``path``, and what is in it, ``frames [T,H,W,3] uint8``."""
+        if self._tensorboard is not None:
+            self._tensorboard.film(name, frames, fps=fps, frame=frame)
+        self._on_wandb(lambda run, wandb: run.log({"frame": frame, name: wandb.Video(str(path), format="mp4")}))
+
     def rewind(self, frame: int, *, update: int, next_evaluation_frame: int) -> None:
         """Drops what was logged after ``frame`` or ``update``, and evaluations from ``next_evaluation_frame`` on.
 
@@ -92,12 +113,12 @@ class Metrics:
         def keep_json(line: str) -> bool:
             try:
                 entry = json.loads(line)
-                evaluation = entry["kind"] == "evaluation"
-                return line.endswith("\n") and (
-                    entry["frame"] < next_evaluation_frame
-                    if evaluation
-                    else entry["frame"] <= frame and entry["update"] <= update
-                )
+                training = entry.get("kind") == "train"  # the rest comes from evaluations
+                if training:
+                    kept = entry["frame"] <= frame and entry["update"] <= update
+                else:
+                    kept = entry["frame"] < next_evaluation_frame
+                return line.endswith("\n") and kept
             except (json.JSONDecodeError, KeyError):  # the line a kill cut short
                 return False
 
@@ -106,35 +127,57 @@ class Metrics:
             whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS)
             return whole and (fields[0] == CSV_COLUMNS[0] or int(fields[3]) < next_evaluation_frame)
 
-        for path, keep in ((self._run.metrics_jsonl, keep_json), (self._run.eval_csv, keep_csv)):
+        files = (
+            (self._run.metrics_jsonl, keep_json),
+            (self._run.histograms_jsonl, keep_json),
+            (self._run.eval_csv, keep_csv),
+        )
+        for path, keep in files:
             if path.exists():
                 unfinished = path.with_suffix(".unfinished")
                 unfinished.write_text("".join(filter(keep, path.read_text().splitlines(keepends=True))))
                 os.replace(unfinished, path)
+        if self._tensorboard is not None:
+            self._tensorboard.rewind(frame)
 
     def close(self) -> None:
-        """Ends the W&B run."""
-        if self._wandb is not None:
-            self._on_wandb(lambda: self._wandb.finish())
+        """Ends the dashboards' runs."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        self._on_wandb(lambda run, wandb: run.finish())
 
     def _write(self, kind: str, scalars: Mapping[str, float], frame: int) -> None:
         clean = {key: value if math.isfinite(value) else None for key, value in scalars.items()}
         _append(self._run.metrics_jsonl, json.dumps({"kind": kind, "frame": frame, **clean}) + "\n")
-        if self._wandb is not None:
-            self._on_wandb(lambda: self._wandb.log({"frame": frame, **scalars}))
+        if self._tensorboard is not None:
+            self._tensorboard.scalars(scalars, frame=frame)
+        self._on_wandb(lambda run, wandb: run.log({"frame": frame, **scalars}))
 
-    def _on_wandb(self, action: Any) -> None:
-        """W&B may lose its network or its disk; training goes on without it."""
+    def _on_wandb(self, action: Callable[[Any, Any], Any]) -> None:
+        """``action(run, wandb)``, if there is a run. W&B may lose its network or disk; training goes on without it."""
+        if self._wandb is None:
+            return
         try:
-            action()
+            import wandb
+
+            action(self._wandb, wandb)
         except Exception as error:
             _log.warning("W&B failed (%s); this run goes on without it", _one_line(error))
             self._wandb = None
 
 
 def _append(path: Path, text: str) -> None:
-    with path.open("a") as stream:
-        stream.write(text)
+    """Whole or not at all: a full disk costs a line, and neither the run nor the line that comes next."""
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a") as stream:
+            stream.write(text)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        with contextlib.suppress(OSError):
+            os.truncate(path, before)
+        _log.warning("the disk is full: a line of %s was not written, and the run goes on. Free some space", path.name)
 
 
 def _one_line(error: BaseException) -> str:
@@ -148,10 +191,11 @@ def wandb_mode_for(mode: str) -> str:
     chosen = os.environ.get("WANDB_MODE")
     if chosen:
         return chosen
-    return "online" if _has_wandb_key() else "offline"
+    return "online" if has_wandb_key() else "offline"
 
 
-def _has_wandb_key() -> bool:
+def has_wandb_key() -> bool:
+    """Whether W&B's key is in the environment or in ~/.netrc."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:

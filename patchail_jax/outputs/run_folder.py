@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 from patchail_jax.errors import UserError
 
+_FINISHED = "finished.json"
 _PACKAGES = (
     "patchail_jax",
     "jax",
@@ -53,9 +54,41 @@ class RunFolder(NamedTuple):
         """Drawn when the run ends."""
         return self.path / "pictures"
 
+    @property
+    def profile(self) -> Path:
+        """A trace of a few updates."""
+        return self.path / "profile"
+
+    @property
+    def histograms_jsonl(self) -> Path:
+        """What the discriminator says of expert and agent at each evaluation, a histogram a line."""
+        return self.path / "histograms.jsonl"
+
+    @property
+    def videos(self) -> Path:
+        """A film an evaluation, named by frames."""
+        return self.path / "videos"
+
+    @property
+    def latest_episode(self) -> Path:
+        """The newest evaluation's episode, and its maps."""
+        return self.videos / "latest.npz"
+
+    def finish(self, num_frames: int) -> None:
+        """Says to whoever starts runs that this one has come to ``num_frames`` and has nothing left to do."""
+        _write_json(self.path / _FINISHED, {"num_frames": num_frames})
+
     def close(self) -> None:
         """Releases the lock."""
         self.lock.close()
+
+
+def finished_frames(path: Path) -> int:
+    """The frames that the run in ``path`` had to its end, 0 for one that has not ended or does not exist."""
+    try:
+        return int(json.loads((path / _FINISHED).read_text())["num_frames"])
+    except FileNotFoundError:
+        return 0
 
 
 def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> RunFolder:
@@ -67,6 +100,33 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     path = path.expanduser().absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
+    lock = _lock(path)
+    stored = path / "config.json"
+    if stored.exists():
+        try:
+            _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
+        except UserError:  # its traceback would keep the lock
+            lock.close()
+            raise
+    _write_json(stored, config)
+    _write_json(path / "versions.json", versions())
+    return RunFolder(path, lock)
+
+
+def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
+    """A run's folder as it stands, under the same lock, and its config; nothing is written. Raises ``UserError``."""
+    path = path.expanduser().absolute()
+    try:
+        config: dict[str, Any] = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not the folder of a run: its config.json cannot be read") from error
+    return RunFolder(path, _lock(path)), config
+
+
+def _lock(path: Path) -> TextIO:
+    try:
         lock = (path / "lock").open("a")
     except OSError as error:
         raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
@@ -78,16 +138,7 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     except OSError as error:
         lock.close()
         raise UserError(f"{path} cannot be locked ({error.strerror}); set config.run_folder to a local disk") from error
-    stored = path / "config.json"
-    if stored.exists():
-        try:
-            _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
-        except UserError:  # its traceback would keep the lock
-            lock.close()
-            raise
-    _write_json(stored, config)
-    _write_json(path / "versions.json", versions())
-    return RunFolder(path, lock)
+    return lock
 
 
 def versions() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Frames as a film: mp4 by ffmpeg, gif by Pillow."""
+"""Frames as a film, written and read: mp4 by ffmpeg, gif by Pillow."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1) -
     writers = {".mp4": _write_mp4, ".gif": _write_gif}
     if path.suffix not in writers:
         raise UserError(f"{path} is not the name of a video; end it with {' or '.join(writers)}")
-    enlarged = frames.repeat(scale, axis=1).repeat(scale, axis=2)
+    enlarged = frames if scale == 1 else frames.repeat(scale, axis=1).repeat(scale, axis=2)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
@@ -29,22 +29,44 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1) -
         unfinished.unlink(missing_ok=True)
 
 
-def _write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
+def read_video(path: Path, *, image_size: int) -> np.ndarray:
+    """Every frame of a film as ``[T,H,W,3] uint8``, H = W = ``image_size``; ``UserError`` where it is none."""
+    command = [_ffmpeg(), "-loglevel", "error", "-i", str(path), "-vf", f"scale={image_size}:{image_size}:flags=area"]
+    done = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True)
+    if done.returncode or not done.stdout:
+        raise UserError(f"{path} cannot be read as a film")
+    return np.frombuffer(done.stdout, np.uint8).reshape(-1, image_size, image_size, 3)
+
+
+def resized(frames: np.ndarray, image_size: int) -> np.ndarray:
+    """``frames [T,H,W,3] uint8`` at another size, averaged over areas."""
+    if frames.shape[1:3] == (image_size, image_size):
+        return frames
+    from PIL import Image
+
+    size = (image_size, image_size)
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX)) for frame in frames])
+
+
+def _ffmpeg() -> str:
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise UserError(
-            "writing mp4 needs ffmpeg: pip install imageio-ffmpeg, or use a name that ends in .gif"
-        ) from error
+        raise UserError("mp4 needs ffmpeg: pip install imageio-ffmpeg, or use a name that ends in .gif") from error
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def _write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
+    ffmpeg = _ffmpeg()
     # Colour is stored at half the resolution, so odd sizes get their last row or column twice.
     odd = [(0, size % 2) for size in frames.shape[1:3]]
-    even = np.pad(frames, [(0, 0), *odd, (0, 0)], mode="edge")
+    even = np.pad(frames, [(0, 0), *odd, (0, 0)], mode="edge") if (0, 1) in odd else np.ascontiguousarray(frames)
     height, width = even.shape[1:3]
     # Not imageio_ffmpeg.write_frames: it runs Python between fork and exec, which may hang beside JAX's threads.
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+    command = [ffmpeg, "-y", "-loglevel", "error"]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
     command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", str(path)]
-    done = subprocess.run(command, input=even.tobytes(), capture_output=True)
+    done = subprocess.run(command, input=even.data.cast("B"), capture_output=True)
     if done.returncode:
         raise OSError(f"ffmpeg cannot write {path}: {done.stderr.decode(errors='replace').strip()}")
 

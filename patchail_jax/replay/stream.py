@@ -4,6 +4,7 @@ Batches are drawn as frame numbers: slot ``0 .. slots-1`` of the ring, then the 
 are filled in on the host (``Stream.pixel_batches``) or on the devices (``devices.replay_mirror``); both give the same.
 """
 
+from collections import OrderedDict
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,10 @@ class Experts(Protocol):
     def frames(self) -> np.ndarray:
         """``[D,T+1,H,W,3]``."""
 
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each demonstration, ``[D]``."""
+
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
         """``count`` pairs, their frames as numbers ``[count,S+1]``."""
 
@@ -31,6 +36,7 @@ class NoExperts:
 
     def __init__(self, frame_shape: tuple[int, ...]) -> None:
         self.frames = np.zeros((0, 1, *frame_shape), np.uint8)
+        self.steps = np.zeros(0, np.int64)
 
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
         """``count`` empty pairs."""
@@ -49,7 +55,9 @@ class Stream:
     ``batch_size`` 0 is for updates that read the demonstrations alone.
 
     ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
-    its last pairs are left out where the devices cannot share them evenly.
+    pairs beyond the shortest's length, or that the devices cannot share evenly, are left out. ``batch_size`` and
+    ``expert_batch_size`` are this process's share of the batch, the ``process``-th; ``root`` tells processes apart. The
+    newest ``remembered`` draws can be recalled, whatever has come into replay since.
     """
 
     def __init__(
@@ -64,12 +72,17 @@ class Stream:
         updates_per_call: int,
         whole_demonstration: bool,
         root: tuple[int, ...],
+        process: int = 0,
+        remembered: int = 0,
     ) -> None:
+        self._process = process
+        self._recent: OrderedDict[int, Batch] = OrderedDict()
+        self._remembered = remembered
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root
         self._updates, self._whole_demonstration = updates_per_call, whole_demonstration
         self._agent_layout = _layout(updates_per_call, batch_size, devices)
         self._expert_layout = _layout(updates_per_call, expert_batch_size, devices)
-        pairs = (experts.frames.shape[1] - 1) // devices * devices if whole_demonstration else 0
+        pairs = int(experts.steps.min()) // devices * devices if whole_demonstration else 0
         self._demonstration_layout = _layout(updates_per_call, pairs, devices)
 
     def batches(self, update: int) -> Batch:
@@ -91,17 +104,30 @@ class Stream:
         expert = ExpertBatch(*(np.concatenate(leaves)[self._expert_layout] for leaves in zip(*experts, strict=True)))
         empty = np.zeros((0, self._stack + 1), np.int32)
         demonstration = np.concatenate(demonstrations or [empty])[self._demonstration_layout]
-        return Batch(
+        batch = Batch(
             agent=self._ring.windows(np.concatenate(starts)[self._agent_layout]),
             expert=expert._replace(frames=expert.frames + np.int32(self._ring.slots)),
             demonstration=demonstration + np.int32(self._ring.slots),
-            sample_index=(self._agent_layout % batch_size).astype(np.int32),
-            expert_index=(self._expert_layout % pairs).astype(np.int32),
+            sample_index=(self._agent_layout % batch_size + self._process * batch_size).astype(np.int32),
+            expert_index=(self._expert_layout % pairs + self._process * pairs).astype(np.int32),
         )
+        self._recent[update] = batch
+        while len(self._recent) > self._remembered:
+            self._recent.popitem(last=False)
+        return batch
 
     def pixel_batches(self, update: int) -> Batch:
         """``batches(update)`` with the frames' pixels in the place of their numbers."""
-        batch = self.batches(update)
+        return self._with_pixels(self.batches(update))
+
+    def recall(self, update: int) -> Batch | None:
+        """``pixel_batches`` as it was drawn when ``update`` was made; None when that is too long ago.
+
+        A frame that replay has given away since then shows what lies in its place now.
+        """
+        return self._with_pixels(self._recent[update]) if update in self._recent else None
+
+    def _with_pixels(self, batch: Batch) -> Batch:
         experts = np.reshape(self._experts.frames, (-1, *self._experts.frames.shape[2:]))
         return batch._replace(
             agent=batch.agent._replace(frames=self._ring.frames[batch.agent.frames]),

@@ -6,48 +6,101 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
+from patchail_jax.outputs.overlay import limit_of, overlay
+from patchail_jax.reports.style import HIGH, INK, LOW, MUTED, STYLE, save, write_figure
 
-COLOURS = "RdBu_r"  # red is expert-like, blue is not, as in the paper's Figure 1
 _COLUMNS = 8
-_PERCENTILE = 99.0  # of |reward|: a few extreme patches would wash out all others
 
 
 class Row(NamedTuple):
-    """One episode: ``frames [T,H,W,3] uint8`` and ``maps [T,H,W]``, the reward of each step."""
+    """One episode: ``frames [T+1,H,W,3] uint8``, ``maps [T,H,W]`` and, for a strip, ``rewards [T]`` of its steps."""
 
     title: str
     frames: np.ndarray
     maps: np.ndarray
+    rewards: np.ndarray | None = None
+
+
+def contact_sheet(stem: Path, rows: Sequence[Row], *, label: str) -> list[Path]:
+    """Steps of each episode, and the same under their maps, on one scale; ``stem.png`` and ``stem.pdf``.
+
+    ``maps`` are signed; ``label`` says what their colours mean.
+    """
+    return write_figure(_sheet(rows, label), stem)
 
 
 def patch_rewards(path: Path, rows: Sequence[Row]) -> None:
-    """Frames of each episode, and the same frames under their reward maps; one scale for all, symmetric about 0."""
-    limit = float(np.percentile(np.abs(np.concatenate([row.maps.ravel() for row in rows])), _PERCENTILE)) or 1.0
-    figure, axes = plt.subplots(
-        2 * len(rows), _COLUMNS, figsize=(1.25 * _COLUMNS + 1.2, 2.6 * len(rows) + 0.4), layout="constrained"
-    )
-    image: Any = None
-    for number, row in enumerate(rows):
-        times = np.linspace(0, len(row.maps) - 1, _COLUMNS).round().astype(int)
-        for column, time in enumerate(times):
-            plain, overlaid = axes[2 * number, column], axes[2 * number + 1, column]
-            plain.imshow(row.frames[time])
-            plain.set_title(f"step {time}", fontsize=7)
-            overlaid.imshow(row.frames[time].mean(axis=-1), cmap="gray", vmin=0, vmax=255)
-            image = overlaid.imshow(row.maps[time], cmap=COLOURS, vmin=-limit, vmax=limit, alpha=0.6)
-        axes[2 * number, 0].set_ylabel(row.title, fontsize=8)
-        axes[2 * number + 1, 0].set_ylabel("patch rewards", fontsize=8)
-    for axis in axes.ravel():
-        axis.set_xticks([])
-        axis.set_yticks([])
-    bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
-    bar.set_label("patch reward: expert-like is high", fontsize=8)
+    """``contact_sheet`` of patch rewards as one picture."""
+    save(_sheet(rows, "patch reward, red is expert-like"), path)
+
+
+def _sheet(rows: Sequence[Row], label: str) -> Any:
+    limit = limit_of([row.maps for row in rows])
+    strips = [row for row in rows if row.rewards is not None]
+    heights = [share for row in rows for share in ([1.0, 1.0] if row.rewards is None else [1.0, 1.0, 0.5])]
+    with plt.rc_context({**STYLE, "axes.grid": False}):
+        figure = plt.figure(figsize=(1.2 * _COLUMNS + 1.1, 1.25 * sum(heights) + 0.35), layout="constrained")
+        grid = figure.add_gridspec(len(heights), _COLUMNS, height_ratios=heights)
+        line, shown, strip_axes = 0, [], []
+        for row in rows:
+            times = np.linspace(0, len(row.maps) - 1, _COLUMNS).round().astype(int)
+            pictures = row.frames[times], overlay(row.frames[times], row.maps[times], limit=limit)
+            for column, time in enumerate(times):
+                for offset, words in enumerate((row.title, "")):
+                    axis = figure.add_subplot(grid[line + offset, column])
+                    axis.imshow(pictures[offset][column], interpolation="nearest")
+                    _bare(axis)
+                    shown.append(axis)
+                    if column == 0:
+                        axis.set_ylabel(words, fontsize=9, weight="bold")
+                    if offset == 0:
+                        axis.set_title(f"step {time}", fontsize=7, color=MUTED)
+            line += 2
+            if row.rewards is not None:
+                strip_axes.append(figure.add_subplot(grid[line, :]))
+                _strip(strip_axes[-1], row.rewards, times)
+                line += 1
+        highest = max((float(np.abs(row.rewards).max()) for row in strips if row.rewards is not None), default=1.0)
+        for axis in strip_axes:
+            axis.set_ylim(-1.08 * highest, 1.08 * highest)
+        _colour_bar(figure, shown + strip_axes, limit, label)
+    return figure
+
+
+def _strip(axis: Any, rewards: np.ndarray, times: np.ndarray) -> None:
+    """The aggregated reward of every step, ticks where the pictures are."""
+    steps = np.arange(len(rewards))
+    for sign, colour in ((1.0, HIGH), (-1.0, LOW)):
+        part = np.maximum(sign * rewards, 0.0) * sign
+        axis.fill_between(steps, part, color=colour, alpha=0.6, linewidth=0, step="mid")
+    axis.axhline(0.0, color=MUTED, linewidth=0.6)
+    axis.vlines(times, 0.0, rewards[times], color=INK, linewidth=1.0)
+    axis.plot(times, rewards[times], "o", color=INK, markersize=2.5)
+    axis.set_xlim(-0.5, len(rewards) - 0.5)
+    axis.set_xticks(times)
+    axis.tick_params(labelsize=6, length=2)
+    axis.set_ylabel("reward", fontsize=7)
+
+
+def _colour_bar(figure: Any, axes: Any, limit: float, label: str) -> None:
+    """The scale as it looks over white."""
+    values = np.linspace(-limit, limit, 256)
+    shades = overlay(np.full((1, 256, 1, 3), 255, np.uint8), values[None, :, None], limit=limit)[0, :, 0] / 255.0
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(-limit, limit), mpl.colors.ListedColormap(shades))
+    bar = figure.colorbar(scale, ax=axes, fraction=0.025, pad=0.01, aspect=35, extend="both")
+    bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    _save(figure, path)
+    bar.outline.set_visible(False)
+
+
+def _bare(axis: Any) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
 
 
 def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -> None:
@@ -66,10 +119,4 @@ def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)

@@ -7,6 +7,7 @@ import numpy as np
 from patchail_jax.acting.collect import Collector, episode_seed
 from patchail_jax.acting.evaluate import evaluate
 from patchail_jax.acting.label import label
+from patchail_jax.envs.outcome import Lost
 from patchail_jax.envs.workers import InlinePool
 from patchail_jax.types import Episode, Specs
 from tests.envs.fakes import Counting
@@ -73,6 +74,56 @@ def test_a_restored_collector_goes_on_as_if_nothing_had_been():
         np.testing.assert_array_equal(undisturbed.observations(), collector.observations())
         results += got
     assert [one.number for one in results] == [0, 1, 2, 3]
+
+
+class Fragile(InlinePool):
+    """An environment pool that loses the environments named in ``doomed`` at the next step."""
+
+    doomed: frozenset[int] = frozenset()
+
+    def receive(self):
+        answers = super().receive()
+        lost = {index: Lost("killed") for index in self.doomed if answers[index] is not None}
+        self.doomed = frozenset()
+        return answers | lost
+
+
+def test_a_lost_episode_is_dropped_and_played_from_its_start():
+    pool = Fragile(Counting, 2)
+    collector = make(pool=pool)
+    collector.start()
+    finished = []
+    for step in range(8):
+        pool.doomed = frozenset({1}) if step == 2 else frozenset()
+        collector.send(actions(step))
+        finished += collector.receive()
+        if step == 2:
+            assert collector.observations()[1, 0, 0, 1::3].tolist() == [0, 0, 0]  # at its start, the other one is not
+            assert collector.observations()[0, 0, 0, 1::3].tolist() == [1, 2, 3]
+    assert collector.lost == 1
+    assert [one.number for one in finished] == [0, 1]
+    episode = finished[1].episode
+    assert set(episode.frames[:, 0, 0, 0]) == {episode_seed((7, 0), 1) % 256}
+    assert list(episode.rewards) == [3, 4, 5, 6, 7]  # of the second attempt alone
+
+    again = make()
+    again.load_state(collector.state())
+    assert again.lost == 1
+
+
+def test_an_evaluation_loses_no_episode():
+    pool = Fragile(Counting, 2)
+    specs = Specs(image_size=4, frame_stack=2, action_size=2, n_step=1)
+    calls = []
+
+    def act(observations):
+        calls.append(1)
+        pool.doomed = frozenset({0}) if len(calls) == 3 else frozenset()
+        return np.repeat(observations[:, 0, 0, :1].astype(np.float32), 2, axis=1)
+
+    result = evaluate(pool, act, episodes=3, specs=specs, root=(1, 1))
+    expected = [5 * (episode_seed((1, 1), number) % 256) for number in range(3)]
+    np.testing.assert_array_equal(result.returns, expected)
 
 
 def test_episode_seeds_tell_runs_purposes_and_episodes_apart():

@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 
+import dm_env
 import numpy as np
+from dm_env import specs
 
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.outcome import Outcome
@@ -49,3 +51,71 @@ class Telling(FrameEnvironment):
     def step(self, action):
         frame, _, _, last = super().step(action)
         return Outcome(frame, float("jax" in sys.modules), float(os.environ["LP_NUM_THREADS"]), last)
+
+
+class Corridor(dm_env.Environment):
+    """A bright square that actions push along a dark corridor: its end terminates the episode, 12 steps truncate it.
+
+    ``seed`` gives the start. Rewards are the square's place, 0 to 10.
+    """
+
+    def __init__(self, image_size=16, *, actions=None, observation=None):
+        self._size, self._place, self._steps, self._seed = image_size, 0.0, 0, 0
+        self._actions = actions or specs.BoundedArray((1,), np.float32, [-2.0], [4.0])
+        self._observation = observation or (lambda frame: {"pixels": frame})
+        self.calls = []
+
+    def seed(self, number):
+        self._seed = number
+
+    def reset(self):
+        self._place, self._steps = float(self._seed % 3), 0
+        return dm_env.restart(self._look())
+
+    def step(self, action):
+        self.calls.append(np.array(action))
+        self._place = float(np.clip(self._place + action[0], 0, 10))
+        self._steps += 1
+        if self._place >= 10:
+            return dm_env.termination(self._place, self._look())
+        if self._steps == 12:
+            return dm_env.truncation(self._place, self._look())
+        return dm_env.transition(self._place, self._look())
+
+    def _look(self):
+        frame = np.full((self._size, self._size, 3), 40, np.uint8)
+        left = round(self._place / 10 * (self._size - 4))
+        frame[self._size // 2 :, left : left + 4] = (250, 180, 20)
+        return self._observation(frame)
+
+    def observation_spec(self):
+        return {"pixels": specs.Array((self._size, self._size, 3), np.uint8)}
+
+    def action_spec(self):
+        return self._actions
+
+
+def corridor(*, task, image_size):
+    """For ``env.factory``; the task's name chooses what is wrong with it."""
+    faults = {
+        "discrete": {"actions": specs.DiscreteArray(3)},
+        "integers": {"actions": specs.BoundedArray((1,), np.int32, 0, 1)},
+        "endless": {"actions": specs.BoundedArray((1,), np.float32, -np.inf, np.inf)},
+        "unbounded": {"actions": specs.Array((1,), np.float32)},
+        "matrix": {"actions": specs.BoundedArray((1, 2), np.float32, 0, 1)},
+        "floats": {"observation": lambda frame: frame.astype(np.float32)},
+        "grey": {"observation": lambda frame: frame[..., 0]},
+        "blind": {"observation": lambda frame: {"position": frame}},
+        "small": {"observation": lambda frame: frame[:5, :5]},
+        "wide": {"observation": lambda frame: frame.repeat(2, axis=0).repeat(4, axis=1)},
+        "plain": {"observation": lambda frame: frame},
+    }
+    return Corridor(image_size, **faults.get(task, {}))
+
+
+def nothing(*, task, image_size):
+    """Not an environment."""
+    return [task, image_size]
+
+
+not_a_function = 3

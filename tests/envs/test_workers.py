@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.envs.dmc import FrameEnvironment
-from patchail_jax.envs.outcome import Reset, Restore, Step
+from patchail_jax.envs.outcome import Lost, Reset, Restore, Step
 from patchail_jax.envs.workers import InlinePool, ProcessPool, WorkerError
 from patchail_jax.errors import UserError
 from tests.envs.fakes import Counting, Telling
@@ -86,40 +86,80 @@ def test_what_spawn_imports_again_in_a_worker_does_not_import_jax():
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_an_exception_in_a_worker_comes_with_its_traceback():
+def play(pool, steps, index=0):
+    """Answers to that many steps of environment ``index``."""
+    answers = []
+    for step in range(steps):
+        pool.send({index: Step(np.array([step, step], np.float32))})
+        answers.append(pool.receive()[index])
+    return answers
+
+
+def begin(pool, seed=0):
+    pool.send({index: Reset(seed) for index in range(pool.num_envs)})
+    return pool.receive()
+
+
+def test_an_environment_that_breaks_three_times_in_a_row_ends_the_pool_with_its_traceback():
     with ProcessPool(functools.partial(Counting, break_at=2), 2) as pool:
-        pool.send({0: Reset(0), 1: Reset(0)})
-        pool.receive()
-        pool.send({0: Step(np.zeros(2)), 1: Step(np.zeros(2))})
-        pool.receive()
-        pool.send({1: Step(np.zeros(2))})
+        for _ in range(2):
+            begin(pool)
+            first, second = play(pool, 2, index=1)
+            assert first.frame[0, 0, 1] == 1 and second == Lost("environment 1 failed:")
+        begin(pool)
         with pytest.raises(WorkerError, match="environment 1 failed") as error:
-            pool.receive()
+            play(pool, 2, index=1)
     assert "ArithmeticError: the fake environment broke" in str(error.value) and "fakes.py" in str(error.value)
+    assert "last of 3 failures in a row" in str(error.value)
 
 
-def test_a_killed_worker_is_reported_at_once():
-    with ProcessPool(functools.partial(Counting, die_at=1), 1) as pool:
-        pool.send({0: Reset(0)})
-        pool.receive()
-        pool.send({0: Step(np.zeros(2))})
-        started = time.monotonic()
-        with pytest.raises(WorkerError, match="environment 0 was killed by SIGKILL"):
-            pool.receive()
-        assert time.monotonic() - started < 3
-
-
-def test_a_worker_killed_from_outside_is_reported_by_whichever_call_comes_next():
+def test_a_killed_worker_has_a_successor_and_the_others_go_on(caplog):
     with ProcessPool(Counting, 2) as pool:
-        pool.send({0: Reset(0), 1: Reset(0)})
-        pool.receive()
-        os.kill(pool._processes[1].pid, signal.SIGKILL)
+        begin(pool, seed=7)
+        play(pool, 1)
         started = time.monotonic()
-        with pytest.raises(WorkerError, match="environment 1 was killed by SIGKILL"):
+        os.kill(pool._processes[0].pid, signal.SIGKILL)
+        pool.send({index: Step(np.zeros(2, np.float32)) for index in range(2)})
+        answers = pool.receive()
+        assert answers[0] == Lost("environment 0 was killed by SIGKILL") and answers[1].frame[0, 0, 1] == 1
+        assert "environment 0 was killed by SIGKILL; it is started again" in caplog.text
+        assert time.monotonic() - started < 10
+        assert begin(pool, seed=9)[0].frame[0, 0].tolist() == [9, 0, 0]
+        assert [outcome.frame[0, 0, 1] for outcome in play(pool, 3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("command", [Reset(9), Restore(9, np.zeros((1, 2), np.float32))])
+def test_a_successor_obeys_what_its_predecessor_died_of(command):
+    with ProcessPool(Counting, 1) as pool:
+        begin(pool)
+        os.kill(pool._processes[0].pid, signal.SIGKILL)
+        pool.send({0: command})
+        pool.receive()
+        (outcome,) = play(pool, 1)
+        assert outcome.frame[0, 0, :2].tolist() == [9, 1 if isinstance(command, Reset) else 2]
+
+
+def test_deaths_with_an_episode_finished_between_them_do_not_add_up():
+    with ProcessPool(Counting, 1) as pool:
+        for _ in range(2):
             for _ in range(2):
-                pool.send({1: Step(np.zeros(2))})
-                pool.receive()
-        assert time.monotonic() - started < 3
+                begin(pool)
+                os.kill(pool._processes[0].pid, signal.SIGKILL)
+                assert isinstance(play(pool, 1)[0], Lost)
+            begin(pool)
+            assert play(pool, 5)[-1].last
+        names = [memory.name for memory in pool._memories.values()]
+        assert len(names) == 1  # and none of those that died
+
+
+def test_a_worker_that_dies_at_once_again_and_again_ends_the_pool():
+    with ProcessPool(functools.partial(Counting, die_at=1), 1) as pool:
+        for _ in range(2):
+            begin(pool)
+            assert isinstance(play(pool, 1)[0], Lost)
+        begin(pool)
+        with pytest.raises(WorkerError, match="environment 0 was killed by SIGKILL"):
+            play(pool, 1)
 
 
 def test_workers_leave_the_signals_of_a_terminal_and_a_scheduler_to_the_parent():
@@ -160,8 +200,8 @@ def test_workers_and_memory_end_with_a_parent_that_does_not_close(end):
         "pool = ProcessPool(Counting, 2)\n"
         "pool.send({0: Reset(0), 1: Reset(0)})\n"
         "pool.receive()\n"
-        "print(*(f'/proc/{process.pid}' for process in pool._processes), flush=True)\n"
-        "print(*(f'/dev/shm/{memory.name}' for memory in pool._memories), flush=True)\n"
+        "print(*(f'/proc/{process.pid}' for process in pool._processes.values()), flush=True)\n"
+        "print(*(f'/dev/shm/{memory.name}' for memory in pool._memories.values()), flush=True)\n"
         f"{end}\n"
     )
     parent = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
@@ -176,7 +216,7 @@ def test_no_process_or_memory_is_left_behind():
     pool = ProcessPool(Counting, 2)
     pool.send({0: Reset(0), 1: Reset(0)})
     pool.receive()
-    processes, names = list(pool._processes), [memory.name for memory in pool._memories]
+    processes, names = list(pool._processes.values()), [memory.name for memory in pool._memories.values()]
     pool.close()
     assert not any(process.is_alive() for process in processes) and len(names) == 2
     for name in names:

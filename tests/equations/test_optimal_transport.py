@@ -52,3 +52,10 @@ def test_a_step_unlike_the_demonstration_is_the_one_that_pays():
     rewards = np.asarray(rewards_of(cosine_cost(episode, demonstration)))
     np.testing.assert_allclose(rewards[2], -1 / 6, rtol=1e-2)
     np.testing.assert_allclose(np.delete(rewards, 2), 0.0, atol=1e-3)
+
+
+def test_what_stands_behind_the_demonstration_s_end_has_no_mass():
+    cost = np.random.default_rng(0).uniform(0, 1, (4, 6)).astype(np.float32)
+    cost[:, 4:] = 0.0  # as good as it can be, and not there
+    np.testing.assert_allclose(plan_of(cost, 4)[:, :4], plan_of(cost[:, :4]), rtol=1e-3)
+    assert (np.asarray(plan_of(cost, 4))[:, 4:] == 0).all()

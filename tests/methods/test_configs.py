@@ -49,4 +49,4 @@ def test_every_method_is_made_on_every_task(method, task):
     actor = jax.eval_shape(made.publish, state)["actor"]["params"]
     assert actor["trunk"]["projection"]["kernel"].shape[0] == (features or 39_200)
     assert actor["mean"]["bias"].shape == (action_size,)
-    check_fit(config, made)
+    check_fit(config, made, 1)

@@ -131,10 +131,10 @@ def episodes():
 
 def test_rot_scores_the_first_episode_to_ten_and_the_expert_s_own_to_zero(one_device, episodes):
     learner = one_device("rot")
-    state, first = learner.score_episode(learner.init(0), episodes[0], learner.place(episodes[1:]))
+    state, first = learner.score_episode(learner.init(0), episodes[0], episodes[1:], np.asarray([9, 9]))
     scale = float(state.reward_scale)
     np.testing.assert_allclose(first.sum(), -10, rtol=1e-4)
-    state, second = learner.score_episode(state, episodes[1], learner.place(episodes[1:]))
+    state, second = learner.score_episode(state, episodes[1], episodes[1:], np.asarray([9, 5]))
     np.testing.assert_allclose(second, 0, atol=1e-3)  # the closest demonstration is itself
     assert float(state.reward_scale) == scale and first.shape == second.shape == (9,)
 

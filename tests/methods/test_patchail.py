@@ -51,6 +51,7 @@ def test_every_reward_form_and_aggregation_updates_to_finite_numbers(form, aggre
         {"discriminator__agent_successor": "n_step"},
         {"discriminator__augmentation": "none"},
         {"network__precision": "bfloat16"},
+        {"discriminator__architecture": "transformer"},
     ],
 )
 def test_every_choice_updates_to_finite_numbers(overrides):

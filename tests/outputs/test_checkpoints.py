@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -195,3 +197,12 @@ def test_other_errors_while_saving_are_not_hidden(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints._manager, "save", lambda *a, **k: (_ for _ in ()).throw(ZeroDivisionError))
     with pytest.raises(ZeroDivisionError):
         checkpoints.save(1, state=make_state(), host=HOST)
+
+
+def test_a_program_killed_twenty_times_while_saving_always_goes_on_from_a_whole_checkpoint(tmp_path):
+    command = [sys.executable, "-m", "tests.outputs.killed_saver", str(tmp_path / "checkpoints")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    starts = [[int(number) for number in line.split()] for line in result.stdout.splitlines()]
+    assert len(starts) == 20 and starts[-1][1] >= 20  # it came further every time
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]  # nothing was damaged and set aside

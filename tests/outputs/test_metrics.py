@@ -1,9 +1,11 @@
 """What is logged can be read back, and W&B can never stop a run."""
 
 import csv
+import errno
 import json
 import logging
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +90,44 @@ def test_rewinding_drops_a_last_line_without_its_end(run):
     metrics.evaluation(np.array([2.0]), frame=10, hour=0.5, scalars={})
     assert [line["evaluation/return"] for line in lines(run)] == [2.0]
     assert run.eval_csv.read_text().splitlines()[1:] == ["patchail,cheetah_run,3,10,2.0,0.5"]
+
+
+def test_a_full_disk_costs_lines_and_not_the_run(run, caplog):
+    metrics = make(run)
+    run.metrics_jsonl.symlink_to("/dev/full")
+    metrics.train({"x": 1.0}, frame=1, update=1, hour=0.0)
+    assert "the disk is full: a line of metrics.jsonl was not written" in caplog.text
+    run.metrics_jsonl.unlink()  # space was made
+    metrics.train({"x": 2.0}, frame=2, update=2, hour=0.0)
+    assert [line["frame"] for line in lines(run)] == [2]
+
+
+def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(run, monkeypatch):
+    metrics = make(run)
+    metrics.train({"x": 1.0}, frame=1, update=1, hour=0.0)
+    opened = Path.open
+
+    class Filling:
+        """A file that takes half of what it is given."""
+
+        def __init__(self, path):
+            self.file = opened(path, "a")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.file.close()
+
+        def write(self, text):
+            self.file.write(text[: len(text) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda path, mode="r": Filling(path))
+        metrics.train({"x": 2.0}, frame=2, update=2, hour=0.0)
+    metrics.train({"x": 3.0}, frame=3, update=3, hour=0.0)
+    assert [line["frame"] for line in lines(run)] == [1, 3]
 
 
 def test_an_empty_table_gets_its_header(run):

@@ -11,7 +11,7 @@ from patchail_jax.types import Episode, Specs
 SPECS = Specs(image_size=2, frame_stack=2, action_size=1, n_step=3)
 
 
-def make(*, devices=1, updates_per_call=1, experts=None, whole_demonstration=False):
+def make(*, devices=1, updates_per_call=1, experts=None, whole_demonstration=False, remembered=0):
     rng = np.random.default_rng(0)
     ring = Ring(capacity=100, specs=SPECS)
     frames = rng.integers(0, 256, (51, 2, 2, 3), dtype=np.uint8)
@@ -26,6 +26,7 @@ def make(*, devices=1, updates_per_call=1, experts=None, whole_demonstration=Fal
         updates_per_call=updates_per_call,
         whole_demonstration=whole_demonstration,
         root=(3, 2),
+        remembered=remembered,
     )
 
 
@@ -72,3 +73,15 @@ def test_a_whole_demonstration_comes_in_order_and_without_the_pairs_that_cannot_
     pairs = np.concatenate(list(batch.demonstration[:, 0]))
     np.testing.assert_array_equal(pairs[:, -1], frames[1:49])
     assert make().pixel_batches(0).demonstration.shape[2] == 0
+
+
+def test_a_batch_is_recalled_as_it_was_drawn_whatever_came_since():
+    stream = make(remembered=2)
+    frames = np.random.default_rng(1).integers(0, 256, (21, 2, 2, 3), dtype=np.uint8)
+    drawn = {update: stream.pixel_batches(update) for update in (0, 1, 2)}
+    stream._ring.add(Episode(frames, np.ones((20, 1), "f"), np.ones(20, "f"), np.ones(20, "f")))
+    assert stream.recall(0) is None  # too long ago
+    for update in (1, 2):
+        for leaf, wanted in zip(whole(stream.recall(update), 0), whole(drawn[update], 0), strict=True):
+            np.testing.assert_array_equal(leaf, wanted)
+    assert not np.array_equal(stream.pixel_batches(2).agent.frames, drawn[2].agent.frames)  # drawn anew it differs

@@ -1,0 +1,161 @@
+"""Runs a sweep on this machine, some at a time: ``python -m launch.local figure6a --jobs=2``.
+
+Skips runs that have finished, goes on with those that have begun, and tries those that crash again. Each writes what it
+says to ``console.log`` in its run folder. Ctrl-C stops all of them, saved; the same command goes on.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch import options
+from launch.sweeps.sweep import Run, command, shell_line
+from launch.table import Row, Table, read_progress
+from patchail_jax.errors import UserError
+from patchail_jax.interruption import Interruption
+from patchail_jax.outputs.run_folder import finished_frames
+
+POLL_SECONDS = 0.5
+STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
+BAD_INPUT = 2  # the program's exit status; trying again would say the same
+SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # somebody asked it to save and stop
+
+
+@dataclass
+class Job:
+    """A run, and how far this program has come with it."""
+
+    run: Run
+    status: str = "waiting"  # "running", "finished", "crashed" (to be tried again), "failed", "refused", "stopped"
+    tries: int = 0
+    slot: int = 0
+    process: "subprocess.Popen[bytes] | None" = None
+
+
+class Jobs:
+    """Starts and ends processes; ``advance`` is called again and again until it says that nothing is left to do."""
+
+    def __init__(self, jobs: list[Job], *, python: str, slots: int, retries: int, gpus: Sequence[str]) -> None:
+        self.jobs = jobs
+        self._python, self._retries, self._gpus = python, retries, gpus
+        self._free = list(range(slots))[::-1]
+        self._stopping = False
+
+    def advance(self) -> bool:
+        """Takes in what has ended, and starts what there is room for; whether anything runs or waits."""
+        for job in self.jobs:
+            if job.process is not None and job.process.poll() is not None:
+                self._end(job, job.process.returncode)
+        for job in self.jobs:
+            if self._free and not self._stopping and job.status in ("waiting", "crashed"):
+                self._start(job)
+        return any(job.status in ("waiting", "running", "crashed") for job in self.jobs)
+
+    def stop(self, number: int) -> None:
+        """Sends ``number`` to everything that runs; nothing is started any more."""
+        self._stopping = True
+        for job in self.jobs:
+            if job.process is not None:
+                job.process.send_signal(number)
+            elif job.status in ("waiting", "crashed"):
+                job.status = "stopped"
+
+    def _start(self, job: Job) -> None:
+        folder = Path(job.run.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        job.slot, job.tries, job.status = self._free.pop(), job.tries + 1, "running"
+        with (folder / "console.log").open("ab") as log:
+            job.process = subprocess.Popen(
+                command(job.run, python=self._python),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment_of(job.slot, self._gpus)},
+                start_new_session=True,  # a terminal's Ctrl-C comes here alone
+            )
+
+    def _end(self, job: Job, code: int) -> None:
+        self._free.append(job.slot)
+        job.process = None
+        if code == 0:
+            job.status = "finished"
+        elif code == BAD_INPUT:
+            job.status = "refused"
+        elif self._stopping or code in SAVED:
+            job.status = "stopped"
+        else:
+            job.status = "crashed" if job.tries <= self._retries else "failed"
+
+
+def environment_of(slot: int, gpus: Sequence[str]) -> Mapping[str, str]:
+    """What a run in ``slot`` finds in its environment beside this program's: its GPU."""
+    return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
+
+
+def is_finished(run: Run) -> bool:
+    """Whether the run's folder says that it has come to the frames now asked for."""
+    return finished_frames(Path(run.folder)) >= options.config_of(run).num_frames
+
+
+def work(jobs: Jobs, table: Table) -> int:
+    """All jobs to their end; the exit status: 0, 1 where one did not finish, 128 + signal after a signal."""
+    asked, stop_at = False, float("inf")
+    try:
+        with Interruption() as interruption:
+            while jobs.advance():
+                if interruption.signal_number is not None and not asked:
+                    jobs.stop(signal.SIGTERM)
+                    asked, stop_at = True, time.monotonic() + STOP_SECONDS
+                    table.say("stopping: runs are saving; once more to kill them")
+                if time.monotonic() > stop_at:
+                    jobs.stop(signal.SIGKILL)
+                table.show([_row(job) for job in jobs.jobs])
+                time.sleep(POLL_SECONDS)
+    finally:
+        jobs.stop(signal.SIGKILL)
+    table.show([_row(job) for job in jobs.jobs])
+    if interruption.signal_number is not None:
+        return 128 + interruption.signal_number
+    return int(any(job.status != "finished" for job in jobs.jobs))
+
+
+def _row(job: Job) -> Row:
+    frame, score = read_progress(Path(job.run.folder))
+    return Row(job.run.name, job.status, job.tries, frame, score)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The launcher; returns its exit status."""
+    flags = options.parser(__doc__)
+    flags.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    flags.add_argument("--retries", type=int, default=3, help="how often a crashed run is tried again")
+    flags.add_argument("--gpus", default="", help="CUDA devices, dealt out to the runs at a time: 0,1,2,3")
+    flags.add_argument("--python", default=sys.executable, help="the interpreter")
+    chosen, runs = options.parse(flags, argv)
+    gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
+    if chosen.jobs < 1:
+        raise UserError(f"--jobs is {chosen.jobs}; at least one run must go at a time")
+    if "://" in chosen.root:
+        raise UserError(f"--root is {chosen.root}; this launcher writes to a local folder")
+    jobs = [Job(run, "finished" if is_finished(run) else "waiting") for run in runs]
+    if chosen.dry_run:
+        sys.stdout.write(f"# {chosen.jobs} at a time\n")
+        for slot in range(chosen.jobs if gpus else 0):
+            sys.stdout.write(
+                f"# place {slot}: CUDA_VISIBLE_DEVICES={environment_of(slot, gpus)['CUDA_VISIBLE_DEVICES']}\n"
+            )
+        for job in jobs:
+            line = shell_line(command(job.run, python=chosen.python))
+            sys.stdout.write(f"# finished: {job.run.name}\n" if job.status == "finished" else f"{line}\n")
+        return 0
+    pool = Jobs(jobs, python=chosen.python, slots=chosen.jobs, retries=chosen.retries, gpus=gpus)
+    return work(pool, Table(sys.stdout))
+
+
+if __name__ == "__main__":
+    options.start(main)

@@ -1,0 +1,38 @@
+"""What the launchers that write manifests share: YAML, and handing it to a program or to the eye."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from launch.sweeps.sweep import shell_line
+from patchail_jax.errors import UserError
+
+
+def to_yaml(documents: Sequence[Any]) -> str:
+    """The documents one after another, keys in the order given. ``UserError`` without PyYAML."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise UserError("PyYAML is missing: pip install -e .[launch]") from error
+    text: str = yaml.safe_dump_all(documents, sort_keys=False, width=10_000)
+    return text
+
+
+def require_shared(root: str, *, mount: str, flag: str) -> None:
+    """``UserError`` unless ``root`` outlives a machine: a bucket's, or under ``mount``, which ``flag`` makes."""
+    if "://" in root or (mount and root.startswith(f"{mount}/")):
+        return
+    where = f"it must lie under {mount}" if mount else f"give {flag}, or a --root such as gs://mine/runs"
+    raise UserError(f"--root is {root}, which would be lost with its machine; {where}")
+
+
+def hand_over(words: Sequence[str], text: str, *, dry_run: bool) -> int:
+    """Runs ``words`` with ``text`` on standard input, or prints both as a shell line; the exit status."""
+    if dry_run:
+        sys.stdout.write(f"{shell_line(words)} <<'END'\n{text}END\n")
+        return 0
+    try:
+        return subprocess.run(words, input=text, text=True, check=False).returncode
+    except FileNotFoundError as error:
+        raise UserError(f"{words[0]} is not installed") from error

@@ -1,0 +1,1 @@
+"""What to run, whoever runs it."""

@@ -1,0 +1,62 @@
+"""The paper's tables and figures as sweeps; ``SWEEPS`` has them by name."""
+
+from launch.sweeps.sweep import Grid, Value
+
+TASKS = ("cartpole", "cheetah", "finger", "hopper", "walker_stand", "walker_walk", "quadruped")
+ABLATION_TASKS = ("finger", "cheetah")  # Section 5.3
+PATCH_METHODS = ("patchail", "patchail_w", "patchail_b")
+ENCODER_METHODS = ("shared_encoder_ail", "independent_encoder_ail")
+ADVERSARIAL_METHODS = PATCH_METHODS + ENCODER_METHODS
+
+# Pixels; Appendix B.4 does not give them. Cut-out: squares of 20, the mean of RAD's; the others: near RandAugment's 9.
+STRENGTHS = {"random_shift": 4, "random_cutout": 10, "random_crop_resize": 8, "rand_augment": 8}
+
+
+def _ablation(
+    tasks: tuple[str, ...], methods: tuple[str, ...], variants: dict[str, dict[str, Value]]
+) -> tuple[Grid, ...]:
+    """One grid a variant, which is a label and the overrides it stands for."""
+    return tuple(Grid(tasks, methods, overrides=overrides, label=label) for label, overrides in variants.items())
+
+
+SWEEPS: dict[str, tuple[Grid, ...]] = {
+    # Table 1 and the learning curves of Figure 4; the expert's row is in the demonstrations.
+    "table1": (Grid(TASKS, (*ADVERSARIAL_METHODS, "bc")),),
+    "figure6a": _ablation(
+        ABLATION_TASKS,
+        ("patchail",),
+        {name: {"reward.aggregation": name} for name in ("mean", "max", "min", "median")},
+    ),
+    "figure6b": _ablation(
+        ABLATION_TASKS,
+        ("patchail",),
+        {f"kernel_{size}": {"discriminator.kernel_size": size} for size in (1, 2, 3, 4, 5, 8)},
+    ),
+    # Appendix B.1 does not name its tasks: those of the other ablations.
+    "figure7": _ablation(
+        ABLATION_TASKS,
+        ("patchail", "shared_encoder_ail"),
+        {name: {"discriminator.observation": name} for name in ("pair", "single")},
+    ),
+    "figure8": (Grid(TASKS, (*ADVERSARIAL_METHODS, "bc"), overrides={"demos.num_demonstrations": 5}),),
+    # ROT brings its own cloning.
+    "figure9": (
+        Grid(TASKS, ADVERSARIAL_METHODS, overrides={"demos.num_demonstrations": 1, "cloning.weight_initial": 1.0}),
+        Grid(TASKS, ("rot",), overrides={"demos.num_demonstrations": 1}),
+    ),
+    "figure10": _ablation(
+        ("finger",),
+        ADVERSARIAL_METHODS,
+        {
+            name: {"discriminator.augmentation": name, "discriminator.augmentation_pad": pad}
+            for name, pad in (
+                ("random_shift", 4),
+                ("random_cutout", 10),
+                ("random_crop_resize", 8),
+                ("rand_augment", 8),
+            )
+        },
+    ),
+    # Small enough for a laptop: what the quickstart learns, by three seeds.
+    "quickstart": (Grid(("quickstart",), ("patchail",), seeds=(0, 1, 2)),),
+}

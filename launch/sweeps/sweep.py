@@ -1,0 +1,109 @@
+"""A sweep is a tuple of grids; pure functions make runs and command lines of it."""
+
+import re
+import shlex
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from patchail_jax.errors import UserError
+
+PROGRAM = ("-m", "patchail_jax.main")  # behind the interpreter
+Value = str | int | float | bool
+_NOTHING: Mapping[str, Value] = MappingProxyType({})
+
+
+class Grid(NamedTuple):
+    """Every combination of ``tasks``, ``methods`` and ``seeds``, with the same overrides.
+
+    ``tasks`` are files of configs/ without ending, ``methods`` their suffixes, ``overrides`` fields of the config.
+    ``label`` tells grids of a sweep apart that have methods in common: it names a folder between method and seed.
+    """
+
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    overrides: Mapping[str, Value] = _NOTHING
+    label: str = ""
+
+
+class Run(NamedTuple):
+    """One run: its name within the sweep, which is its folder under ``root``, and its flags."""
+
+    name: str
+    folder: str
+    flags: tuple[str, ...]
+
+
+def runs(grids: Iterable[Grid], *, root: str, overrides: Sequence[str] = ()) -> list[Run]:
+    """Every run of a sweep, seeds outermost: a sweep that is cut short has whole tables of fewer seeds.
+
+    Run folders lie under ``root``, a local path or one that the launched machines know. ``overrides`` are flags
+    (``--config.KEY=VALUE``) for all runs, after those of the grids. ``UserError`` where two runs share a folder.
+    """
+    found: list[tuple[int, Run]] = []
+    for grid in grids:
+        for task in grid.tasks:
+            for method in grid.methods:
+                found += [(seed, _run(grid, task, method, seed, root, overrides)) for seed in grid.seeds]
+    ordered = [run for _, run in sorted(found, key=lambda pair: pair[0])]
+    folders = [run.folder for run in ordered]
+    twice = sorted({folder for folder in folders if folders.count(folder) > 1})
+    if twice:
+        raise UserError(f"two runs of this sweep have the folder {twice[0]}; give their grids a label")
+    return ordered
+
+
+def _run(grid: Grid, task: str, method: str, seed: int, root: str, overrides: Sequence[str]) -> Run:
+    name = "/".join(part for part in (task, method, grid.label, f"seed_{seed}") if part)
+    folder = f"{root.rstrip('/')}/{name}"
+    flags = (
+        f"--config=configs/{task}.py:{method}",
+        f"--config.seed={seed}",
+        *(f"--config.{key}={value}" for key, value in grid.overrides.items()),
+        *overrides,
+        f"--config.run_folder={folder}",
+    )
+    return Run(name, folder, flags)
+
+
+def selected(
+    grids: Iterable[Grid], *, tasks: Sequence[str] = (), methods: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> list[Grid]:
+    """The grids with those tasks, methods and seeds alone; none given is all. ``UserError`` for one not in them."""
+    grids = list(grids)
+    for field, wanted in (("tasks", tasks), ("methods", methods), ("seeds", seeds)):
+        known = sorted({entry for grid in grids for entry in getattr(grid, field)})
+        for entry in wanted:
+            if entry not in known:
+                raise UserError(f"this sweep has no {field} {entry!r}; it has {', '.join(map(str, known))}")
+    return [
+        grid._replace(
+            tasks=tuple(task for task in grid.tasks if not tasks or task in tasks),
+            methods=tuple(method for method in grid.methods if not methods or method in methods),
+            seeds=tuple(seed for seed in grid.seeds if not seeds or seed in seeds),
+        )
+        for grid in grids
+    ]
+
+
+def command(run: Run, *, python: str = "python") -> tuple[str, ...]:
+    """The run's words, interpreter first: for ``subprocess``, and by ``shell_line`` for a shell."""
+    return (python, *PROGRAM, *run.flags)
+
+
+def shell_line(words: Iterable[str]) -> str:
+    """The words as one line for a POSIX shell; whatever is in them reaches the program unchanged."""
+    return shlex.join(words)
+
+
+def identifier(*parts: str, limit: int) -> str:
+    """The parts as a name for Kubernetes and clouds: lower case, digits and hyphens, at most ``limit`` characters.
+
+    A name that is cut carries a checksum of the whole, so that two names stay two.
+    """
+    whole = re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+    if len(whole) <= limit:
+        return whole
+    return f"{whole[: limit - 9].rstrip('-')}-{zlib.crc32(whole.encode()):08x}"

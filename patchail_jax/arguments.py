@@ -1,0 +1,27 @@
+"""Flags of the small programs: argparse whose errors are ``UserError``, one line, as everywhere else."""
+
+import argparse
+from typing import NoReturn
+
+from patchail_jax.errors import UserError
+
+
+class Arguments(argparse.ArgumentParser):
+    """An argument parser that raises instead of printing its usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        """``UserError`` with what argparse has to say, and where the flags are explained."""
+        raise UserError(f"{message}; {self.prog} --help lists the flags")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as ``type=`` of a flag."""
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def whole_numbers(text: str) -> list[int]:
+    """``500000,1000000`` as a list of whole numbers from 1, as ``type=`` of a flag."""
+    return [positive(part.replace("_", "")) for part in text.split(",")]

@@ -1,0 +1,156 @@
+"""What demonstrations are made of in memory, and what makes them sound."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from patchail_jax.errors import UserError
+
+DTYPES = {
+    "states": np.dtype(np.float64),
+    "frames": np.dtype(np.uint8),
+    "actions": np.dtype(np.float32),
+    "rewards": np.dtype(np.float32),
+    "lengths": np.dtype(np.int64),
+}
+_ROUNDING = 1e-3
+_AXES = {
+    "states": "[D,T+1,X]",
+    "frames": "[D,T+1,H,H,3]",
+    "actions": "[D,T,A]",
+    "rewards": "[D,T]",
+    "lengths": "[D]",
+}
+
+
+class Trajectories(NamedTuple):
+    """D demonstrations of at most T agent steps each.
+
+    Either ``states [D,T+1,X] float64`` (``physics.get_state()``, X = nq+nv+na) or ``frames [D,T+1,H,H,3] uint8``, one
+    an agent step; ``actions [D,T,A] float32`` in [-1, 1] or None, ``rewards [D,T] float32`` (the task's own, summed
+    over the action repeat) or None. ``metadata`` has at least ``task`` (str) and ``action_repeat`` (frames a step).
+    ``lengths [D] int64`` has each demonstration's own number of steps, 1..T; None when all have T. What stands behind
+    a demonstration's end means nothing.
+    """
+
+    states: np.ndarray | None
+    actions: np.ndarray | None
+    rewards: np.ndarray | None
+    metadata: dict[str, Any]
+    frames: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+
+    @property
+    def observed(self) -> np.ndarray:
+        """The states, or the frames: ``[D,T+1,...]``."""
+        observed = self.frames if self.states is None else self.states
+        assert observed is not None
+        return observed
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each demonstration, ``[D] int64``."""
+        demonstrations, length = self.observed.shape[:2]
+        return np.full(demonstrations, length - 1) if self.lengths is None else self.lengths
+
+    @property
+    def returns(self) -> np.ndarray | None:
+        """The sum of each demonstration's rewards, ``[D] float64``, as evaluation sums the agent's."""
+        if self.rewards is None:
+            return None
+        inside = np.arange(self.rewards.shape[1]) < self.steps[:, None]
+        return np.where(inside, self.rewards, 0.0).sum(axis=1, dtype=np.float64)
+
+    def first(self, count: int) -> "Trajectories":
+        """The first ``count`` demonstrations."""
+        held: dict[str, Any] = {key: getattr(self, key) for key in DTYPES if getattr(self, key) is not None}
+        return self._replace(**{key: array[:count] for key, array in held.items()})
+
+
+def check(trajectories: Trajectories, *, name: str) -> None:
+    """UserError, one line that starts with ``name``, for anything that ``Trajectories`` does not allow."""
+    metadata = trajectories.metadata
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("task"), str):
+        raise UserError(f"{name}: 'metadata' must be an object with a string 'task'")
+    repeat = metadata.get("action_repeat")
+    if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1:
+        raise UserError(f"{name}: 'action_repeat' in 'metadata' must be a whole number from 1, not {repeat!r}")
+    present = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
+    for key, array in present.items():
+        if array.dtype != DTYPES[key]:
+            raise UserError(f"{name}: {key!r} must be {DTYPES[key]}, not {array.dtype}")
+        if array.ndim != _AXES[key].count(",") + 1 or 0 in array.shape:
+            raise UserError(f"{name}: {key!r} must be {_AXES[key]} with no empty axis, not {list(array.shape)}")
+    if ("states" in present) == ("frames" in present):
+        raise UserError(f"{name}: must hold either 'states' or 'frames'")
+    demonstrations, steps = trajectories.observed.shape[0], trajectories.observed.shape[1] - 1
+    if steps < 1:
+        raise UserError(f"{name}: must hold at least two states or frames a demonstration, for one pair")
+    pixels = [] if trajectories.frames is None else list(trajectories.frames.shape)
+    if pixels and (pixels[2] != pixels[3] or pixels[4] != 3):
+        raise UserError(f"{name}: 'frames' must be {_AXES['frames']}, square and in colour, not {pixels}")
+    wanted = {"actions": f"[{demonstrations},{steps},A]", "rewards": f"[{demonstrations},{steps}]"}
+    for key in wanted.keys() & present.keys():
+        if present[key].shape[:2] != (demonstrations, steps):
+            raise UserError(f"{name}: {key!r} must be {wanted[key]} to fit the rest, not {list(present[key].shape)}")
+    if trajectories.lengths is not None and (
+        trajectories.lengths.shape != (demonstrations,)
+        or trajectories.lengths.min() < 1
+        or trajectories.lengths.max() > steps
+    ):
+        raise UserError(f"{name}: 'lengths' must be {demonstrations} numbers from 1 to {steps}")
+    for key in ("states", "actions", "rewards"):
+        if key in present and not np.isfinite(present[key]).all():
+            raise UserError(f"{name}: {key!r} has values that are not finite")
+    if trajectories.actions is not None and np.abs(trajectories.actions).max() > 1:
+        raise UserError(f"{name}: 'actions' must lie in [-1, 1], not up to {np.abs(trajectories.actions).max():g}")
+
+
+class Demonstration(NamedTuple):
+    """One demonstration: its frames or states, ``observed [T+1,...]``; ``actions [T,A]``, ``rewards [T]`` or None."""
+
+    observed: np.ndarray
+    actions: np.ndarray | None = None
+    rewards: np.ndarray | None = None
+
+
+def assemble(demonstrations: Sequence[Demonstration], metadata: dict[str, Any], *, name: str) -> Trajectories:
+    """Demonstrations of any lengths as one record; behind the end of the shorter ones stand zeros.
+
+    Actions or rewards that one of them lacks are left out. Raises UserError, a line that starts with ``name``, where
+    there is none, or where they differ in the size of frames or actions.
+    """
+    if not demonstrations:
+        raise UserError(f"{name}: holds no demonstrations")
+    lengths = np.array([len(demonstration.observed) - 1 for demonstration in demonstrations])
+    observed, actions, rewards = (
+        _padded([getattr(demonstration, key) for demonstration in demonstrations], key, name=name)
+        for key in Demonstration._fields
+    )
+    assert observed is not None
+    states, frames = (None, observed) if observed.ndim == 5 else (observed, None)
+    same = (lengths == lengths[0]).all()
+    return Trajectories(states, actions, rewards, metadata, frames, None if same else lengths)
+
+
+def _padded(parts: Sequence[np.ndarray | None], key: str, *, name: str) -> np.ndarray | None:
+    given = [part for part in parts if part is not None]
+    if len(given) < len(parts):
+        return None
+    if len({part.shape[1:] for part in given}) > 1:
+        what = "frames" if key == "observed" else key
+        raise UserError(f"{name}: the demonstrations' {what} differ in size")
+    longest = max(len(part) for part in given)
+    whole = np.zeros((len(given), longest, *given[0].shape[1:]), given[0].dtype)
+    for row, part in zip(whole, given, strict=True):
+        row[: len(part)] = part
+    return whole
+
+
+def unit_actions(actions: np.ndarray, *, name: str) -> np.ndarray:
+    """``actions [T,A]`` as float32 in [-1, 1]; UserError where they leave it by more than rounding."""
+    actions = actions.astype(np.float32)
+    if not np.abs(actions).max(initial=0.0) <= 1 + _ROUNDING:
+        raise UserError(f"{name}: actions must lie in [-1, 1], not up to {np.abs(actions).max():g}")
+    return np.clip(actions, -1.0, 1.0)

@@ -1,0 +1,81 @@
+"""Several processes, one a machine as a rule, that train one run together: who they are, and what they agree on.
+
+Each process plays its own environments, keeps its own replay and checkpoints, and gives its share of every batch; the
+update averages gradients over the devices of all. So all must make the same updates in the same order: whatever decides
+about an update, a stop or a restart is a counter that all share, or is agreed on here.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from patchail_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+# Variables that tell a process of how many it is one, where a launcher has started several.
+_SIZES = {"SLURM": "SLURM_STEP_NUM_TASKS", "Open MPI": "OMPI_COMM_WORLD_SIZE"}
+_TPU_WORKERS = "TPU_WORKER_HOSTNAMES"
+
+
+class Hosts(NamedTuple):
+    """This process's number and how many there are. With one process nothing here does anything."""
+
+    process: int = 0
+    processes: int = 1
+
+    def gather(self, number: int) -> np.ndarray:
+        """Every process's ``number``, ``[processes]``."""
+        if self.processes == 1:
+            return np.asarray([number])
+        return np.asarray(multihost_utils.process_allgather(np.asarray(number, np.int32)))
+
+    def smallest(self, number: int) -> int:
+        """The smallest ``number`` of all processes."""
+        return int(self.gather(number).min())
+
+    def first(self, tree: Any) -> Any:
+        """The first process's arrays, for all: platforms may disagree in a last bit."""
+        return tree if self.processes == 1 else multihost_utils.broadcast_one_to_all(tree)
+
+
+def cluster() -> str | None:
+    """The launcher that has started several processes, by its variables; None where there is one process."""
+    for name, variable in _SIZES.items():
+        if int(os.environ.get(variable, "1")) > 1:
+            return name
+    return "TPU" if "," in os.environ.get(_TPU_WORKERS, "") else None
+
+
+def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Hosts:
+    """Meets the other processes, before anything else touches a device. The arguments are ``config.hosts``.
+
+    ``coordinator`` "" asks the launcher's variables, "auto" leaves all to JAX (TPU pods), "address:port" needs
+    ``count`` and ``index``. A process that is not heard of for ``lost_seconds`` ends all others. ``UserError`` where
+    they do not meet.
+    """
+    start: Callable[..., None] = jax.distributed.initialize
+    launcher = cluster()
+    if coordinator in ("", "auto"):
+        if count or index >= 0:
+            raise UserError("config.hosts.count and index need config.hosts.coordinator=ADDRESS:PORT")
+        if not coordinator and launcher is None:
+            return Hosts()
+        arguments: dict[str, Any] = {}
+    elif 0 <= index < count:
+        arguments = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
+    else:
+        raise UserError(f"config.hosts.index is {index}; with count {count} it must be 0..{count - 1}")
+    try:
+        start(**arguments, heartbeat_timeout_seconds=lost_seconds, initialization_timeout=300)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"the processes of this run do not meet ({reason}); see config.hosts") from error
+    hosts = Hosts(jax.process_index(), jax.process_count())
+    _log.info("process %d of %d (%s)", hosts.process, hosts.processes, launcher or coordinator)
+    return hosts

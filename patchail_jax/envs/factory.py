@@ -1,0 +1,116 @@
+"""Any environment: a function of yours makes it, in dm_env's form, and it shows its frames."""
+
+import importlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dm_env
+import numpy as np
+
+from patchail_jax.envs.dmc import FrameEnvironment
+from patchail_jax.envs.look import square
+from patchail_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+class FactoryEnvironment(FrameEnvironment):
+    """The ``dm_env.Environment`` that ``factory`` ("module:function") makes, as frames, rewards and discounts.
+
+    The function is called once, with ``task`` (``config.env.task``, any name) and ``image_size`` (pixels a side that
+    are wanted). Observations are ``[H,W,3] uint8``, or a mapping that has them under "pixels"; larger ones are cut to
+    their middle square and reduced by area. Actions are a bounded vector of floats. A termination is a last step with
+    discount 0; a last step with another discount is one where time was up.
+
+    An episode starts with ``environment.seed(number)`` where there is such a method, else with a new seed for
+    ``environment.task.random`` as dm_control has it, and only then ``reset()``. Raises UserError, one line, for a
+    function that does not exist and an environment that does not fit.
+    """
+
+    def __init__(self, *, factory: str, task: str, action_repeat: int, image_size: int, episode_frames: int) -> None:
+        if action_repeat < 1 or episode_frames < action_repeat:
+            raise UserError(f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames")
+        environment = _find(factory)(task=task, image_size=image_size)
+        if not isinstance(environment, dm_env.Environment):
+            raise UserError(f"env.factory {factory} gives {type(environment).__name__}, not a dm_env.Environment")
+        self._low, self._high = _action_bounds(environment.action_spec(), name=task)
+        self._environment = _Watched(environment)
+        self._reseed = _seeding(environment, name=task)
+        self._repeat, self._limit, self._frames = action_repeat, episode_frames, 0
+        self._render = lambda: _frame(self._environment.observation, image_size, name=task)  # type: ignore[assignment]
+        self.action_size = self._low.size
+
+    def state(self) -> None:
+        """None: what the environment is made of stays its own."""
+        return
+
+    def close(self) -> None:
+        """Frees the environment."""
+        self._environment.close()
+
+    def _start(self, seed: int) -> None:
+        self._reseed(seed)
+        self._environment.reset()
+        self._frames = 0
+
+
+class _Watched:
+    """An environment that remembers its newest observation."""
+
+    def __init__(self, environment: dm_env.Environment) -> None:
+        self._environment, self.observation = environment, None
+        self.close = environment.close
+
+    def reset(self) -> None:
+        self.observation = self._environment.reset().observation
+
+    def step(self, action: np.ndarray) -> dm_env.TimeStep:
+        step = self._environment.step(action)
+        self.observation = step.observation
+        return step
+
+
+def _find(factory: str) -> Callable[..., Any]:
+    module, colon, name = factory.partition(":")
+    if not (module and colon and name):
+        raise UserError(f"config.env.factory is {factory!r}; write module:function, for example my_robot.camera:make")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"env.factory {factory}: {error}; is its folder on PYTHONPATH?") from error
+    except AttributeError as error:
+        raise UserError(f"env.factory {factory}: there is no {name} in {module}") from error
+    if not callable(function):
+        raise UserError(f"env.factory {factory}: {name} is not a function")
+    return function
+
+
+def _action_bounds(spec: Any, *, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """What the actions -1 and 1 are for the environment, both ``[A] float64``."""
+    if isinstance(spec, dm_env.specs.DiscreteArray) or not np.issubdtype(getattr(spec, "dtype", object), np.floating):
+        raise UserError(f"{name} has discrete actions; only continuous ones can be learnt here")
+    if not isinstance(spec, dm_env.specs.BoundedArray) or len(spec.shape) != 1:
+        raise UserError(f"{name} must have actions [A] with bounds (dm_env.specs.BoundedArray), not {spec}")
+    low, high = (np.broadcast_to(bound, spec.shape).astype(np.float64) for bound in (spec.minimum, spec.maximum))
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise UserError(f"{name} has actions without bounds; give each a smallest and a largest value")
+    return low, high
+
+
+def _seeding(environment: Any, *, name: str) -> Callable[[int], Any]:
+    if callable(getattr(environment, "seed", None)):
+        return environment.seed
+    random = getattr(getattr(environment, "task", None), "random", None)
+    if isinstance(random, np.random.RandomState):
+        return random.seed
+    _log.warning("%s has no method seed(number): a resumed run cannot repeat its episodes exactly", name)
+    return lambda seed: None
+
+
+def _frame(observation: Any, image_size: int, *, name: str) -> np.ndarray:
+    pixels = observation.get("pixels") if isinstance(observation, Mapping) else observation
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        form = f"{pixels.dtype}{list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise UserError(f"{name} must show pixels [H,W,3] uint8 (or a mapping with 'pixels'), not {form}")
+    return square(pixels, image_size).copy()  # the environment may draw the next frame into the same memory

@@ -1,0 +1,15 @@
+"""The kinds of maps over a frame, and what their colours mean."""
+
+from typing import Any
+
+KINDS = {
+    "patch_rewards": "patch reward, red is expert-like",
+    "attention": "attention, red above even, blue below",
+    "weighted": "patch reward x attention, red is expert-like",
+    "gradcam": "Grad-CAM, red for expert, blue against",
+}
+
+
+def signed(kind: str, maps: Any) -> Any:
+    """Maps whose 0 is neutral, for colours that are symmetric about 0: even attention is 1."""
+    return maps - 1.0 if kind == "attention" else maps

@@ -1,0 +1,62 @@
+"""From the folder of a run to demonstrations by its policy: config, environment, method and newest checkpoint."""
+
+import importlib.metadata
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from configs import base
+from patchail_jax.acting.record import record
+from patchail_jax.demos.form import Trajectories
+from patchail_jax.devices.data_parallel import Devices, fetch
+from patchail_jax.errors import UserError
+from patchail_jax.outputs.checkpoints import Checkpoints
+from patchail_jax.outputs.run_folder import reopen_run
+from patchail_jax.train import environment_factory, make_method
+from patchail_jax.types import Specs
+
+RECORDING = 3  # what the seed is mixed with; train.py has the others
+
+
+def record_run(folder: Path, *, episodes: int, seed: int, report: Callable[[int, float], None]) -> Trajectories:
+    """``episodes`` episodes with the mean action of the newest checkpoint in ``folder``, all kept.
+
+    ``report(number, return)`` is called after each. ``UserError`` for a folder without a run or a checkpoint, and for
+    a run that is going on.
+    """
+    if episodes < 1:
+        raise UserError(f"--episodes is {episodes}; record at least one")
+    with ExitStack() as resources:
+        run, stored = reopen_run(folder)
+        resources.callback(run.close)
+        config = base.get_config(stored["env"]["task"], stored["method"])
+        config.update(stored)  # fields that are newer than the run keep their defaults
+        if not run.checkpoints.is_dir():
+            raise UserError(f"{folder}: holds no checkpoint yet")
+        environment = environment_factory(config)()
+        resources.callback(environment.close)
+        specs = Specs(config.env.image_size, config.env.frame_stack, environment.action_size, config.replay.n_step)
+        devices = Devices(make_method(config, specs), specs, count=1)
+        checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
+        resources.callback(checkpoints.close)
+        restored = checkpoints.restore(fetch(devices.init(config.seed)))
+        if restored is None:
+            raise UserError(f"{folder}: holds no checkpoint that can be read")
+        state, _, step = restored
+        parameters = devices.publish(devices.place(state))
+        metadata = {
+            "task": config.env.task,
+            "action_repeat": config.env.action_repeat,
+            "source": f"{config.method}, seed {config.seed}, checkpoint at {step * config.env.action_repeat} frames",
+            "recording_seed": seed,
+            **{package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")},
+        }
+        return record(
+            environment,
+            lambda observations: devices.exploit(parameters, observations),
+            episodes=episodes,
+            specs=specs,
+            root=(seed, RECORDING),
+            metadata=metadata,
+            report=report,
+        )

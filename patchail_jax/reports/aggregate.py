@@ -1,0 +1,166 @@
+"""Methods over all tasks: interquartile mean, probability of improvement, performance profile (Agarwal et al. 2021)."""
+
+import csv
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from patchail_jax.errors import UserError
+from patchail_jax.reports.published import method_label, method_order
+from patchail_jax.reports.runs import Run, status_lines
+from patchail_jax.reports.statistics import (
+    interquartile_mean,
+    interval,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+from patchail_jax.reports.style import MUTED, STYLE, colours, write_figure
+from patchail_jax.reports.table1 import Cell, cells, default_frames
+
+_THRESHOLDS = np.linspace(0.0, 1.2, 121)
+
+
+class Estimate(NamedTuple):
+    """A statistic and its 95% interval; ``frame`` in frames, ``second`` is "" unless two methods are compared."""
+
+    statistic: str
+    frame: int
+    first: str
+    second: str
+    value: float
+    low: float
+    high: float
+    tasks: int
+    runs: int
+
+
+def scores_by_method(table: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
+    """Scores over the expert's return by method and task, of the tasks that every method has scores in.
+
+    ``UserError`` where there is no such task.
+    """
+    scored = [cell for cell in table if len(cell.scores) and cell.expert_return]
+    methods = sorted({c.method for c in scored}, key=method_order)
+    by_place = {(cell.method, cell.task): cell.scores / cell.expert_return for cell in scored if cell.expert_return}
+    tasks = sorted({cell.task for cell in scored})
+    shared = [task for task in tasks if all((method, task) in by_place for method in methods)]
+    if not shared:
+        raise UserError("no task has a score of every method, and an expert to measure it by, at the same frames")
+    return {method: {task: by_place[method, task] for task in shared} for method in methods}
+
+
+def estimates(scores: dict[str, dict[str, np.ndarray]], frame: int) -> list[Estimate]:
+    """Interquartile means of all methods, and for each two the probability that the first beats the second."""
+    found = []
+    strata = {method: list(by_task.values()) for method, by_task in scores.items()}
+    for method, groups in strata.items():
+        low, high = map(float, interval(stratified_bootstrap([groups], interquartile_mean)))
+        runs = sum(map(len, groups))
+        value = float(interquartile_mean(groups))
+        found.append(Estimate("interquartile_mean", frame, method, "", value, low, high, len(groups), runs))
+    for first, second in combinations(strata, 2):
+        pair = strata[first], strata[second]
+        low, high = map(float, interval(stratified_bootstrap(pair, probability_of_improvement)))
+        runs = sum(len(group) for groups in pair for group in groups)
+        value = float(probability_of_improvement(*pair))
+        found.append(Estimate("probability_of_improvement", frame, first, second, value, low, high, len(pair[0]), runs))
+    return found
+
+
+def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
+    """Writes ``aggregate.csv`` and ``.md``, and a figure a number of frames; returns their paths."""
+    output.mkdir(parents=True, exist_ok=True)
+    found: list[Estimate] = []
+    pictures: list[Path] = []
+    dropped: list[str] = []
+    for frame in frames or default_frames(runs):
+        table = cells(runs, [frame])
+        scores = scores_by_method(table)
+        here = estimates(scores, frame)
+        used = {(method, task) for method, by_task in scores.items() for task in by_task}
+        for cell in table:
+            if (cell.method, cell.task) not in used:
+                dropped.append(f"{cell.task}, {cell.method}: not at {frame:,} frames for every method, or no expert")
+            elif len(cell.scores) < cell.runs:
+                missing = cell.runs - len(cell.scores)
+                dropped.append(f"{cell.task}, {cell.method}: {missing} of {cell.runs} runs not at {frame:,} frames")
+        found += here
+        pictures += write_figure(_figure(scores, here, frame), output / f"aggregate_{frame}")
+    table_path, text_path = output / "aggregate.csv", output / "aggregate.md"
+    with table_path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(Estimate._fields)
+        writer.writerows(found)
+    text_path.write_text(_markdown(found, dropped + status_lines(runs)))
+    return [table_path, text_path, *pictures]
+
+
+def _markdown(found: Sequence[Estimate], remarks: Sequence[str]) -> str:
+    lines = ["# Over all tasks", "", "Scores are relative to the expert's return; 95% stratified bootstrap intervals."]
+    titles = {"interquartile_mean": "Interquartile mean", "probability_of_improvement": "Probability of improvement"}
+    for statistic, title in titles.items():
+        rows = [estimate for estimate in found if estimate.statistic == statistic]
+        if not rows:
+            continue
+        lines += ["", f"## {title}", "", "| frames | method | value | interval | tasks | runs |", "|---" * 6 + "|"]
+        for row in rows:
+            who = method_label(row.first) + (f" over {method_label(row.second)}" if row.second else "")
+            span = f"{row.low:.2f} to {row.high:.2f}"
+            lines.append(f"| {row.frame:,} | {who} | {row.value:.2f} | {span} | {row.tasks} | {row.runs} |")
+    if remarks:
+        lines += ["", "## Not in these figures, or not finished", "", *(f"- {remark}" for remark in remarks)]
+    return "\n".join([*lines, ""])
+
+
+def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate], frame: int) -> Any:
+    chosen = colours(list(scores))
+    means = [estimate for estimate in found if not estimate.second]
+    pairs = [estimate for estimate in found if estimate.second]
+    tasks, runs = means[0].tasks, sum(estimate.runs for estimate in means)
+    with plt.rc_context(STYLE):
+        ratios = [1.0, 1.0, 1.2] if pairs else [1.0, 1.2]
+        height = 1.5 + 0.22 * max(len(means), len(pairs), 4)
+        size = (3.4 * len(ratios), height)
+        figure, axes = plt.subplots(1, len(ratios), figsize=size, layout="constrained", width_ratios=ratios)
+        _bars(axes[0], means, [method_label(row.first) for row in means], [chosen[row.first] for row in means])
+        axes[0].set_xlabel("interquartile mean, share of expert")
+        axes[0].set_xlim(left=0)
+        axes[0].locator_params(axis="x", nbins=6)
+        if pairs:
+            labels = [f"{method_label(row.first)} > {method_label(row.second)}" for row in pairs]
+            _bars(axes[1], pairs, labels, [chosen[row.first] for row in pairs])
+            axes[1].axvline(0.5, color=MUTED, linestyle=":", linewidth=1)
+            axes[1].set_xlim(0, 1)
+            axes[1].set_xlabel("probability of improvement")
+        for method, by_task in scores.items():
+            strata = list(by_task.values())
+            samples = stratified_bootstrap([strata], lambda groups: performance_profile(groups, _THRESHOLDS))
+            low, high = interval(samples)
+            profile = performance_profile(strata, _THRESHOLDS)
+            axes[-1].plot(
+                _THRESHOLDS, profile, color=chosen[method], label=method_label(method), drawstyle="steps-post"
+            )
+            axes[-1].fill_between(_THRESHOLDS, low, high, color=chosen[method], alpha=0.13, linewidth=0, step="post")
+        axes[-1].set_xlabel("score, share of expert")
+        axes[-1].set_ylabel("share of runs above")
+        axes[-1].set_ylim(0, 1.02)
+        figure.legend(loc="outside lower center", ncols=min(len(scores), 6))
+        figure.suptitle(f"{frame:,} frames, {tasks} task{'s' * (tasks != 1)}, {runs} runs", fontsize=9)
+    return figure
+
+
+def _bars(axis: Any, found: Sequence[Estimate], labels: Sequence[str], shades: Sequence[str]) -> None:
+    """Values as ticks in the middle of bars that are their intervals, first on top."""
+    for number, (estimate, shade) in enumerate(zip(found, shades, strict=True)):
+        width = estimate.high - estimate.low
+        axis.barh(-number, width, left=estimate.low, height=0.55, color=shade, alpha=0.45)
+        axis.plot([estimate.value] * 2, [-number - 0.275, -number + 0.275], color=shade, linewidth=2)
+    axis.set_yticks([-number for number in range(len(found))], labels, color="black")
+    axis.set_ylim(-len(found) + 0.3, 0.7)
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", length=0)

@@ -1,0 +1,172 @@
+"""Learning curves, mean and band over seeds, a panel a task (Figures 4, 8 and 9; with ``by``, Figures 6, 7 and 10)."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.lines import Line2D
+
+from patchail_jax.errors import UserError
+from patchail_jax.reports import published
+from patchail_jax.reports.runs import FINISHED, RUNNING, STOPPED, Run, status_lines
+from patchail_jax.reports.statistics import on_grid
+from patchail_jax.reports.style import INK, MUTED, STYLE, colours, thousands, write_figure
+from patchail_jax.reports.table1 import seeds
+
+CSV_COLUMNS = ("task", "curve", "frame", "mean", "std", "seeds")
+_COLUMNS = 4  # as in the paper
+
+
+class Curve(NamedTuple):
+    """The runs of one task and method (and value of ``by``): all ``[N]``, ``seeds`` counts those that are behind."""
+
+    task: str
+    name: str
+    runs: list[Run]
+    frames: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    seeds: np.ndarray
+
+    def label(self) -> str:
+        """Name and seeds, and how many of them are still running or were stopped."""
+        words = [seeds(len(self.runs))]
+        for status in (RUNNING, STOPPED):
+            count = sum(run.status == status for run in self.runs)
+            words += [f"{count} {status}"] if count else []
+        return f"{published.method_label(self.name)} ({', '.join(words)})"
+
+
+def curves(runs: Sequence[Run], *, by: str = "") -> list[Curve]:
+    """One curve for each task, method and value of the config's field ``by``; ``UserError`` for an unknown field."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.task, _name(run, by)), []).append(run)
+    return [_curve(task, name, group) for (task, name), group in groups.items()]
+
+
+def _curve(task: str, name: str, runs: list[Run]) -> Curve:
+    evaluated = [run for run in runs if len(run.frames)]
+    if not evaluated:
+        nothing = np.zeros(0)
+        return Curve(task, name, runs, nothing, nothing, nothing, nothing)
+    grid = np.unique(np.concatenate([run.frames for run in evaluated]))
+    values = np.stack([on_grid(run.frames, run.returns, grid) for run in evaluated])
+    return Curve(task, name, runs, grid, np.nanmean(values, 0), np.nanstd(values, 0), np.isfinite(values).sum(0))
+
+
+def _name(run: Run, by: str) -> str:
+    if not by:
+        return run.method
+    value: Any = run.config
+    for part in by.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise UserError(f"{run.path} has no config field {by!r}")
+        value = value[part]
+    return f"{published.method_label(run.method)}, {by.rsplit('.', 1)[-1]}={value}"
+
+
+def write_curves(runs: Sequence[Run], output: Path, *, by: str = "") -> list[Path]:
+    """Writes ``curves.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths."""
+    found = curves(runs, by=by)
+    output.mkdir(parents=True, exist_ok=True)
+    written = [output / "curves.csv", output / "curves.md"]
+    with written[0].open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for curve in found:
+            columns = (curve.frames.tolist(), curve.mean.tolist(), curve.std.tolist(), curve.seeds.tolist())
+            writer.writerows([curve.task, curve.name, *row] for row in zip(*columns, strict=True))
+    written[1].write_text(_markdown(found, runs))
+    return written + write_figure(_figure(found), output / "curves")
+
+
+def _markdown(found: Sequence[Curve], runs: Sequence[Run]) -> str:
+    lines = ["# Learning curves", "", "| task | curve | last frame | last mean | best mean |", "|---|---|---|---|---|"]
+    for curve in found:
+        if len(curve.frames):
+            last = f"{int(curve.frames[-1]):,} | {curve.mean[-1]:.1f} | {curve.mean.max():.1f}"
+        else:
+            last = "- | - | -"
+        lines.append(f"| {curve.task} | {curve.label()} | {last} |")
+    unfinished = status_lines(runs)
+    if unfinished:
+        lines += ["", "## Runs that are not finished", "", *(f"- {line}" for line in unfinished)]
+    return "\n".join([*lines, ""])
+
+
+def _figure(found: Sequence[Curve]) -> Any:
+    tasks = list(dict.fromkeys(curve.task for curve in found))
+    names = sorted({curve.name for curve in found}, key=published.method_order)
+    chosen = colours(names)
+    columns = min(len(tasks), _COLUMNS)
+    rows = math.ceil(len(tasks) / columns)
+    with plt.rc_context(STYLE):
+        size = (2.6 * columns + 0.3, 2.15 * rows + 0.6) if len(tasks) > 1 else (5.5, 3.9)
+        figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+        handles: dict[str, Any] = {}
+        for task, axis in zip(tasks, axes.ravel(), strict=False):
+            for curve in sorted((c for c in found if c.task == task), key=lambda c: published.method_order(c.name)):
+                line = _draw(axis, curve, chosen[curve.name])
+                shown = curve.label() if len(tasks) == 1 else published.method_label(curve.name)
+                handles.setdefault(shown, line)
+            handles.update(_draw_references(axis, [curve for curve in found if curve.task == task]))
+            axis.set_title(task.replace("_", " "))
+            axis.set_ylim(bottom=0)
+            axis.xaxis.set_major_formatter(thousands)
+            axis.set_xlabel("frames")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("return")
+        for axis in axes.ravel()[len(tasks) :]:
+            axis.set_axis_off()
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 4))
+    return figure
+
+
+def _draw(axis: Any, curve: Curve, colour: str) -> Any:
+    """Mean and band; dotted from where some of the seeds are missing; a mark where a run is not finished."""
+    whole = curve.seeds == len(curve.runs)
+    (line,) = axis.plot(curve.frames, np.where(whole, curve.mean, np.nan), color=colour)
+    end = int(whole.sum())
+    if end < len(curve.frames):
+        axis.plot(curve.frames[max(end - 1, 0) :], curve.mean[max(end - 1, 0) :], color=colour, linestyle=":")
+    if len(curve.runs) > 1:
+        low, high = curve.mean - curve.std, curve.mean + curve.std
+        axis.fill_between(curve.frames, low, high, color=colour, alpha=0.15, linewidth=0)
+    for run in curve.runs:
+        if run.status != FINISHED and len(run.frames):
+            marker = ">" if run.status == RUNNING else "x"
+            axis.plot(run.frames[-1], run.returns[-1], marker=marker, color=colour, markersize=5, clip_on=False)
+    return line
+
+
+def _draw_references(axis: Any, found: Sequence[Curve]) -> dict[str, Any]:
+    """The expert's return, and the paper's scores where the curves come that far; handles by label."""
+    handles: dict[str, Any] = {}
+    experts = [run.expert_return for curve in found for run in curve.runs if run.expert_return is not None]
+    if experts:
+        handles["expert"] = axis.axhline(float(np.mean(experts)), color=INK, linestyle="--", linewidth=1)
+    last = max((curve.frames[-1] for curve in found if len(curve.frames)), default=0)
+    for curve in found:
+        label = published.method_label(curve.name)
+        points = [
+            (frame, score.mean)
+            for (task, frame, name), score in sorted(published.table1().items())
+            if (task, name) == (curve.task, label) and frame <= last
+        ]
+        if points:
+            colour = colours([curve.name])[curve.name]
+            axis.plot(*zip(*points, strict=True), "D", color=colour, markerfacecolor="white", markersize=4.5, zorder=3)
+            handles["paper, Table 1"] = Line2D(
+                [], [], marker="D", linestyle="", color=MUTED, markerfacecolor="white", markersize=4.5
+            )
+        reference = published.drqv2_curve(curve.task) if curve.name == "drqv2" else None
+        if reference is not None:
+            near = reference[0] <= last
+            (line,) = axis.plot(reference[0][near], reference[1][near], color=MUTED, linewidth=1)
+            handles["DrQ-v2, published"] = line
+    return handles

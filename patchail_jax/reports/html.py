@@ -1,0 +1,167 @@
+"""One page to look at: a run as a self-contained HTML file that opens from disk and asks no network for anything."""
+
+import base64
+import html
+import importlib.resources
+import io
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from patchail_jax.explain.kinds import KINDS
+from patchail_jax.outputs.overlay import colours, overlay
+from patchail_jax.reports.published import method_label
+from patchail_jax.reports.runs import Run
+
+STEPS = 125  # of the episode in the page, at most, evenly spread
+POINTS = 600  # of a curve, at most
+_COLUMNS = 16  # pictures a row of a sprite
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+
+
+def write_html(run: Run, output: Path) -> Path:
+    """Writes ``output``, a folder's ``<task>_<method>_<seed>.html``, from what the run has left so far."""
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / f"{run.task}_{run.method}_{run.seed}.html"
+    page = _filled(
+        {
+            "title": html.escape(f"{run.task}, {method_label(run.method)}, seed {run.seed}"),
+            "task": html.escape(run.task.replace("_", " ")),
+            "method": html.escape(f"{method_label(run.method)}, seed {run.seed}"),
+            "status": html.escape(run.status),
+            "state": html.escape(run.state()),
+            "tiles": _tiles(run),
+            "config": _table(_flat(run.config)),
+            "versions": _table(_json(run.path / "versions.json")),
+            "data": _script(_data(run)),
+        }
+    )
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _filled(values: dict[str, str]) -> str:
+    """The template with its places filled in one pass: what a value holds is never taken for a place."""
+    template = (importlib.resources.files(__package__) / "page.html").read_text(encoding="utf-8")
+    return _PLACE.sub(lambda place: values[place[1]], template)
+
+
+def _script(data: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+def _tiles(run: Run) -> str:
+    """The few numbers that matter, as a description list."""
+    tiles = [("evaluations", f"{len(run.returns)}"), ("frames", f"{int(run.frames[-1]) if len(run.frames) else 0:,}")]
+    if len(run.returns):
+        tiles += [("last return", f"{run.returns[-1]:.0f}"), ("best return", f"{run.returns.max():.0f}")]
+    if run.expert_return:
+        tiles.append(("expert", f"{run.expert_return:.0f}"))
+        if len(run.returns):
+            tiles.append(("of the expert", f"{run.returns[-1] / run.expert_return:.0%}"))
+    return "".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in tiles)
+
+
+def _table(values: dict[str, Any]) -> str:
+    rows = (f"<tr><th scope=row>{html.escape(key)}<td>{html.escape(str(value))}" for key, value in values.items())
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSONL file; a kill may have cut the last one short."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _data(run: Run) -> dict[str, Any]:
+    """Everything the page's script reads."""
+    return {
+        "expert": run.expert_return,
+        "curves": _curves(run),
+        "histograms": _histograms(run.path / "histograms.jsonl"),
+        "episode": _episode(run.path / "videos" / "latest.npz"),
+    }
+
+
+def _curves(run: Run) -> dict[str, list[list[float]]]:
+    """Every scalar over frames, ``[[frame, value], ...]``, thinned to ``POINTS``; the evaluations' return is first."""
+    curves: dict[str, list[list[float]]] = {"evaluation/return": []}
+    for line in _lines(run.path / "metrics.jsonl"):
+        for name, value in line.items():
+            if name in ("kind", "frame", "update", "hour") or not isinstance(value, int | float):
+                continue
+            curves.setdefault(name, []).append([line["frame"], _short(value)])
+    curves["evaluation/return"] = [[int(f), _short(r)] for f, r in zip(run.frames, run.returns, strict=True)]
+    return {name: points[:: math.ceil(len(points) / POINTS)] for name, points in curves.items() if points}
+
+
+def _histograms(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Histograms of logits by whose they are, in the order of their frames."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in _lines(path):
+        who, _, what = line["name"].removeprefix("evaluation/").partition("_")
+        if what == "logits":
+            edges = [_short(line["edges"][0]), _short(line["edges"][-1])]
+            found.setdefault(who, []).append({"frame": line["frame"], "counts": line["counts"], "range": edges})
+    return found
+
+
+def _episode(path: Path) -> dict[str, Any] | None:
+    """The newest evaluation as sprites, all steps in one image: the frames, and the frames under each kind of map."""
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        frames = stored["frames"]
+        count = len(stored["rewards"]) if "rewards" in stored else len(frames)
+        steps = np.unique(np.linspace(0, count - 1, min(count, STEPS)).round().astype(int))
+        sprites = {"frames": _sprite(frames[steps])}
+        for kind in KINDS:
+            if f"maps_{kind}" in stored:
+                maps = stored[f"maps_{kind}"][steps].astype(np.float32)
+                sprites[kind] = _sprite(overlay(frames[steps], maps, limit=float(stored[f"limit_{kind}"])))
+        return {
+            "frame": int(stored["frame"]),
+            "side": frames.shape[1],
+            "columns": _COLUMNS,
+            "steps": steps.tolist(),
+            "rewards": [_short(value) for value in stored["rewards"].tolist()] if "rewards" in stored else [],
+            "kinds": {kind: KINDS[kind] for kind in KINDS if kind in sprites},
+            "limits": {kind: _short(float(stored[f"limit_{kind}"])) for kind in KINDS if kind in sprites},
+            "colours": colours(np.linspace(-1, 1, 9), limit=1.0).astype(int).tolist(),
+            "sprites": sprites,
+        }
+
+
+def _sprite(pictures: np.ndarray) -> str:
+    """``[N,H,W,3] uint8`` side by side, ``_COLUMNS`` a row, as a data URI without loss."""
+    count, side = pictures.shape[:2]
+    rows = math.ceil(count / _COLUMNS)
+    filled = np.zeros((rows * _COLUMNS, *pictures.shape[1:]), np.uint8)
+    filled[:count] = pictures
+    sheet = filled.reshape(rows, _COLUMNS, side, side, 3).swapaxes(1, 2).reshape(rows * side, _COLUMNS * side, 3)
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, "WEBP", lossless=True, method=4)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _short(value: float) -> float:
+    """Five digits: a screen shows no more."""
+    return float(f"{value:.5g}")

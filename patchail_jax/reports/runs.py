@@ -1,0 +1,144 @@
+"""Run folders as reports see them: what was asked for, what has been evaluated, and how the run stands."""
+
+import csv
+import fcntl
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from patchail_jax.demos import trajectory
+from patchail_jax.errors import UserError
+
+FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
+
+
+class Run(NamedTuple):
+    """One run folder.
+
+    ``frames [N]`` and ``returns [N]`` are its evaluations, none for a run that has just begun. ``status`` is
+    ``finished``; ``running`` while a process holds the folder's lock; else ``stopped``, by a signal or a crash.
+    ``expert_return`` is the mean of its demonstrations, None where they do not say or are not on this machine.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    frames: np.ndarray
+    returns: np.ndarray
+    status: str
+    expert_return: float | None
+
+    @property
+    def method(self) -> str:
+        """The config's name of the method."""
+        return str(self.config["method"])
+
+    @property
+    def task(self) -> str:
+        """The suite's name of the task."""
+        return str(self.config["env"]["task"])
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.config["seed"])
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of the whole run."""
+        return int(self.config["num_frames"])
+
+    def state(self) -> str:
+        """The status in words, with how far the run has come."""
+        if self.status == FINISHED:
+            return FINISHED
+        reached = f"{int(self.frames[-1]):,}" if len(self.frames) else "no evaluation yet, 0"
+        return f"{self.status} at {reached} of {self.num_frames:,} frames"
+
+    def at(self, frame: int) -> float | None:
+        """The return at ``frame``: of the nearest evaluation within half an interval; None where there is none."""
+        if not len(self.frames):
+            return None
+        nearest = int(np.argmin(np.abs(self.frames - frame)))
+        near = abs(int(self.frames[nearest]) - frame) <= self.config["evaluation"]["every_frames"] // 2
+        return float(self.returns[nearest]) if near else None
+
+
+def find_runs(paths: Iterable[Path]) -> list[Run]:
+    """The runs in ``paths``, run folders or folders above them, by task, method and seed; ``UserError`` for none."""
+    folders: dict[Path, None] = {}
+    for path in paths:
+        found = list(_folders(path)) if path.is_dir() else []
+        if not found:
+            raise UserError(f"no run in {path}: a run folder has a config.json")
+        folders.update(dict.fromkeys(folder.resolve() for folder in found))
+    runs = [read_run(folder) for folder in folders]
+    return sorted(runs, key=lambda run: (run.task, run.method, run.seed, str(run.path)))
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """The run folders in ``path``; nothing below a run folder is one."""
+    if (path / "config.json").is_file():
+        yield path
+        return
+    for child in sorted(path.iterdir()):
+        if child.is_dir():
+            yield from _folders(child)
+
+
+def read_run(path: Path) -> Run:
+    """One run folder; ``UserError`` where it is not one."""
+    try:
+        config = json.loads((path / "config.json").read_text())
+        task, last = config["env"]["task"], int(config["num_frames"])
+        _ = config["method"], config["seed"], config["evaluation"]["every_frames"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
+    frames, returns = _evaluations(path / "eval.csv")
+    reached = bool(len(frames)) and frames[-1] >= last
+    # The lock first: a finished run may have been started again with more frames.
+    status = RUNNING if _is_locked(path / "lock") else FINISHED if reached else STOPPED
+    return Run(path, config, frames, returns, status, expert_return(task, config.get("demos", {})))
+
+
+def expert_return(task: str, demos: dict[str, Any]) -> float | None:
+    """The mean return of the demonstrations of a config; None where the file is not here or has no rewards."""
+    try:
+        path = Path(demos["path"]) if demos.get("path") else trajectory.shipped(task)
+        rewards = trajectory.load(path, expected_task=task).rewards
+    except UserError:
+        return None
+    return None if rewards is None else float(rewards[: demos.get("num_demonstrations")].sum(axis=1).mean())
+
+
+def status_lines(runs: Sequence[Run]) -> list[str]:
+    """One line for each run that is not finished."""
+    return [
+        f"{run.task}, {run.method}, seed {run.seed}: {run.state()} ({run.path})"
+        for run in runs
+        if run.status != FINISHED
+    ]
+
+
+def _evaluations(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and returns of the whole lines of an ``eval.csv``; a kill may have cut the last one short."""
+    if not path.exists():
+        return np.zeros(0, np.int64), np.zeros(0)
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    rows = list(csv.DictReader(lines))
+    frames = np.asarray([int(row["frame"]) for row in rows], np.int64)
+    return frames, np.asarray([float(row["episode_reward"]) for row in rows], np.float64)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds the exclusive lock that every run keeps on its folder."""
+    try:
+        with path.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or a file system without locks
+        return False
+    return False

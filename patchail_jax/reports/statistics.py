@@ -1,0 +1,63 @@
+"""Statistics over a few seeds, after Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice".
+
+Scores come as strata: one array of seeds' scores ``[...,seeds]`` for each task; their number may differ.
+Leading axes are those of the result.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Strata = Sequence[np.ndarray]
+
+REPETITIONS = 2000
+
+
+def interquartile_mean(strata: Strata) -> np.ndarray:
+    """The mean of the middle half of all scores, a quarter of them (rounded down) cut off at each end."""
+    ordered = np.sort(np.concatenate(list(strata), axis=-1), axis=-1)
+    count = ordered.shape[-1]
+    return ordered[..., count // 4 : count - count // 4].mean(axis=-1)
+
+
+def probability_of_improvement(first: Strata, second: Strata) -> np.ndarray:
+    """P(a run of ``first`` beats one of ``second``), ties half, a mean over tasks (Mann-Whitney's U / (n m))."""
+    differences = [one[..., :, None] - other[..., None, :] for one, other in zip(first, second, strict=True)]
+    return np.mean([((gap > 0) + 0.5 * (gap == 0)).mean(axis=(-2, -1)) for gap in differences], axis=0)
+
+
+def performance_profile(strata: Strata, thresholds: np.ndarray) -> np.ndarray:
+    """The share ``[...,K]`` of all scores above each of ``thresholds [K]``."""
+    scores = np.concatenate(list(strata), axis=-1)
+    return (scores[..., None, :] > thresholds[:, None]).mean(axis=-1)
+
+
+def stratified_bootstrap(
+    groups: Sequence[Strata],
+    statistic: Callable[..., np.ndarray],
+    *,
+    repetitions: int = REPETITIONS,
+    seed: int = 0,
+) -> np.ndarray:
+    """``statistic(*groups)`` on ``repetitions`` resamplings, ``[repetitions,...]``.
+
+    Seeds are drawn with replacement within each task and group; the tasks stay as they are.
+    """
+    rng = np.random.default_rng(seed)
+
+    def resampled(strata: Strata) -> list[np.ndarray]:
+        return [scores[rng.integers(len(scores), size=(repetitions, len(scores)))] for scores in strata]
+
+    return statistic(*map(resampled, groups))
+
+
+def interval(samples: np.ndarray, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """The percentile interval of bootstrap ``samples [repetitions,...]``: its low and high ends ``[...]``."""
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(samples, [tail, 1.0 - tail], axis=0)
+    return low, high
+
+
+def on_grid(frames: np.ndarray, returns: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """One run's returns at the frames of ``grid``, linear between evaluations, NaN where the run has not been."""
+    return np.interp(grid, frames, returns, left=np.nan, right=np.nan)

@@ -1,0 +1,68 @@
+"""How figures look, and how they are written: one colour a method in every figure, PNG and PDF."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+from patchail_jax.reports.published import METHOD_LABELS
+
+mpl.use("Agg")
+
+# Okabe and Ito's colours: told apart by people who do not see red or green.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#000000")
+INK, MUTED, RULE = "#1a1a1a", "#6b6b6b", "#c8c8c8"
+HIGH, LOW = "#b2182b", "#2166ac"  # of signed values, as in overlays
+
+STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each of ``names``: a method's own, for others the next that is free."""
+    fixed = dict(zip(METHOD_LABELS, _COLOURS, strict=True))
+    chosen = {name: fixed[name] for name in names if name in fixed}
+    free = [colour for colour in _COLOURS if colour not in chosen.values()] or list(_COLOURS)
+    for number, name in enumerate(name for name in names if name not in chosen):
+        chosen[name] = free[number % len(free)]
+    return chosen
+
+
+def save(figure: Any, *paths: Path) -> None:
+    """Writes ``figure`` under every name and closes it."""
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=200, facecolor="white")
+    plt.close(figure)
+
+
+def write_figure(figure: Any, stem: Path) -> list[Path]:
+    """Writes ``stem.png`` and ``stem.pdf`` and closes the figure; returns both paths."""
+    paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf")]
+    save(figure, *paths)
+    return paths
+
+
+def thousands(value: float, _: int = 0) -> str:
+    """``500000`` as ``500k`` and ``1500000`` as ``1.5M``, for an axis of frames."""
+    for unit, name in ((1_000_000, "M"), (1_000, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"

@@ -1,0 +1,193 @@
+"""Table 1: mean and standard deviation over seeds at given frames, beside the paper's and relative to the expert's."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.lines import Line2D
+
+from patchail_jax.errors import UserError
+from patchail_jax.reports import published
+from patchail_jax.reports.runs import Run, status_lines
+from patchail_jax.reports.style import INK, MUTED, RULE, STYLE, write_figure
+
+PAPER_FRAMES = (500_000, 1_000_000)
+CSV_COLUMNS = (
+    "task", "method", "frame", "mean", "std", "seeds", "runs", "expert_return", "relative_to_expert",
+    "paper_mean", "paper_std", "paper_relative_to_expert",
+)  # fmt: skip
+
+
+class Cell(NamedTuple):
+    """One task, method and number of frames: ``scores [seeds]`` of the runs, of ``runs`` many, that have got there."""
+
+    task: str
+    method: str
+    frame: int
+    scores: np.ndarray
+    runs: int
+    expert_return: float | None
+    paper: published.Score | None
+    paper_expert: published.Score | None
+
+    def relative(self) -> float | None:
+        """The mean score over the return of the run's own demonstrations."""
+        return float(self.scores.mean()) / self.expert_return if len(self.scores) and self.expert_return else None
+
+    def paper_relative(self) -> float | None:
+        """The same in the paper, by its own expert."""
+        return self.paper.mean / self.paper_expert.mean if self.paper and self.paper_expert else None
+
+    def text(self) -> str:
+        """``654 ± 24``; a single seed has no deviation; a dash where no run has got there."""
+        if not len(self.scores):
+            return "-"
+        return f"{self.scores.mean():.0f}" + (f" ± {self.scores.std():.0f}" if len(self.scores) > 1 else "")
+
+    def remarks(self) -> list[str]:
+        """Seeds, share of the expert's return, and the paper's figures, each a few words."""
+        words = [f"{len(self.scores)} of {self.runs} seeds" if len(self.scores) < self.runs else seeds(self.runs)]
+        relative, paper_relative = self.relative(), self.paper_relative()
+        if relative is not None:
+            words[0] += f", {relative:.0%} of expert"
+        if self.paper is not None:
+            share = "" if paper_relative is None else f", {paper_relative:.0%}"
+            words.append(f"paper {self.paper.mean:.0f} ± {self.paper.std:.0f}{share}")
+        return words
+
+
+def seeds(count: int) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{count} seed" + ("s" if count != 1 else "")
+
+
+def default_frames(runs: Sequence[Run]) -> list[int]:
+    """The paper's 500k and 1M frames as far as any run is meant to go; else the shortest run's length."""
+    asked = [frame for frame in PAPER_FRAMES if any(run.num_frames >= frame for run in runs)]
+    return asked or [min(run.num_frames for run in runs)]
+
+
+def cells(runs: Sequence[Run], frames: Sequence[int]) -> list[Cell]:
+    """A cell for every task, method and number of frames; every run counts, also where it has not got there."""
+    found = []
+    paper = published.table1()
+    for frame in frames:
+        for task, method in sorted({(run.task, run.method) for run in runs}):
+            group = [run for run in runs if (run.task, run.method) == (task, method)]
+            scores = [score for run in group if (score := run.at(frame)) is not None]
+            experts = [run.expert_return for run in group if run.expert_return is not None]
+            ours = published.method_label(method)
+            found.append(
+                Cell(
+                    task,
+                    method,
+                    frame,
+                    np.asarray(scores),
+                    len(group),
+                    float(np.mean(experts)) if experts else None,
+                    paper.get((task, frame, ours)),
+                    paper.get((task, frame, published.EXPERT)),
+                )
+            )
+    return found
+
+
+def write_table1(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
+    """Writes ``table1.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths."""
+    table = cells(runs, frames or default_frames(runs))
+    if not any(len(cell.scores) for cell in table) and frames:
+        raise UserError(f"no run has an evaluation near {', '.join(f'{frame:,}' for frame in frames)} frames")
+    output.mkdir(parents=True, exist_ok=True)
+    written = [output / "table1.csv", output / "table1.md"]
+    with written[0].open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(map(_csv_row, table))
+    written[1].write_text(_markdown(table, status_lines(runs)))
+    return written + write_figure(_figure(table, status_lines(runs)), output / "table1")
+
+
+def _csv_row(cell: Cell) -> list[Any]:
+    scored = len(cell.scores) > 0
+    paper = cell.paper or (None, None)
+    return [
+        cell.task, cell.method, cell.frame, float(cell.scores.mean()) if scored else None,
+        float(cell.scores.std()) if scored else None, len(cell.scores), cell.runs, cell.expert_return, cell.relative(),
+        *paper, cell.paper_relative(),
+    ]  # fmt: skip
+
+
+def _grid(table: Sequence[Cell]) -> tuple[list[int], list[str], list[str], dict[tuple[int, str, str], Cell]]:
+    frames = sorted({cell.frame for cell in table})
+    tasks = sorted({cell.task for cell in table})
+    methods = sorted({cell.method for cell in table}, key=published.method_order)
+    return frames, tasks, methods, {(cell.frame, cell.task, cell.method): cell for cell in table}
+
+
+_FOOTNOTE = "Mean ± standard deviation over seeds, by the task's own reward; relative to each source's own expert."
+
+
+def _markdown(table: Sequence[Cell], unfinished: Sequence[str]) -> str:
+    frames, tasks, methods, by_place = _grid(table)
+    lines = ["# Table 1", "", _FOOTNOTE, ""]
+    for frame in frames:
+        lines += [f"## {frame:,} frames", "", f"| task | {' | '.join(map(published.method_label, methods))} |"]
+        lines.append("|---" * (len(methods) + 1) + "|")
+        for task in tasks:
+            row = []
+            for method in methods:
+                cell = by_place.get((frame, task, method))
+                row.append("" if cell is None else "<br>".join([f"**{cell.text()}**", *cell.remarks()]))
+            lines.append(f"| {task} | {' | '.join(row)} |")
+        lines.append("")
+    if unfinished:
+        lines += ["## Runs that are not finished", "", *(f"- {line}" for line in unfinished), ""]
+    return "\n".join(lines)
+
+
+def _figure(table: Sequence[Cell], unfinished: Sequence[str]) -> Any:
+    frames, tasks, methods, by_place = _grid(table)
+    first, column, line = 1.35, 1.6, 0.5  # inches
+    rows = len(frames) * (len(tasks) + 1)
+    notes = [_FOOTNOTE, *unfinished]
+    width, height = first + column * len(methods) + 0.2, line * rows + 0.17 * len(notes) + 0.35
+    width = max(width, 6.5)
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(width, height))
+        y = height - 0.1
+
+        def write(x: float, y: float, text: str, **look: Any) -> None:
+            figure.text(x / width, y / height, text, va="center", **{"color": INK, **look})
+
+        def rule(y: float, weight: float, colour: str = INK) -> None:
+            across = ([0.1 / width, 1 - 0.1 / width], [y / height] * 2)
+            figure.add_artist(Line2D(*across, color=colour, linewidth=weight))
+
+        for frame in frames:
+            rule(y, 1.0)
+            y -= line / 2
+            write(0.15, y, f"{frame:,} frames", weight="bold")
+            for number, method in enumerate(methods):
+                x = first + column * (number + 0.5)
+                write(x, y, published.method_label(method), weight="bold", ha="center")
+            y -= line / 2
+            rule(y, 0.6)
+            for task in tasks:
+                y -= line / 2
+                write(0.15, y, task)
+                for number, method in enumerate(methods):
+                    cell, x = by_place.get((frame, task, method)), first + column * (number + 0.5)
+                    if cell is None:
+                        continue
+                    write(x, y + 0.13, cell.text(), ha="center", size=9, weight="bold")
+                    for place, words in enumerate(cell.remarks()):
+                        write(x, y - 0.01 - 0.115 * place, words, ha="center", size=6, color=MUTED)
+                y -= line / 2
+                rule(y, 0.4, RULE)
+        for words in notes:
+            y -= 0.17
+            write(0.15, y, words, size=6, color=MUTED)
+        return figure

@@ -1,0 +1,24 @@
+"""A trace is written once, around the updates it should show."""
+
+import jax.numpy as jnp
+
+from patchail_jax.devices.profiler import FIRST, LAST, Profiler
+
+
+def test_a_trace_of_some_updates_is_written(tmp_path, caplog):
+    profiler = Profiler(tmp_path / "profile")
+    with caplog.at_level("INFO"):
+        for tick in range(1, LAST + 5):
+            profiler.tick(jnp.zeros(()) + tick)
+            assert bool(list(tmp_path.rglob("*.xplane.pb"))) == (tick >= LAST)
+    assert [record.message for record in caplog.records if "trace of" in record.message] == [
+        f"trace of {LAST - FIRST} updates: {tmp_path / 'profile'}"
+    ]
+
+
+def test_without_a_folder_nothing_is_traced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    profiler = Profiler(None)
+    for _ in range(LAST + 1):
+        profiler.tick(None)
+    assert not list(tmp_path.iterdir())

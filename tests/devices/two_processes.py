@@ -1,0 +1,37 @@
+"""One of two processes with two CPU devices each makes two updates. Arguments: port, process, file."""
+
+import os
+import sys
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+
+import jax
+import numpy as np
+
+from patchail_jax.devices.data_parallel import Devices, fetch
+from patchail_jax.devices.hosts import join
+from tests.small import SPECS, for_devices, make_batch, make_method
+
+SETTINGS = {
+    "agent__optimizer": "sgd",
+    "agent__critic_learning_rate": 1e-2,
+    "agent__actor_learning_rate": 1e-2,
+    "discriminator__optimizer": "sgd",
+    "discriminator__learning_rate": 1e-2,
+}
+
+
+def half(batches, process):
+    """Leaves ``[4,K,B/4,...]`` of a whole batch to the two devices of ``process``."""
+    return jax.tree.map(lambda leaf: leaf[2 * process : 2 * process + 2], batches)
+
+
+if __name__ == "__main__":
+    port, process, file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    hosts = join(coordinator=f"127.0.0.1:{port}", count=2, index=process, lost_seconds=30)
+    learner = Devices(make_method("patchail_w", **SETTINGS), SPECS)
+    state = learner.place(hosts.first(fetch(learner.init(process))))  # the first process's seed counts
+    for call in range(2):
+        state, _ = learner.update(state, half(for_devices([make_batch(call)], 4), process))
+    agreed = [hosts.smallest(7 + process), *hosts.gather(process)]
+    np.savez(file, *jax.tree.leaves(fetch(state)), agreed=agreed)

@@ -1,0 +1,120 @@
+"""The local launcher with a program that finishes, crashes, refuses or waits, as it is told."""
+
+import io
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from launch import local
+from launch.table import Row, Table
+from patchail_jax.errors import UserError
+
+FAKE = str(Path(__file__).parent / "fake_python.py")
+KEY = "canary-key-of-wandb"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(local, "POLL_SECONDS", 0.02)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+
+
+def launch(root, *words, sweep="figure6a"):
+    fixed = ["--tasks=finger", "--seeds=0", f"--root={root}", "--config.num_frames=400", f"--python={FAKE}"]
+    return local.main([sweep, *fixed, *words])
+
+
+def starts(root, label):
+    return [line.split() for line in (root / f"finger/patchail/{label}/seed_0/diary").read_text().splitlines()]
+
+
+def test_runs_finish_are_tried_again_or_given_up_and_a_second_start_does_the_rest(tmp_path, capsys):
+    assert launch(tmp_path, "--jobs=4", "--retries=2") == 1
+    said = capsys.readouterr().out
+    assert [len(starts(tmp_path, label)) for label in ("mean", "max", "min", "median")] == [1, 3, 3, 1]
+    states = {line.split()[0].split("/")[2]: line.split()[1] for line in said.splitlines()}
+    assert states == {"mean": "finished", "max": "finished", "min": "failed", "median": "refused"}
+    assert "400 frames  return 12.5\n" in said
+    assert (tmp_path / "finger/patchail/mean/seed_0/console.log").read_text() == "said to the console\n"
+
+    assert launch(tmp_path, "--retries=0") == 1
+    assert [len(starts(tmp_path, label)) for label in ("mean", "max", "min", "median")] == [1, 3, 4, 2]
+    assert launch(tmp_path, "--retries=0", "--config.num_frames=401") == 1  # more was asked of the finished ones
+    assert [len(starts(tmp_path, label)) for label in ("mean", "max")] == [2, 4]
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or KEY not in path.read_text()
+    assert KEY not in said
+
+
+def test_as_many_as_asked_run_at_a_time_each_place_with_its_gpu(tmp_path):
+    words = ["--tasks=finger,cheetah", "--seeds=0,1", "--config.num_frames=4"]
+    assert local.main(["figure6b", *words, f"--root={tmp_path}", f"--python={FAKE}", "--jobs=3", "--gpus=5,6"]) == 0
+    lines = [path.read_text().split() for path in tmp_path.rglob("diary")]
+    began = sorted(float(start) for start, _ in lines)
+    assert len(lines) == 24 and {gpu for _, gpu in lines} == {"5", "6"}
+    # Each takes 0.2 s and more: never do four start within that time, and three do.
+    windows = [began[index + 3] - began[index] for index in range(len(began) - 3)]
+    assert min(windows) > 0.2 and min(began[index + 2] - began[index] for index in range(22)) < 0.2
+
+
+def test_one_ctrl_c_lets_runs_save_and_the_launcher_ends_as_a_shell_expects(tmp_path):
+    words = ["figure7", "--tasks=finger", "--methods=patchail", f"--root={tmp_path}", f"--python={FAKE}", "--jobs=1"]
+    command = [sys.executable, "-m", "launch.local", *words, "--config.num_frames=4"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    log = tmp_path / "finger/patchail/pair/seed_0/console.log"
+    until = time.monotonic() + 30
+    while not (log.exists() and "ready" in log.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGINT, said
+    assert "runs are saving" in said and (log.parent / "saved").exists()
+    assert len(list(tmp_path.rglob("diary"))) == 1  # nothing else was started
+    assert said.count("stopped") == 10
+
+
+def test_a_dry_run_is_the_shell_lines_of_what_is_left(tmp_path, capsys):
+    assert launch(tmp_path, "--jobs=4", "--retries=2") == 1
+    capsys.readouterr()
+    (tmp_path / "finger/patchail/min/seed_0/finished.json").write_text('{"num_frames": 400}')
+    assert launch(tmp_path, "--dry_run", "--jobs=2", "--gpus=7", "--python=my python") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "# 2 at a time",
+        "# place 0: CUDA_VISIBLE_DEVICES=7",
+        "# place 1: CUDA_VISIBLE_DEVICES=7",
+        *(f"# finished: finger/patchail/{label}/seed_0" for label in ("mean", "max", "min")),
+        "'my python' -m patchail_jax.main --config=configs/finger.py:patchail --config.seed=0 "
+        "--config.reward.aggregation=median --config.num_frames=400 "
+        f"--config.run_folder={tmp_path}/finger/patchail/median/seed_0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"), [("--jobs=0", "at least one run"), ("--root=gs://bucket/x", "a local folder")]
+)
+def test_bad_flags_are_named(tmp_path, word, message):
+    with pytest.raises(UserError, match=message):
+        launch(tmp_path, word)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_s_table_is_drawn_over():
+    rows = [Row("a/b", "running", 1, 1000, 3.25), Row("a/cd", "waiting", 0, 0, None), Row("e", "finished", 1, 9, 1.0)]
+    stream = Terminal()
+    table = Table(stream)
+    table.show(rows)
+    first = "a/b   running       1,000 frames  return 3.2\n1 finished, 1 running, 1 waiting\n"
+    assert stream.getvalue() == first
+    table.show([rows[0]._replace(tries=2), *rows[1:]])
+    again = first.replace("3.2\n", "3.2  start 2\n")
+    assert stream.getvalue() == f"{first}\x1b[2F\x1b[J{again}"
+    table.say("hello")
+    assert stream.getvalue().endswith("\x1b[2F\x1b[Jhello\n")

@@ -1,0 +1,109 @@
+"""Sweeps against the paper's counts, the config system and a real shell."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from launch.options import config_of, parse, parser
+from launch.sweeps.paper import SWEEPS
+from launch.sweeps.sweep import Grid, command, identifier, runs, selected, shell_line
+from patchail_jax.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("table1", 7 * 6 * 5),
+        ("figure6a", 2 * 4 * 5),
+        ("figure6b", 2 * 6 * 5),
+        ("figure7", 2 * 2 * 2 * 5),
+        ("figure8", 7 * 6 * 5),
+        ("figure9", 7 * 6 * 5),
+        ("figure10", 5 * 4 * 5),
+        ("quickstart", 3),
+    ],
+)
+def test_every_sweep_has_its_runs_each_in_its_own_folder(name, count):
+    found = runs(SWEEPS[name], root="runs/x")
+    assert len(found) == len({run.folder for run in found}) == count
+    assert SWEEPS.keys() >= {name}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_run_is_one_that_the_program_takes(name):
+    for grid in SWEEPS[name]:
+        for run in runs([grid._replace(seeds=(3,))], root="runs/x"):
+            config = config_of(run)
+            assert config.seed == 3 and config.run_folder == run.folder and f"/{config.method}/" in run.folder
+            for key, value in grid.overrides.items():
+                group, field = key.split(".")
+                assert config[group][field] == value
+
+
+def test_seeds_are_outermost_and_overrides_come_before_the_folder():
+    grids = [Grid(("cheetah", "finger"), ("drqv2",), seeds=(0, 1), overrides={"replay.n_step": 1}, label="a")]
+    found = runs(grids, root="/r/", overrides=["--config.num_frames=10"])
+    assert [run.name for run in found] == [
+        "cheetah/drqv2/a/seed_0",
+        "finger/drqv2/a/seed_0",
+        "cheetah/drqv2/a/seed_1",
+        "finger/drqv2/a/seed_1",
+    ]
+    assert found[3].folder == "/r/finger/drqv2/a/seed_1"
+    assert found[3].flags == (
+        "--config=configs/finger.py:drqv2",
+        "--config.seed=1",
+        "--config.replay.n_step=1",
+        "--config.num_frames=10",
+        "--config.run_folder=/r/finger/drqv2/a/seed_1",
+    )
+
+
+def test_runs_that_would_share_a_folder_are_refused():
+    with pytest.raises(UserError, match="cheetah/drqv2/seed_0; give their grids a label"):
+        runs([Grid(("cheetah",), ("drqv2",)), Grid(("cheetah",), ("drqv2",), overrides={"seed": 1})], root="r")
+
+
+def test_a_selection_keeps_what_is_named_and_knows_what_is_not():
+    grids = selected(SWEEPS["table1"], tasks=["hopper"], methods=["bc", "patchail"], seeds=[4])
+    assert [run.name for run in runs(grids, root="r")] == ["hopper/patchail/seed_4", "hopper/bc/seed_4"]
+    with pytest.raises(UserError, match="no tasks 'hoper'; it has cartpole, cheetah"):
+        selected(SWEEPS["table1"], tasks=["hoper"])
+
+
+AWKWARD = """--config.demos.path=/my demos/it's "x" $HOME `id` * \\ ; #.npz"""
+
+
+def test_a_shell_hands_over_every_word_as_it_was():
+    (run,) = runs([Grid(("cheetah",), ("drqv2",), seeds=(0,))], root="runs/a b", overrides=[AWKWARD])
+    words = command(run)
+    line = shell_line(words)
+    assert tuple(shlex.split(line)) == words
+    echo = shlex.join([sys.executable, "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"])
+    for shell in ("sh", "bash"):
+        heard = subprocess.run([shell, "-c", f"{echo} {line}"], capture_output=True, text=True, check=True)
+        assert tuple(json.loads(heard.stdout)) == words
+    assert config_of(run).demos.path == AWKWARD.split("=", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tabel1"], "no sweep 'tabel1'; use one of table1"),
+        (["figure6a", "extra"], "what is 'extra'"),
+        (["figure6a", "--config.reward.agregation=max"], "did you mean config.reward.aggregation"),
+        (["figure6a", "--seeds=7"], "no seeds 7"),
+    ],
+)
+def test_bad_input_is_named_before_anything_starts(words, message):
+    with pytest.raises(UserError, match=message):
+        parse(parser(""), words)
+
+
+def test_names_for_clouds_are_short_legal_and_stay_apart():
+    assert identifier("Table1", "walker_stand/bc/seed_0", limit=40) == "table1-walker-stand-bc-seed-0"
+    long = [identifier("table1", f"walker_stand/independent_encoder_ail/seed_{seed}", limit=40) for seed in range(50)]
+    assert len(set(long)) == 50 and all(len(name) <= 40 and name.strip("-") == name for name in long)

@@ -1,0 +1,144 @@
+"""The three reports on runs with known scores: right numbers, in four forms, with every run accounted for."""
+
+import csv
+
+import pytest
+
+from patchail_jax.errors import UserError
+from patchail_jax.reports import published
+from patchail_jax.reports.__main__ import main
+from patchail_jax.reports.curves import curves
+from patchail_jax.reports.runs import find_runs, read_run
+from patchail_jax.reports.table1 import cells
+from tests.reports.fakes import make_run
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two tasks, two methods, three seeds; seed 2 of PatchAIL on cheetah was stopped at 420,000 frames."""
+    root = tmp_path_factory.mktemp("runs")
+    for task in ("cheetah_run", "walker_walk"):
+        for method, score in (("patchail", 600.0), ("bc", 300.0)):
+            for seed in range(3):
+                until = 420_000 if (task, method, seed) == ("cheetah_run", "patchail", 2) else None
+                make_run(
+                    root, task=task, method=method, seed=seed, until=until,
+                    returns=lambda frame, score=score, seed=seed: (score + 10 * seed) * frame / 1_000_000,
+                )  # fmt: skip
+    return root
+
+
+def read(path):
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def written(folder, name, suffixes=(".csv", ".md", ".png", ".pdf")):
+    for suffix in suffixes:
+        file = folder / f"{name}{suffix}"
+        assert file.stat().st_size > 100, file
+    assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_table1_has_means_deviations_the_paper_and_the_expert(root, tmp_path, capsys):
+    main(["table1", str(root), f"--output={tmp_path}"])
+    written(tmp_path, "table1")
+    rows = {(row["task"], row["method"], row["frame"]): row for row in read(tmp_path / "table1.csv")}
+    assert len(rows) == 8
+    row = rows["walker_walk", "patchail", "1000000"]
+    assert float(row["mean"]) == pytest.approx(610) and float(row["std"]) == pytest.approx(10 * (2 / 3) ** 0.5)
+    assert (row["seeds"], row["runs"]) == ("3", "3")
+    assert (float(row["paper_mean"]), float(row["paper_std"])) == (956.0, 3.0)
+    expert = read_run(root / "walker_walk" / "patchail" / "seed_0").expert_return
+    assert float(row["relative_to_expert"]) == pytest.approx(610 / expert)
+    assert float(row["paper_relative_to_expert"]) == pytest.approx(956 / 961)
+    short = rows["cheetah_run", "patchail", "500000"]
+    assert (short["seeds"], short["runs"]) == ("2", "3") and float(short["mean"]) == pytest.approx(302.5)
+    text = (tmp_path / "table1.md").read_text()
+    assert "2 of 3 seeds" in text and "seed 2: stopped at 420,000 of 1,000,000 frames" in text
+    assert "paper 654 ± 24, 73%" in text
+    assert "not finished: cheetah_run, patchail, seed 2" in capsys.readouterr().err
+
+
+def test_short_runs_are_compared_at_their_end(tmp_path):
+    make_run(tmp_path / "runs", num_frames=100_000, returns=lambda frame: frame / 1000)
+    main(["table1", str(tmp_path / "runs"), f"--output={tmp_path}"])
+    (row,) = read(tmp_path / "table1.csv")
+    assert (row["frame"], row["mean"], row["std"], row["paper_mean"]) == ("100000", "100.0", "0.0", "")
+
+
+def test_curves_are_means_over_the_seeds_that_are_there(root, tmp_path):
+    main(["curves", str(root), f"--output={tmp_path}"])
+    written(tmp_path, "curves")
+    rows = {(row["task"], row["curve"], row["frame"]): row for row in read(tmp_path / "curves.csv")}
+    early, late = rows["cheetah_run", "patchail", "400000"], rows["cheetah_run", "patchail", "1000000"]
+    assert float(early["mean"]) == pytest.approx(244) and early["seeds"] == "3"
+    assert float(late["mean"]) == pytest.approx(605) and late["seeds"] == "2"
+    assert "PatchAIL (3 seeds, 1 stopped)" in (tmp_path / "curves.md").read_text()
+
+
+def test_a_run_without_an_evaluation_is_still_counted(tmp_path):
+    folder = make_run(tmp_path)
+    (folder / "eval.csv").unlink()
+    (curve,) = curves(find_runs([tmp_path]))
+    assert curve.label() == "PatchAIL (1 seed, 1 stopped)"
+    main(["curves", str(tmp_path), f"--output={tmp_path}"])
+    main(["table1", str(tmp_path), f"--output={tmp_path}"])
+    assert "0 of 1 seeds" in (tmp_path / "table1.md").read_text()
+
+
+def test_curves_by_a_field_are_one_a_value(tmp_path):
+    for seed, kernel in enumerate((4, 8)):
+        make_run(tmp_path, seed=seed, discriminator={"kernel_size": kernel})
+    runs = find_runs([tmp_path])
+    names = [curve.name for curve in curves(runs, by="discriminator.kernel_size")]
+    assert names == ["PatchAIL, kernel_size=4", "PatchAIL, kernel_size=8"]
+    with pytest.raises(UserError, match="no config field 'discriminator.colour'"):
+        curves(runs, by="discriminator.colour")
+
+
+def test_the_aggregate_compares_methods_over_tasks(root, tmp_path):
+    main(["aggregate", str(root), f"--output={tmp_path}", "--frames=1000000"])
+    written(tmp_path, "aggregate_1000000", (".png", ".pdf"))
+    rows = {(row["statistic"], row["first"]): row for row in read(tmp_path / "aggregate.csv")}
+    better = rows["probability_of_improvement", "patchail"]
+    assert (better["second"], float(better["value"]), float(better["low"])) == ("bc", 1.0, 1.0)
+    means = rows["interquartile_mean", "patchail"]
+    assert means["runs"] == "5" and float(means["low"]) <= float(means["value"]) <= float(means["high"])
+    assert "1 of 3 runs not at 1,000,000 frames" in (tmp_path / "aggregate.md").read_text()
+
+
+def test_methods_without_a_common_task_cannot_be_compared(tmp_path):
+    make_run(tmp_path, task="cheetah_run")
+    make_run(tmp_path, task="walker_walk", method="bc")
+    with pytest.raises(UserError, match="no task has a score of every method"):
+        main(["aggregate", str(tmp_path), f"--output={tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["table"], "invalid choice"),
+        (["table1"], "required"),
+        (["table1", "/nowhere"], "no run in /nowhere"),
+        (["table1", "/nowhere", "--frames=soon"], "invalid"),
+    ],
+)
+def test_bad_input_is_one_line(words, message):
+    with pytest.raises(UserError, match=message) as error:
+        main(words)
+    assert "\n" not in str(error.value)
+
+
+def test_frames_no_run_has_come_to_are_one_line(root, tmp_path):
+    with pytest.raises(UserError, match="no run has an evaluation near 3,000,000 frames"):
+        main(["table1", str(root), f"--output={tmp_path}", "--frames=3_000_000"])
+
+
+def test_published_figures_are_all_there():
+    table = published.table1()
+    assert len(table) == 7 * 2 * 7 and table["quadruped_run", 1_000_000, "PatchAIL-B"] == (416.0, 8.0)
+    frames, returns = published.drqv2_curve("cheetah_run")
+    assert frames[0] == 0 and returns[10] == 728.5 and published.drqv2_curve("fish_swim") is None
+    assert cells([], [500_000]) == []

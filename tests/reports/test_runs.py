@@ -1,0 +1,63 @@
+"""Runs are read as they are: finished, going on, or stopped, and never left out."""
+
+import numpy as np
+import pytest
+
+from patchail_jax.errors import UserError
+from patchail_jax.outputs.run_folder import open_run
+from patchail_jax.reports.runs import find_runs, read_run, status_lines
+from tests.reports.fakes import make_run
+
+
+def test_every_run_below_the_folders_is_found_once_and_sorted(tmp_path):
+    for seed in (1, 0):
+        make_run(tmp_path, seed=seed)
+    (make_run(tmp_path, method="bc") / "wandb").mkdir()
+    (tmp_path / "cheetah_run" / "bc" / "seed_0" / "wandb" / "config.json").write_text("{}")  # none of ours
+    runs = find_runs([tmp_path, tmp_path / "cheetah_run" / "patchail" / "seed_1"])
+    assert [(run.method, run.seed) for run in runs] == [("bc", 0), ("patchail", 0), ("patchail", 1)]
+
+
+def test_a_run_that_came_to_its_end_is_finished(tmp_path):
+    run = read_run(make_run(tmp_path, returns=lambda frame: frame / 1000))
+    assert run.status == "finished" and status_lines([run]) == []
+    assert run.at(500_000) == 500.0 and run.at(505_000) == 500.0 and run.at(2_000_000) is None
+
+
+def test_a_run_that_holds_its_lock_is_running_and_one_that_does_not_was_stopped(tmp_path):
+    folder = make_run(tmp_path, until=420_000)
+    assert read_run(folder).state() == "stopped at 420,000 of 1,000,000 frames"
+    config = {"method": "bc", "seed": 0, "num_frames": 100, "env": {"task": "x_y"}, "evaluation": {"every_frames": 10}}
+    running = open_run(tmp_path / "live", config=config)
+    assert read_run(running.path).state() == "running at no evaluation yet, 0 of 100 frames"
+    running.close()
+    assert read_run(running.path).status == "stopped"
+    assert len(status_lines(find_runs([tmp_path]))) == 2
+
+
+def test_a_line_that_a_kill_cut_short_does_not_count(tmp_path):
+    folder = make_run(tmp_path, until=40_000)
+    with (folder / "eval.csv").open("a") as stream:
+        stream.write("patchail,cheetah_run,0,60000,12")
+    np.testing.assert_array_equal(read_run(folder).frames, [0, 20_000, 40_000])
+
+
+def test_the_expert_is_that_of_the_run_s_own_demonstrations(tmp_path):
+    ten, one = (
+        read_run(make_run(tmp_path, seed=seed, demos={"path": "", "num_demonstrations": count}))
+        for seed, count in ((0, 10), (1, 1))
+    )
+    assert 0 < ten.expert_return <= 1000 and one.expert_return != ten.expert_return
+    assert read_run(make_run(tmp_path, task="fish_swim")).expert_return is None  # none are shipped
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"method": "bc"}'])
+def test_a_folder_that_is_no_run_is_one_line(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match="not a run folder"):
+        find_runs([tmp_path])
+
+
+def test_no_run_at_all_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no run in"):
+        find_runs([tmp_path])
