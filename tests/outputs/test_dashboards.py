@@ -31,7 +31,7 @@ def log_a_run(folder, *, frames, wandb_mode="disabled", tensorboard=False):
         config={"seed": 3, "env": {"task": "cheetah_run"}},
         tensorboard=tensorboard,
     )
-    metrics.rewind(frames[0] - 1)
+    metrics.rewind(frames[0] - 1, update=frames[0] - 1, next_evaluation_frame=frames[0])
     for frame in frames:
         metrics.train({"critic/loss": frame / 10}, frame=frame, update=frame, hour=0.1)
         metrics.evaluation(np.array([1.0, 3.0]), frame=frame, hour=0.2, scalars={"evaluation/agent_logit": -0.5})
