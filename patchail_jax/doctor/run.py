@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -32,18 +33,14 @@ def check_memory(config: ConfigDict) -> Finding:
 
 def check_demonstrations(config: ConfigDict) -> Finding:
     """The expert's file, where the method needs one."""
-    from patchail_jax.demos import trajectory
-    from patchail_jax.train import make_method
-
-    if make_method(config, _specs(config)).uses_task_reward:
+    if _needs_none(config):
         return Finding("demonstrations", "ok", f"{config.method} needs none")
-    path = Path(config.demos.path).expanduser() if config.demos.path else trajectory.shipped(config.env.task)
-    recorded = trajectory.load(path, expected_task=config.env.task, action_repeat=config.env.action_repeat)
+    path, recorded = _recorded(config)
     held = len(recorded.observed)
     actions = "with actions" if recorded.actions is not None else "without actions"
     line = f"{held} {actions} in {path}"
-    if not 1 <= config.demos.num_demonstrations <= held:
-        remedy = f"config.demos.num_demonstrations must be 1..{held}"
+    if not 0 <= config.demos.num_demonstrations <= held:
+        remedy = f"config.demos.num_demonstrations must be 1..{held}, or 0 for all"
         return Finding("demonstrations", "problem", line, remedy)
     return Finding("demonstrations", "ok", line)
 
@@ -104,8 +101,25 @@ def _replay_bytes(config: ConfigDict) -> int:
 
 
 def _expert_bytes(config: ConfigDict) -> int:
+    if _needs_none(config):
+        return 0
     steps = config.env.episode_frames // config.env.action_repeat
-    return int(config.demos.num_demonstrations * (steps + 1) * 3 * config.env.image_size**2)
+    demonstrations = config.demos.num_demonstrations or len(_recorded(config)[1].observed)
+    return int(demonstrations * (steps + 1) * 3 * config.env.image_size**2)
+
+
+def _needs_none(config: ConfigDict) -> bool:
+    from patchail_jax.train import make_method
+
+    return bool(make_method(config, _specs(config)).uses_task_reward)
+
+
+def _recorded(config: ConfigDict) -> tuple[Path, Any]:
+    """The file of demonstrations and what it holds."""
+    from patchail_jax.demos import trajectory
+
+    path = Path(config.demos.path).expanduser() if config.demos.path else trajectory.shipped(config.env.task)
+    return path, trajectory.load(path, expected_task=config.env.task, action_repeat=config.env.action_repeat)
 
 
 def _nearest(folder: Path) -> Path:
