@@ -1,7 +1,7 @@
 """A real task in small, for two CPU cores: ``make quickstart``.
 
-Measured with seed 0: 38.5 at the start, 495 at 80,000 frames, 652 at 88,000, the expert 847; 7.5 updates a second on
-two cores, hence about 27 minutes. Not yet measured: three seeds, and the minutes of an undisturbed run.
+Measured on two shared cores, the expert 847: seed 0 from 66 to 441 at best, 381 at the end; seed 1 from 35 to 494 at best and 494 at the end. An update takes
+50 to 80 ms. Not yet measured: a third seed, and the minutes of a run that nothing disturbs.
 """
 
 from ml_collections import ConfigDict
