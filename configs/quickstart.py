@@ -1,7 +1,7 @@
 """A real task in small, for two CPU cores: ``make quickstart``.
 
-Measured on two shared cores, the expert 847: seed 0 from 66 to 441 at best, 381 at the end; seed 1 from 35 to 494 at best and 494 at the end. An update takes
-50 to 80 ms. Not yet measured: a third seed, and the minutes of a run that nothing disturbs.
+Measured on two shared cores, the expert 847: seed 0 from 66 to 441 at best and 381 at the end, seed 1 from 35 to 494.
+An update takes 50 to 80 ms. Not yet measured: a third seed, and the minutes of a run that nothing disturbs.
 """
 
 from ml_collections import ConfigDict
