@@ -1,7 +1,8 @@
 """A real task in small, for two CPU cores: ``make quickstart``.
 
 Measured on two shared cores, the expert 847: seed 0 from 66 to 441 at best and 381 at the end, seed 1 from 35 to 494.
-An update takes 50 to 80 ms. Not yet measured: a third seed, and the minutes of a run that nothing disturbs.
+Left alone it
+makes 10 updates a second, hence some 20 minutes. Not yet measured: a third seed to its end.
 """
 
 from ml_collections import ConfigDict
