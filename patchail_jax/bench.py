@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 from patchail_jax.command_line import parse
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
-from patchail_jax.types import Episode, Specs
+from patchail_jax.types import Episode
 
 ROUND, SECONDS, ROUNDS = 8, 3.0, 40
 LOOP_SECONDS = 15.0
@@ -43,15 +43,15 @@ def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, fl
     from patchail_jax.devices.replay_mirror import ReplayMirror, fits
     from patchail_jax.replay.ring import Ring
     from patchail_jax.replay.stream import Stream
-    from patchail_jax.train import make_method
+    from patchail_jax.train import make_method, make_specs
 
-    specs = Specs(config.env.image_size, config.env.frame_stack, action_size, config.replay.n_step)
+    specs = make_specs(config, action_size)
     method = make_method(config, specs)
     devices = Devices(method, specs, count=config.devices)
-    steps, side, rng = config.env.episode_frames // config.env.action_repeat, specs.image_size, np.random.default_rng(0)
+    steps, rng = config.env.episode_frames // config.env.action_repeat, np.random.default_rng(0)
     ring = Ring(capacity=4 * (steps + 1), specs=specs)
     for _ in range(4):
-        frames = rng.integers(0, 256, (steps + 1, side, side, 3), dtype=np.uint8)
+        frames = rng.integers(0, 256, (steps + 1, *specs.frame_shape)).astype(specs.frame_dtype)
         actions = rng.uniform(-1, 1, (steps, action_size)).astype(np.float32)
         ring.add(Episode(frames, actions, np.zeros(steps, np.float32), np.ones(steps, np.float32)))
     experts = ExpertSet(frames[None], actions[None], None, action_size)

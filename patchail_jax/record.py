@@ -12,8 +12,7 @@ from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.checkpoints import Checkpoints
 from patchail_jax.outputs.run_folder import reopen_run
-from patchail_jax.train import environment_factory, make_method
-from patchail_jax.types import Specs
+from patchail_jax.train import environment_factory, make_method, make_specs
 
 RECORDING = 3  # what the seed is mixed with; train.py has the others
 
@@ -35,7 +34,7 @@ def record_run(folder: Path, *, episodes: int, seed: int, report: Callable[[int,
             raise UserError(f"{folder}: holds no checkpoint yet")
         environment = environment_factory(config)()
         resources.callback(environment.close)
-        specs = Specs(config.env.image_size, config.env.frame_stack, environment.action_size, config.replay.n_step)
+        specs = make_specs(config, environment.action_size)
         devices = Devices(make_method(config, specs), specs, count=1)
         checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
         resources.callback(checkpoints.close)

@@ -12,7 +12,7 @@ from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import UserError
 from patchail_jax.methods import Method
 from patchail_jax.outputs.checkpoints import read_state
-from patchail_jax.train import make_method
+from patchail_jax.train import make_method, make_specs
 from patchail_jax.types import Specs
 
 
@@ -40,9 +40,8 @@ def open_trained(path: Path, *, step: int | None = None) -> Trained:
     """
     try:
         config = ConfigDict(json.loads((path / "config.json").read_text()))
-        env, n_step = config.env, config.replay.n_step
         config.network.precision = "float32"  # as the parameters are; and CPUs are slow at anything else
-        specs = Specs(env.image_size, env.frame_stack, action_size(env.task), n_step)
+        specs = make_specs(config, action_size(config.env.task))
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
     try:

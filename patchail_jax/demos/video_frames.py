@@ -1,5 +1,6 @@
 """Pictures of a video at any rate, one at a time: films by ffmpeg, gif and folders of png by Pillow."""
 
+import abc
 import logging
 import re
 import subprocess
@@ -96,7 +97,7 @@ class _Film:
             _log.warning("%s is damaged, what can be read is taken (%s)", self.path, _last_line(said))
 
 
-class _Pictures:
+class _Pictures(abc.ABC):
     """Pictures with a time each; a picture is shown until the next."""
 
     path: Path
@@ -114,8 +115,9 @@ class _Pictures:
         except _PICTURE_ERRORS as error:
             raise UserError(f"{self.path}: cannot be read ({' '.join(str(error).split())[:120]})") from error
 
+    @abc.abstractmethod
     def _picture(self, number: int) -> Any:
-        raise NotImplementedError
+        """The picture of that number, opened by Pillow."""
 
 
 class _Folder(_Pictures):

@@ -88,9 +88,9 @@ def check_wandb(config: ConfigDict) -> Finding:
 
 def _specs(config: ConfigDict) -> Specs:
     from patchail_jax.demos.render import action_size
+    from patchail_jax.train import make_specs
 
-    env = config.env
-    return Specs(env.image_size, env.frame_stack, action_size(env.task), config.replay.n_step)
+    return make_specs(config, action_size(config.env.task))
 
 
 def _replay_bytes(config: ConfigDict) -> int:

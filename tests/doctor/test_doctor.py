@@ -107,6 +107,14 @@ def test_task_reward_needs_no_demonstrations_and_the_paper_s_size_counts_them(mo
     np.testing.assert_allclose(asked[0], (transitions + demonstrations) * 84 * 84 * 3, rtol=0.01)
 
 
+def test_memory_is_counted_in_features_where_no_pixels_are_kept(monkeypatch):
+    asked = []
+    monkeypatch.setattr("patchail_jax.replay.memory.check_memory", lambda needed: asked.append(needed) or "")
+    small = parse(["x", "--config=configs/cheetah.py:drqv2_features"]).config
+    run.check_memory(small)
+    assert small.replay.capacity * 17 * 4 <= asked[0] < small.replay.capacity * 200  # cheetah's 17 numbers, not pixels
+
+
 def test_whatever_a_check_raises_is_a_problem():
     def broken():
         raise ZeroDivisionError("oh\nno")
