@@ -17,7 +17,6 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from patchail_jax.augmentation import AUGMENTATIONS
 from patchail_jax.equations.gradient_penalty import NOT_PIXELS
 from patchail_jax.equations.patch_reward import REWARD_FORMS
 from patchail_jax.errors import choose
@@ -29,7 +28,8 @@ from patchail_jax.networks.inspection import inspect
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
 from patchail_jax.updates.gradient_step import OPTIMIZERS
-from patchail_jax.updates.prepare_batch import OBSERVATIONS, episode_windows, sample_keys, stack_at
+from patchail_jax.updates.pairs import make_pairs
+from patchail_jax.updates.prepare_batch import episode_windows, stack_at
 
 
 @flax.struct.dataclass
@@ -92,10 +92,14 @@ def _make(
     dtype = choose(drqv2.DTYPES, network["precision"], field="network.precision")
     head = FeatureDiscriminator(network["hidden_size"], dtype)
     adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
-    augment = choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation")
+    pairs = make_pairs(
+        specs,
+        observation=observation,
+        augmentation=augmentation,
+        augmentation_pad=augmentation_pad,
+        agent_successor=agent_successor,
+    )
     to_rewards = choose(REWARD_FORMS, form, field="reward.form")
-    to_input = choose(OBSERVATIONS, observation, field="discriminator.observation")
-    successor = choose({"one_step": 1, "n_step": specs.n_step}, agent_successor, field="discriminator.agent_successor")
     at_update = choose({"at_update": True, "at_episode_end": False}, moment, field="reward.moment")
     size = specs.frame_stack
 
@@ -105,9 +109,9 @@ def _make(
             return learner.latent(critic, stack)
         return own.apply(params["features"], stack)
 
-    def represent(critic: Any, params: Any, pairs: Any) -> Any:
+    def represent(critic: Any, params: Any, inputs: Any) -> Any:
         """Features ``[B,2 feature_size]`` of pairs ``[B,H,W,6S]``, or ``[B,feature_size]`` of ``[B,H,W,3S]``."""
-        stacks = jnp.split(pairs, pairs.shape[-1] // (3 * size), axis=-1)
+        stacks = jnp.split(inputs, inputs.shape[-1] // (3 * size), axis=-1)
         features = jnp.concatenate([features_of(critic, params, stack) for stack in stacks], axis=-1)
         return jax.lax.stop_gradient(features) if own is None else features
 
@@ -115,47 +119,32 @@ def _make(
         """Logits ``[B,1,1]``, high for the expert."""
         return head.apply(params["head"], features)
 
-    def logits_of(critic: Any, params: Any, pairs: Any) -> Any:
-        return judge_features(params, represent(critic, params, pairs))
-
-    def pair_at(frames: Any, first: int) -> Any:
-        """The unaugmented pixels of (s, s') one step apart, ``[B,H,W,6S]`` or ``[B,H,W,3S]``."""
-        return to_input(stack_at(frames, first, size), stack_at(frames, first + 1, size))
-
-    def augmented_pair(key: Any, index: Any, frames: Any, step: int) -> Any:
-        keys = (sample_keys(key, index) for key in jax.random.split(key))
-        stacks = stack_at(frames, 0, size), stack_at(frames, step, size)
-        return to_input(*(augment(*drawn, pad=augmentation_pad) for drawn in zip(keys, stacks, strict=True)))
+    def logits_of(critic: Any, params: Any, inputs: Any) -> Any:
+        return judge_features(params, represent(critic, params, inputs))
 
     def init(key: Any) -> State:
         learner_key, head_key, features_key = jax.random.split(key, 3)
         base = learner.method.init(learner_key)
         frames = jnp.zeros((1, size + 1, *specs.frame_shape), specs.frame_dtype)
         params = {} if own is None else {"features": own.init(features_key, stack_at(frames, 0, size))}
-        params["head"] = head.init(head_key, represent(base.critic, params, pair_at(frames, 0)))
+        params["head"] = head.init(head_key, represent(base.critic, params, pairs.at(frames, 0)))
         return State(**vars(base), discriminator=params, discriminator_optimizer=adam.init(params))
 
     def window_rewards(critic: Any, params: Any, frames: Any) -> Any:
         """Rewards ``[B,n]`` of every step of the windows ``[B,S+n,H,W,3]`` (Algorithm 1, line 7)."""
-        pairs = jnp.concatenate([pair_at(frames, step) for step in range(specs.n_step)])
-        return scale * to_rewards(jnp.reshape(logits_of(critic, params, pairs), (specs.n_step, -1)).T)
+        logits = logits_of(critic, params, pairs.of_windows(frames, specs.n_step))
+        return scale * to_rewards(jnp.reshape(logits, (specs.n_step, -1)).T)
 
     def update(state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
         key = jax.random.fold_in(state.key, state.update)
         expert_key, agent_key, mix_key, learn_key = jax.random.split(key, 4)
-
-        # Every other agent sample, so that the same samples are chosen however the batch is spread over devices.
-        stride = batch.agent.frames.shape[0] // batch.expert.frames.shape[0]
-        agent_frames, agent_index = batch.agent.frames[::stride], batch.sample_index[::stride]
         params, optimizer_state, metrics = discriminator_update(
             state.discriminator,
             state.discriminator_optimizer,
             adam,
-            represent=lambda params, pairs: represent(state.critic, params, pairs),
+            represent=lambda params, inputs: represent(state.critic, params, inputs),
             logits=judge_features,
-            expert=augmented_pair(expert_key, batch.expert_index, batch.expert.frames, 1),
-            agent=augmented_pair(agent_key, agent_index, agent_frames, successor),
-            mix=jax.vmap(jax.random.uniform)(sample_keys(mix_key, batch.expert_index)),
+            **pairs.for_update(batch, expert_key, agent_key, mix_key),
             penalty_weight=penalty_weight,
             penalty_pixel_scale=NOT_PIXELS,
         )
@@ -165,8 +154,7 @@ def _make(
         return state, {**metrics, **learner_metrics}
 
     def judge(state: State, frames: Any) -> Any:
-        pairs = pair_at(episode_windows(frames, size + 1), 0)
-        return scale * to_rewards(logits_of(state.critic, state.discriminator, pairs))
+        return scale * to_rewards(logits_of(state.critic, state.discriminator, pairs.of_episode(frames)))
 
     def score(state: State, frames: Any) -> Any:
         return judge(state, frames)[:, 0, 0]
@@ -178,7 +166,7 @@ def _make(
         first = features_of(critic, params, stack_at(windows, 0, size))
 
         def apply(params: Any, stack: Any) -> Any:
-            return judge_features(params, to_input(first, features_of(critic, params, stack)))
+            return judge_features(params, pairs.to_input(first, features_of(critic, params, stack)))
 
         return inspect(apply, params, stack_at(windows, 1, size), offsets)
 

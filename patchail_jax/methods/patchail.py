@@ -17,7 +17,6 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from patchail_jax.augmentation import AUGMENTATIONS
 from patchail_jax.equations.aggregation import AGGREGATIONS
 from patchail_jax.equations.patch_reward import REWARD_FORMS
 from patchail_jax.equations.regularized_reward import REGULARIZERS
@@ -32,7 +31,7 @@ from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
 from patchail_jax.updates.gradient_step import DEVICE_AXIS, OPTIMIZERS
-from patchail_jax.updates.prepare_batch import OBSERVATIONS, sample_keys, stack_at
+from patchail_jax.updates.pairs import make_pairs
 
 
 @flax.struct.dataclass
@@ -101,11 +100,15 @@ def _make(
         field="discriminator.architecture",
     )()
     adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
-    augment = choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation")
+    pairs = make_pairs(
+        specs,
+        observation=observation,
+        augmentation=augmentation,
+        augmentation_pad=augmentation_pad,
+        agent_successor=agent_successor,
+    )
     to_patch_rewards = choose(REWARD_FORMS, form, field="reward.form")
     aggregate = choose(AGGREGATIONS, aggregation, field="reward.aggregation")
-    to_input = choose(OBSERVATIONS, observation, field="discriminator.observation")
-    successor = choose({"one_step": 1, "n_step": specs.n_step}, agent_successor, field="discriminator.agent_successor")
     at_update = choose({"at_update": True, "at_episode_end": False}, moment, field="reward.moment")
     regularize = choose({"none": None, **REGULARIZERS}, regularizer, field="similarity.regularizer")
     to_log_distribution = choose(DISTRIBUTIONS, distribution, field="similarity.distribution")
@@ -113,28 +116,16 @@ def _make(
     whole_demonstration = choose({"batch": False, "trajectory": True}, expert_pairs, field="similarity.expert_pairs")
     every_step = choose({"steps": True, "window": False}, agent_pairs, field="similarity.agent_pairs")
     output_size(specs.image_size, layers)  # refuses images that are too small
-    size = specs.frame_stack
 
-    def logits_of(params: Any, pairs: Any) -> Any:
+    def logits_of(params: Any, inputs: Any) -> Any:
         """``[B,P,P]``, high for the expert."""
-        return discriminator.apply(params, pairs)
-
-    def pair_at(frames: Any, first: int) -> Any:
-        """The unaugmented discriminator input for (s, s') one step apart, ``[B,H,W,6S]`` or ``[B,H,W,3S]``."""
-        stacks = stack_at(frames, first, size), stack_at(frames, first + 1, size)
-        return to_input(*stacks)
-
-    def augmented_pair(key: Any, index: Any, frames: Any, step: int) -> Any:
-        first_key, second_key = jax.random.split(key)
-        first = augment(sample_keys(first_key, index), stack_at(frames, 0, size), pad=augmentation_pad)
-        second = augment(sample_keys(second_key, index), stack_at(frames, step, size), pad=augmentation_pad)
-        return to_input(first, second)
+        return discriminator.apply(params, inputs)
 
     def init(key: Any) -> State:
         learner_key, discriminator_key = jax.random.split(key)
         base = learner.method.init(learner_key)
-        pixels = jnp.zeros((1, size + 1, specs.image_size, specs.image_size, 3), jnp.uint8)
-        params = discriminator.init(discriminator_key, pair_at(pixels, 0))
+        frames = jnp.zeros((1, specs.frame_stack + 1, *specs.frame_shape), specs.frame_dtype)
+        params = discriminator.init(discriminator_key, pairs.at(frames, 0))
         return State(
             **vars(base),
             discriminator=params,
@@ -148,14 +139,13 @@ def _make(
 
     def window_logits(params: Any, frames: Any) -> Any:
         """Logits ``[B,n,P,P]`` of every step of the windows ``[B,S+n,H,W,3]`` (Algorithm 1, line 7)."""
-        pairs = jnp.concatenate([pair_at(frames, step) for step in range(specs.n_step)])
-        logits = logits_of(params, pairs)
+        logits = logits_of(params, pairs.of_windows(frames, specs.n_step))
         return jnp.swapaxes(jnp.reshape(logits, (specs.n_step, -1, *logits.shape[1:])), 0, 1)
 
     def similarity_to_expert(params: Any, logits: Any, batch: Batch) -> Any:
         """Similarity ``[B,m]`` of agent logits ``[B,m,P,P]`` to the expert pairs on all devices."""
         frames = batch.demonstration if whole_demonstration else batch.expert.frames
-        expert_logits = logits_of(params, pair_at(frames, 0))
+        expert_logits = logits_of(params, pairs.at(frames, 0))
         log_agent = to_log_distribution(jnp.reshape(logits, (-1, *logits.shape[2:])))
         if expert == "nearest":
             log_experts = to_log_distribution(jax.lax.all_gather(expert_logits, DEVICE_AXIS, tiled=True))
@@ -177,8 +167,7 @@ def _make(
         if regularize is None:
             return rewards, state.similarity_scale, {}
         if not every_step:
-            ends = to_input(stack_at(frames, 0, size), stack_at(frames, specs.n_step, size))
-            logits = logits_of(params, ends)[:, None]
+            logits = logits_of(params, pairs.at(frames, 0, specs.n_step))[:, None]
         similarity = similarity_to_expert(params, logits, batch)
         mean = jax.lax.pmean(jnp.mean(similarity), DEVICE_AXIS)
         similarity_scale = jnp.where(state.similarity_scale == 0, scale_initial / mean, state.similarity_scale)
@@ -188,18 +177,12 @@ def _make(
     def update(state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
         key = jax.random.fold_in(state.key, state.update)
         expert_key, agent_key, mix_key, learn_key = jax.random.split(key, 4)
-
-        # Every other agent sample, so that the same samples are chosen however the batch is spread over devices.
-        stride = batch.agent.frames.shape[0] // batch.expert.frames.shape[0]
-        agent_frames, agent_index = batch.agent.frames[::stride], batch.sample_index[::stride]
         params, optimizer_state, metrics = discriminator_update(
             state.discriminator,
             state.discriminator_optimizer,
             adam,
             logits=logits_of,
-            expert=augmented_pair(expert_key, batch.expert_index, batch.expert.frames, 1),
-            agent=augmented_pair(agent_key, agent_index, agent_frames, successor),
-            mix=jax.vmap(jax.random.uniform)(sample_keys(mix_key, batch.expert_index)),
+            **pairs.for_update(batch, expert_key, agent_key, mix_key),
             penalty_weight=penalty_weight,
             penalty_pixel_scale=penalty_pixel_scale,
         )
@@ -213,16 +196,11 @@ def _make(
         state, learner_metrics = learner.learn(state, batch, rewards, learn_key)
         return state, {**metrics, **reward_metrics, **learner_metrics}
 
-    def episode_pairs(frames: Any) -> Any:
-        """The discriminator's inputs for all consecutive steps of ``frames [t+S,H,W,3]``."""
-        steps = frames.shape[0] - size
-        return pair_at(jnp.stack([frames[offset : offset + steps] for offset in range(size + 1)], axis=1), 0)
-
     def judge(state: State, frames: Any) -> Any:
-        return scale * to_patch_rewards(logits_of(state.discriminator, episode_pairs(frames)))
+        return scale * to_patch_rewards(logits_of(state.discriminator, pairs.of_episode(frames)))
 
     def examine(state: State, frames: Any, offsets: Any) -> tuple[Any, dict[str, Any]]:
-        return inspect(logits_of, state.discriminator, episode_pairs(frames), offsets)
+        return inspect(logits_of, state.discriminator, pairs.of_episode(frames), offsets)
 
     def score(state: State, frames: Any) -> Any:
         return aggregate(judge(state, frames))
