@@ -11,6 +11,7 @@ from launch.sweeps.paper import SWEEPS
 from launch.sweeps.sweep import Run, runs, selected
 from patchail_jax import command_line
 from patchail_jax.errors import UserError
+from patchail_jax.program import one_line_errors
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -55,10 +56,8 @@ def config_of(run: Run) -> ConfigDict:
 def start(main: Callable[[Sequence[str]], int]) -> None:
     """Runs a launcher with this process's flags; bad input is one line on stderr and status 2."""
     try:
-        sys.exit(main(sys.argv[1:]))
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        with one_line_errors():
+            sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 

@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.command_line import parse
 from patchail_jax.envs.rendering import choose_backend
-from patchail_jax.errors import UserError
+from patchail_jax.program import one_line_errors
 from patchail_jax.types import Episode
 
 ROUND, SECONDS, ROUNDS = 8, 3.0, 40
@@ -223,8 +223,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors():
         main(sys.argv)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)

@@ -4,7 +4,6 @@ Reads the config, opens the run folder and hands over to ``train``. Bad input is
 that was asked to stop has saved, and ends with the status that shells expect of the signal.
 """
 
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.command_line import parse
 from patchail_jax.errors import UserError
+from patchail_jax.program import one_line_errors, show_log
 
 
 def run_folder_of(config: ConfigDict) -> Path:
@@ -75,21 +75,14 @@ MAY_DIFFER = ("num_frames", "run_folder", "devices", "hosts", "env.workers", "de
 
 def run(argv: Sequence[str] | None = None) -> None:
     """The console script: exits with status 0, 2 (bad input) or 128 + signal."""
-    console = logging.StreamHandler(sys.stdout)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    ours = logging.getLogger("patchail_jax")
-    # The root logger belongs to absl, which ml_collections and orbax bring along with their own talk.
-    ours.handlers, ours.propagate = [console], False
-    ours.setLevel(logging.INFO)
+    show_log(sys.stdout)
     try:
-        options = parse(list(sys.argv if argv is None else argv))
-        if options.print_config:
-            sys.stdout.write(f"{options.config}\n")
-            return
-        train(options.config, profile=options.profile)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        with one_line_errors():
+            options = parse(list(sys.argv if argv is None else argv))
+            if options.print_config:
+                sys.stdout.write(f"{options.config}\n")
+                return
+            train(options.config, profile=options.profile)
     except KeyboardInterrupt as interrupt:
         saved = bool(interrupt.args)
         message = "stopped and saved; the same command goes on with this run" if saved else "stopped"

@@ -5,33 +5,27 @@
 """
 
 import argparse
-import logging
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from patchail_jax.arguments import Arguments
 from patchail_jax.demos import import_hdf5, import_pickle, import_video, inspection, render, trajectory
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
+from patchail_jax.program import one_line_errors, show_log
 from patchail_jax.replay.memory import available
 
 _GIB = 1024**3
 
 
-class _Parser(argparse.ArgumentParser):
-    """Wrong arguments are one line, like any other wrong input."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} ({self.prog} --help)")
-
-
 def parser() -> argparse.ArgumentParser:
     """All verbs and their arguments; each sets ``run``, the function that does it."""
-    whole = _Parser(prog="python -m patchail_jax.demos", description="Record, convert and inspect demonstrations.")
-    verbs = whole.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
+    whole = Arguments(prog="python -m patchail_jax.demos", description="Record, convert and inspect demonstrations.")
+    verbs = whole.add_subparsers(required=True, metavar="VERB", parser_class=Arguments)
 
     record = verbs.add_parser("record", help="episodes of a run's newest checkpoint")
     record.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
@@ -40,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     record.set_defaults(run=_record)
 
     kinds = verbs.add_parser("convert", help="from other forms").add_subparsers(
-        required=True, metavar="FORM", parser_class=_Parser
+        required=True, metavar="FORM", parser_class=Arguments
     )
     pickle = kinds.add_parser("pickle", help="expert_demos.pkl of the authors' program and of ROT")
     video = kinds.add_parser("video", help="mp4, mov, avi, webm, mkv, gif or folders of png; no actions")
@@ -167,17 +161,11 @@ def _inspect(options: argparse.Namespace) -> None:
 
 def run(argv: Sequence[str] | None = None) -> None:
     """The program: exits with status 0, 2 (bad input) or 130 (Ctrl-C)."""
-    console = logging.StreamHandler(sys.stderr)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    ours = logging.getLogger("patchail_jax")
-    ours.handlers, ours.propagate = [console], False
-    ours.setLevel(logging.INFO)
+    show_log(sys.stderr)
     try:
-        options = parser().parse_args(argv)
-        options.run(options)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        with one_line_errors():
+            options = parser().parse_args(argv)
+            options.run(options)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; nothing was written\n")
         sys.exit(130)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from patchail_jax.command_line import parse
 from patchail_jax.doctor import machine, run
 from patchail_jax.doctor.finding import Finding, examine
-from patchail_jax.errors import UserError
+from patchail_jax.program import one_line_errors
 
 CHECKS = {
     "versions": machine.check_versions,
@@ -52,8 +52,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors():
         sys.exit(main(sys.argv))
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)

@@ -16,6 +16,7 @@ from patchail_jax.arguments import Arguments
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
 from patchail_jax.explain.kinds import KINDS, signed
+from patchail_jax.program import one_line_errors
 
 FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
 GIF_STEPS = 125  # a gif has every k-th step, at most so many
@@ -108,8 +109,5 @@ def _parser() -> Arguments:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors():
         main(sys.argv[1:])
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)

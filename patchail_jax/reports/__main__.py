@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from patchail_jax.arguments import Arguments, whole_numbers
-from patchail_jax.errors import UserError
+from patchail_jax.program import one_line_errors
 
 
 def main(argv: Sequence[str]) -> None:
@@ -58,8 +58,5 @@ def _parser() -> Arguments:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors():
         main(sys.argv[1:])
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
