@@ -54,18 +54,19 @@ class EvaluationOutputs:
             "expert": explainer.logits(state, self._expert),
             "agent": explainer.logits(state, frames),
         }
-        rewards = {"expert": explainer.rewards(state, self._expert), "agent": explainer.rewards(state, frames)}
+        expert = explainer.explain(state, self._expert, ["patch_rewards"] if self._films else [])
+        agent = explainer.explain(state, frames, explainer.kinds if self._films else [])
+        rewards = {"expert": expert.rewards, "agent": agent.rewards}
         for name, values in (("logits", logits), ("rewards", rewards)):
             _write_histograms(metrics, name, values, frame)
             scalars |= {f"evaluation/{who}_{name[:-1]}": float(value.mean()) for who, value in values.items()}
         right = np.mean(logits["expert"] > 0), np.mean(logits["agent"] < 0)
         scalars["evaluation/discriminator_accuracy"] = float(np.mean(right))
         if self._films:
-            maps = {kind: signed(kind, explainer.maps(kind, state, frames)) for kind in explainer.kinds}
+            maps = {kind: signed(kind, one) for kind, one in agent.maps.items()}
             # One scale for expert and agent, as the rewards are to be compared.
             limits = {kind: limit_of([one]) for kind, one in maps.items()}
-            expert_maps = explainer.maps("patch_rewards", state, self._expert)
-            limits["patch_rewards"] = limit_of([maps["patch_rewards"], expert_maps])
+            limits["patch_rewards"] = limit_of([maps["patch_rewards"], expert.maps["patch_rewards"]])
             film = explaining_film(
                 [Explained("agent", frames, maps["patch_rewards"], rewards["agent"])], limit=limits["patch_rewards"]
             )

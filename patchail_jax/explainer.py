@@ -1,7 +1,7 @@
 """Maps over the frames of an episode that say where a trained discriminator's reward comes from."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,6 +16,14 @@ from patchail_jax.explain.patch_map import patch_map, weighted_patch_map
 from patchail_jax.explain.spatial_attention import spatial_attention
 from patchail_jax.methods import Method
 from patchail_jax.networks.geometry import Layer
+
+
+class Explanation(NamedTuple):
+    """The aggregated reward ``[T]`` of each step (Eq. 5), without the regularisation of Eq. 9 and 10, and maps
+    ``[T,H,W] float32`` by kind."""
+
+    rewards: np.ndarray
+    maps: dict[str, np.ndarray]
 
 
 class Explainer:
@@ -44,30 +52,26 @@ class Explainer:
         assert rewards is not None
         return rewards.reshape(len(rewards), *(rewards.shape[1:] or (1, 1)))
 
-    def rewards(self, state: Any, frames: np.ndarray) -> np.ndarray:
-        """The aggregated reward ``[T]`` of each step (Eq. 5), without the regularisation of Eq. 9 and 10."""
-        return np.asarray(self._aggregate(self.patch_rewards(state, frames)))
-
-    def maps(self, kind: str, state: Any, frames: np.ndarray) -> np.ndarray:
-        """Maps ``[T,H,W] float32`` of ``frames [T+1,H,W,3] uint8``, one of ``KINDS``; ``UserError`` for another.
+    def explain(self, state: Any, frames: np.ndarray, kinds: Collection[str]) -> Explanation:
+        """The rewards and the maps of ``kinds``, some of ``KINDS``, for ``frames [T+1,H,W,3] uint8``.
 
         Attention is 1 where it is even. Grad-CAM is positive for the expert's label, negative for the non-expert's.
+        ``UserError`` for a kind that this discriminator does not have.
         """
-        make: dict[str, Callable[[Any, np.ndarray], np.ndarray]] = {
-            "patch_rewards": self._rewards_on_pixels,
-            "attention": lambda *episode: self._devices.over_episode(self._attention, *episode),
-            "weighted": self._weighted,
-            "gradcam": lambda *episode: self._devices.over_episode(self._gradcam, *episode),
-        }
-        if kind not in self.kinds:
-            raise UserError(f"no kind {kind!r} of map here; use one of {', '.join(self.kinds)}")
-        return np.asarray(make[kind](state, frames), np.float32)
-
-    def _rewards_on_pixels(self, state: Any, frames: np.ndarray) -> Any:
-        return patch_map(self.patch_rewards(state, frames), image_size=self._side, layers=self._layers)
-
-    def _weighted(self, state: Any, frames: np.ndarray) -> Any:
-        return weighted_patch_map(self.maps("patch_rewards", state, frames), self.maps("attention", state, frames))
+        for kind in kinds:
+            if kind not in self.kinds:
+                raise UserError(f"no kind {kind!r} of map here; use one of {', '.join(self.kinds)}")
+        patch_rewards, found = self.patch_rewards(state, frames), {}
+        if not {"patch_rewards", "weighted"}.isdisjoint(kinds):
+            found["patch_rewards"] = patch_map(patch_rewards, image_size=self._side, layers=self._layers)
+        if not {"attention", "weighted"}.isdisjoint(kinds):
+            found["attention"] = self._devices.over_episode(self._attention, state, frames)
+        if "weighted" in kinds:
+            found["weighted"] = weighted_patch_map(found["patch_rewards"], found["attention"])
+        if "gradcam" in kinds:
+            found["gradcam"] = self._devices.over_episode(self._gradcam, state, frames)
+        maps = {kind: np.asarray(found[kind], np.float32) for kind in kinds}
+        return Explanation(np.asarray(self._aggregate(patch_rewards)), maps)
 
     def _attend(self, state: Any, frames: Any) -> Any:
         """The last layer's, times the number of positions."""

@@ -62,19 +62,20 @@ def test_the_newest_episode_is_kept_under_every_map(run, trained):
         frames = footage("agent", trained)
         np.testing.assert_array_equal(stored["frames"], frames)
         for kind in KINDS:
-            maps = explainer.maps(kind, trained.state, frames) - (kind == "attention")
+            maps = explainer.explain(trained.state, frames, [kind]).maps[kind] - (kind == "attention")
             np.testing.assert_allclose(stored[f"maps_{kind}"], maps, rtol=2e-3, atol=2e-3)
 
 
 def test_maps_fit_together(trained):
     explainer = Explainer(trained.config, trained.method, trained.devices)
     frames = footage("random", trained)
-    maps = {kind: explainer.maps(kind, trained.state, frames) for kind in KINDS}
+    explained = explainer.explain(trained.state, frames, KINDS)
+    maps = explained.maps
     assert {one.shape for one in maps.values()} == {(STEPS, SIDE, SIDE)}
     np.testing.assert_allclose(maps["weighted"], maps["patch_rewards"] * maps["attention"], rtol=1e-5)
     assert maps["attention"].mean() == pytest.approx(1.0, abs=0.1)
     rewards = explainer.patch_rewards(trained.state, frames)
-    np.testing.assert_allclose(explainer.rewards(trained.state, frames), rewards.mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(explained.rewards, rewards.mean(axis=(1, 2)), rtol=1e-5)
     np.testing.assert_allclose(rewards, 0.5 * explainer.logits(trained.state, frames), rtol=1e-5)
 
 

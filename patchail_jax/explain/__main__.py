@@ -38,7 +38,8 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     for number, source in enumerate(sources):
         frames, name = footage(source, trained), Path(source).stem
         name = f"{name}_{number}" if f"{name}_maps" in arrays else name
-        maps, rewards = explainer.maps(kind, trained.state, frames), explainer.rewards(trained.state, frames)
+        rewards, found = explainer.explain(trained.state, frames, [kind])
+        maps = found[kind]
         episodes.append(Explained(name, frames, signed(kind, maps), rewards))
         arrays |= {f"{name}_frames": frames, f"{name}_maps": maps, f"{name}_rewards": rewards}
     folder = output or path / "explain"
@@ -69,7 +70,7 @@ def compare_runs(paths: Sequence[Path], *, source: str, kind: str, output: Path)
         place = trained.config.env.task, trained.specs.image_size
         if place not in frames:  # the first run's: all rows of a task show the same
             frames[place] = footage(source, trained)
-        maps = signed(kind, explainer.maps(kind, trained.state, frames[place]))
+        maps = signed(kind, explainer.explain(trained.state, frames[place], [kind]).maps[kind])
         found.append(Explained(trained.config.method, trained.config.env.task, frames[place], maps))
     return comparison(output / f"comparison_{kind}_{Path(source).stem}", found, label=KINDS[kind])
 
