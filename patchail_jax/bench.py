@@ -38,12 +38,12 @@ def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, fl
     """The median time of one update in milliseconds, and its operations (floating-point, all devices)."""
     import jax
 
+    from patchail_jax.building import make_method, make_specs
     from patchail_jax.demos.expert_set import ExpertSet
     from patchail_jax.devices.data_parallel import Devices
     from patchail_jax.devices.replay_mirror import ReplayMirror, fits
     from patchail_jax.replay.ring import Ring
     from patchail_jax.replay.stream import Stream
-    from patchail_jax.train import make_method, make_specs
 
     specs = make_specs(config, action_size)
     method = make_method(config, specs)
@@ -94,7 +94,7 @@ def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, fl
 def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
     """Agent steps per second of ``num_envs`` environments in processes, rendering included, and the action size."""
     from patchail_jax.acting.collect import Collector
-    from patchail_jax.train import environment_factory, make_pool
+    from patchail_jax.building import environment_factory, make_pool
 
     pool = make_pool(environment_factory(config), num_envs, "process")
     try:

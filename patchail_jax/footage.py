@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from patchail_jax.acting.evaluate import evaluate
+from patchail_jax.building import environment_factory, load_experts
 from patchail_jax.envs.workers import InlinePool
 from patchail_jax.errors import UserError
+from patchail_jax.evaluations import EVALUATION
 from patchail_jax.outputs.video import read_video, resized
-from patchail_jax.train import EVALUATION, environment_factory, load_experts
 from patchail_jax.trained import Trained
 
 FRAMES = "frames"  # of an npz file: [T+1,H,W,3] uint8

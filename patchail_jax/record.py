@@ -7,12 +7,12 @@ from pathlib import Path
 
 from configs import base
 from patchail_jax.acting.record import record
+from patchail_jax.building import environment_factory, make_method, make_specs
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.checkpoints import Checkpoints
 from patchail_jax.outputs.run_folder import reopen_run
-from patchail_jax.train import environment_factory, make_method, make_specs
 
 RECORDING = 3  # what the seed is mixed with; train.py has the others
 

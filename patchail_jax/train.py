@@ -1,4 +1,4 @@
-"""The loop: Algorithm 1 of the paper, wiring the host's environments and replay to the learner on the devices.
+"""The loop, Algorithm 1 of the paper; long because it is the one module that wires the host to the devices.
 
 In an iteration, at a counter of agent steps:
 
@@ -11,71 +11,55 @@ Every random draw is a function of the seed and of these counters, so a run that
 been.
 """
 
-import functools
-import inspect
 import logging
 import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.acting.collect import Collector
-from patchail_jax.acting.evaluate import Evaluation, evaluate
+from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.acting.label import label
-from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
-from patchail_jax.demos.render import default_cache_dir
+from patchail_jax.building import (
+    check_divisibility,
+    check_fit,
+    environment_factory,
+    load_experts,
+    make_method,
+    make_pool,
+    make_specs,
+    ring_slots,
+)
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
 from patchail_jax.devices.hosts import Hosts
 from patchail_jax.devices.profiler import Profiler
 from patchail_jax.devices.replay_mirror import ReplayMirror, fits
-from patchail_jax.envs import making
-from patchail_jax.envs.features import FeatureEnvironment, feature_count
 from patchail_jax.envs.rendering import choose_backend
-from patchail_jax.envs.workers import InlinePool, ProcessPool
-from patchail_jax.errors import UserError, choose
+from patchail_jax.errors import UserError
 from patchail_jax.evaluation_outputs import EvaluationOutputs
+from patchail_jax.evaluations import Evaluations
 from patchail_jax.interruption import Interruption
-from patchail_jax.methods import METHODS, Method
 from patchail_jax.outputs.checkpoints import Checkpoints
 from patchail_jax.outputs.inspection import write_record
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.run_folder import RunFolder
 from patchail_jax.progress import NotFinite, Progress, Stopwatch, Window
-from patchail_jax.replay.memory import available, check_memory
+from patchail_jax.replay.memory import check_memory
 from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
-from patchail_jax.types import Specs
 
 _log = logging.getLogger(__name__)
 
-AnyPool = InlinePool | ProcessPool
-
 # What the seed is mixed with, so that no two purposes draw the same numbers.
-TRAINING, EVALUATION, BATCHES = 0, 1, 2
+TRAINING, BATCHES = 0, 2  # EVALUATION, in evaluations.py, is 1; RECORDING, in record.py, 3
 
 ALONE, NO_PROFILE = Hosts(), Profiler(None)
 STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
-OBSERVATIONS = {"pixels": False, "features": True}  # config.env.observation: whether they are the physics' features
-
-
-class _Evaluating(NamedTuple):
-    """An evaluation that has been started: the counter when it was, and its outcome to come."""
-
-    frame: int
-    outcome: "Future[_Evaluated]"
-
-
-class _Evaluated(NamedTuple):
-    """An evaluation and what else was measured with it."""
-
-    evaluation: Evaluation
-    scalars: dict[str, float]
 
 
 class Training:
@@ -128,16 +112,17 @@ class Training:
             Progress(next_checkpoint_frame=config.checkpoint.every_frames),
             Window(updates_per_call=config.replay.updates_per_call),
         )
-        self.state = self.devices.place(hosts.first(fetch(self.devices.init(config.seed))))
+        self.state = self.devices.init(config.seed)
+        if hosts.processes > 1:
+            self.state = self.devices.place(hosts.first(fetch(self.state)))
         self.demonstrations = None
         if self.method.score_episode and self.experts:
             self.demonstrations = self.devices.place((self.experts.frames, self.experts.steps))
-        self.evaluating: _Evaluating | None = None
-        self.evaluator = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
-        resources.callback(self.evaluator.shutdown, cancel_futures=True)
         self.ready = False  # whether every process has something to learn from
         self.stopwatch = Stopwatch()
-        self.evaluation_outputs = EvaluationOutputs(config, self.method, self.devices, self.experts, run)
+        outputs = EvaluationOutputs(config, self.method, self.devices, self.experts, run)
+        self.evaluations = Evaluations(config, self.evaluation_pool, self.devices, self.specs, outputs, metrics)
+        resources.callback(self.evaluations.close)
         self.started = time.monotonic()
 
     def make_stream(self, batch_size: int) -> Stream:
@@ -180,6 +165,10 @@ class Training:
         """Frames that all processes have played; where a method plays none, those that go with its updates."""
         return self.progress.agent_step * self.config.env.action_repeat
 
+    def next_multiple(self, every: int) -> int:
+        """The first multiple of ``every`` frames that is still to come."""
+        return (self.frame // every + 1) * every
+
     def updates_due(self) -> int:
         """Updates that should have been made by now: one every ``steps_per_update`` steps of all environments."""
         agent, before = self.config.agent, self.config.cloning.pretraining_updates
@@ -218,7 +207,7 @@ class Training:
                 evaluation = self.finish_evaluation()
                 self.save()
                 return evaluation
-            if self.evaluating and self.evaluating.outcome.done():
+            if self.evaluations.done:
                 self.finish_evaluation()
             parameters = self.step(parameters)
 
@@ -233,6 +222,8 @@ class Training:
     def pretrain(self, interruption: Interruption) -> None:
         """The updates on the demonstrations alone that come before the first step, up to a signal."""
         wanted = self.config.cloning.pretraining_updates
+        if self.progress.update >= wanted:
+            return
         stream = self.make_stream(0)
         draw = stream.batches if self.mirror else stream.pixel_batches
         while self.progress.update < wanted and not self.asked_to_stop(interruption):
@@ -307,41 +298,17 @@ class Training:
 
     def start_evaluation(self, parameters: Any) -> None:
         """Scores the mean policy, in a thread beside the training where environments have processes of their own."""
-        config, progress = self.config, self.progress
         self.finish_evaluation()
-        progress.next_evaluation_frame = (
-            self.frame // config.evaluation.every_frames + 1
-        ) * config.evaluation.every_frames
+        self.progress.next_evaluation_frame = self.next_multiple(self.config.evaluation.every_frames)
         if self.hosts.process:  # one process is enough
             return
-        frame, act = self.frame, functools.partial(self.devices.exploit, parameters)
-        state = self.devices.copy(self.state)  # the training goes on with its own
-
-        def score() -> _Evaluated:
-            evaluation = evaluate(
-                self.evaluation_pool,
-                act,
-                episodes=config.evaluation.episodes,
-                specs=self.specs,
-                root=(config.seed, EVALUATION),
-            )
-            return _Evaluated(evaluation, self.evaluation_outputs.write(state, evaluation, self.metrics, frame=frame))
-
-        if config.env.workers == "inline":  # an OpenGL context belongs to its thread
-            outcome: Future[_Evaluated] = Future()
-            outcome.set_result(score())
-        else:
-            outcome = self.evaluator.submit(score)
-        self.evaluating = _Evaluating(frame, outcome)
+        self.evaluations.start(parameters, self.state, frame=self.frame)
 
     def finish_evaluation(self) -> Evaluation | None:
         """Waits for the evaluation that is going on, if there is one, and logs it."""
-        if self.evaluating is None:
-            return None
-        (frame, outcome), self.evaluating = self.evaluating, None
-        evaluation, scalars = outcome.result()
-        self.metrics.evaluation(evaluation.returns, frame=frame, hour=self.hours(), scalars=scalars)
-        self.stopwatch.lap("evaluation")
+        evaluation = self.evaluations.finish(self.hours)
+        if evaluation is not None:
+            self.stopwatch.lap("evaluation")
         return evaluation
 
     def log(self) -> None:
@@ -362,8 +329,7 @@ class Training:
 
     def save(self) -> None:
         """Everything the run needs to go on, after making sure that it is worth keeping."""
-        every = self.config.checkpoint.every_frames
-        self.progress.next_checkpoint_frame = (self.frame // every + 1) * every
+        self.progress.next_checkpoint_frame = self.next_multiple(self.config.checkpoint.every_frames)
         self.finish_evaluation()
         self.window.check_finite(self.progress.update)
         host = {
@@ -397,97 +363,3 @@ class Training:
         )
         _log.info("resumed at %d frames, %d updates, from %s", self.frame, self.progress.update, self.run.checkpoints)
         return True
-
-
-def environment_factory(config: ConfigDict) -> Any:
-    """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
-    env = config.env
-    if choose(OBSERVATIONS, env.observation, field="env.observation"):
-        return functools.partial(
-            FeatureEnvironment, task=env.task, action_repeat=env.action_repeat, episode_frames=env.episode_frames
-        )
-    return functools.partial(
-        making.make,
-        task=env.task,
-        action_repeat=env.action_repeat,
-        image_size=env.image_size,
-        camera_id=None if env.camera_id < 0 else env.camera_id,
-        quality=env.quality,
-        episode_frames=env.episode_frames,
-        factory=env.factory,
-        look=env.look,
-        look_size=env.look_size,
-    )
-
-
-def make_specs(config: ConfigDict, action_size: int) -> Specs:
-    """The sizes that everything must agree on."""
-    env = config.env
-    features = feature_count(env.task) if OBSERVATIONS[env.observation] else 0
-    return Specs(env.image_size, env.frame_stack, action_size, config.replay.n_step, features)
-
-
-def make_pool(make_environment: Any, num_envs: int, workers: str) -> AnyPool:
-    """``num_envs`` environments in processes, or in this one."""
-    make: dict[str, Callable[[Any, int], AnyPool]] = {"process": ProcessPool, "inline": InlinePool}
-    return choose(make, workers, field="env.workers")(make_environment, num_envs)
-
-
-def make_method(config: ConfigDict, specs: Specs) -> Any:
-    """The method's pure functions; each gets the sub-configs that its parameters name."""
-    make = METHODS[config.method]
-    groups = [name for name in inspect.signature(make).parameters if name != "specs"]
-    return make(specs, **{group: config[group].to_dict() for group in groups})
-
-
-def load_experts(config: ConfigDict, action_size: int, *, with_actions: bool = False) -> ExpertSet:
-    """The demonstrations, shown as the agent's frames are; ``UserError`` where wanted actions are not known."""
-    env, demos = config.env, config.demos
-    return load_expert_set(
-        task=env.task,
-        path=demos.path,
-        num_demonstrations=demos.num_demonstrations,
-        action_repeat=env.action_repeat,
-        image_size=env.image_size,
-        camera_id=None if env.camera_id < 0 else env.camera_id,
-        quality=env.quality,
-        cache_dir=demos.cache_dir or default_cache_dir(),
-        look=env.look,
-        look_size=env.look_size,
-        factory=env.factory,
-        action_size=action_size,
-        memory=available(),
-        with_actions=with_actions,
-    )
-
-
-def ring_slots(config: ConfigDict) -> int:
-    """Frame slots for ``replay.capacity`` transitions: an episode of T transitions has T+1 frames."""
-    steps = max(config.env.episode_frames // config.env.action_repeat, 1)
-    return config.replay.capacity + -(-config.replay.capacity // steps)
-
-
-def check_fit(config: ConfigDict, method: Method, processes: int) -> None:
-    """What the config asks of the method must be something that it does, in as many processes as there are."""
-    if processes > 1 and method.score_episode is not None:
-        raise UserError(f"{config.method} scales its rewards by the first episode, and runs in one process alone")
-    if OBSERVATIONS[config.env.observation] and not method.uses_task_reward:
-        raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
-    updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
-    if updates and method.pretrain is None:
-        raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")
-    if updates % per_call:
-        raise UserError(f"config.cloning.pretraining_updates is {updates}, no multiple of {per_call} updates_per_call")
-
-
-def check_divisibility(config: ConfigDict, devices: int) -> None:
-    """The batch must fall evenly on devices, and the discriminator's share evenly on the batch."""
-    replay = config.replay
-    for name in ("batch_size", "expert_batch_size"):
-        if replay[name] % devices:
-            raise UserError(f"config.replay.{name} is {replay[name]}, which {devices} devices cannot share evenly")
-    if replay.batch_size % replay.expert_batch_size:
-        raise UserError(
-            f"config.replay.batch_size ({replay.batch_size}) must be a multiple of "
-            f"expert_batch_size ({replay.expert_batch_size})"
-        )

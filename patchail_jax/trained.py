@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from patchail_jax.building import make_method, make_specs
 from patchail_jax.demos.render import action_size
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import UserError
 from patchail_jax.methods import Method
 from patchail_jax.outputs.checkpoints import read_state
-from patchail_jax.train import make_method, make_specs
 from patchail_jax.types import Specs
 
 

@@ -8,11 +8,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import base
+from patchail_jax.building import make_method
 from patchail_jax.command_line import _flatten, parse
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.errors import UserError
 from patchail_jax.main import run_folder_of
-from patchail_jax.train import make_method
 from patchail_jax.types import Specs
 
 TASK_CONFIGS = sorted(path for path in Path("configs").glob("*.py") if path.stem not in ("__init__", "base"))

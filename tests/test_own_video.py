@@ -5,12 +5,12 @@ import fcntl
 import numpy as np
 import pytest
 
+from patchail_jax.building import load_experts
 from patchail_jax.command_line import parse
 from patchail_jax.demos import __main__ as demos
 from patchail_jax.demos import render, trajectory
 from patchail_jax.main import train
 from patchail_jax.outputs.video import write_video
-from patchail_jax.train import load_experts
 from tests.test_train import arguments, cache, fail, last_checkpoint, lines  # noqa: F401
 
 ROBOT = [

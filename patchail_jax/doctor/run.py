@@ -17,7 +17,7 @@ def check_method(config: ConfigDict) -> Finding:
     """Whether the config's fields make a method, and its batches fall evenly on the devices."""
     import jax
 
-    from patchail_jax.train import check_divisibility, make_method
+    from patchail_jax.building import check_divisibility, make_method
 
     make_method(config, _specs(config))
     check_divisibility(config, config.devices or jax.local_device_count())
@@ -87,15 +87,15 @@ def check_wandb(config: ConfigDict) -> Finding:
 
 
 def _specs(config: ConfigDict) -> Specs:
+    from patchail_jax.building import make_specs
     from patchail_jax.demos.render import action_size
-    from patchail_jax.train import make_specs
 
     return make_specs(config, action_size(config.env.task))
 
 
 def _replay_bytes(config: ConfigDict) -> int:
+    from patchail_jax.building import ring_slots
     from patchail_jax.replay.ring import nbytes
-    from patchail_jax.train import ring_slots
 
     return nbytes(ring_slots(config), _specs(config))
 
@@ -109,7 +109,7 @@ def _expert_bytes(config: ConfigDict) -> int:
 
 
 def _needs_none(config: ConfigDict) -> bool:
-    from patchail_jax.train import make_method
+    from patchail_jax.building import make_method
 
     return bool(make_method(config, _specs(config)).uses_task_reward)
 

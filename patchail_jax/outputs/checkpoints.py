@@ -14,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from patchail_jax.errors import UserError
+from patchail_jax.outputs.host_tree import join, split
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return True
         leaves = _named(state)
-        arrays, plain = _split(host)
+        arrays, plain = split(host)
         checksums = _checksums(leaves, arrays, plain)
         try:
             return bool(
@@ -116,7 +117,7 @@ class Checkpoints:
                 _log.warning("checkpoint %d is damaged (%s): trying the one before", step, type(error).__name__)
                 self._set_aside(step)
                 continue
-            return _fit(stored, template, step), _join(arrays, plain), step
+            return _fit(stored, template, step), join(arrays, plain), step
         return None
 
     def close(self) -> None:
@@ -203,42 +204,6 @@ def _checksums(leaves: dict[str, Any], arrays: dict[str, Any], plain: dict[str, 
         "arrays": {name: checksum(array) for name, array in arrays.items()},
         "plain": zlib.crc32(json.dumps(plain, sort_keys=True).encode()),
     }
-
-
-def _split(host: dict[str, Any], prefix: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays by dotted name, and the rest as a nested dict that JSON keeps exactly.
-
-    Empty arrays go with the rest: Orbax does not write arrays without entries.
-    """
-    arrays: dict[str, np.ndarray] = {}
-    plain: dict[str, Any] = {}
-    for key, value in host.items():
-        if isinstance(value, dict):
-            inner, plain[key] = _split(value, f"{prefix}{key}.")
-            arrays.update(inner)
-        elif isinstance(value, np.ndarray) and value.size:
-            arrays[prefix + key] = value
-            plain[key] = {"__array__": prefix + key}
-        elif isinstance(value, np.ndarray):
-            plain[key] = {"__empty__": list(value.shape), "dtype": value.dtype.str}
-        else:
-            plain[key] = value
-    return arrays, plain
-
-
-def _join(arrays: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
-    """The inverse of ``_split``."""
-    host: dict[str, Any] = {}
-    for key, value in plain.items():
-        if isinstance(value, dict) and "__array__" in value:
-            host[key] = np.asarray(arrays[value["__array__"]])
-        elif isinstance(value, dict) and "__empty__" in value:
-            host[key] = np.zeros(value["__empty__"], np.dtype(value["dtype"]))
-        elif isinstance(value, dict):
-            host[key] = _join(arrays, value)
-        else:
-            host[key] = value
-    return host
 
 
 def _is_full_disk(error: BaseException | None) -> bool:

@@ -6,12 +6,12 @@ import jax
 import pytest
 
 from configs import base
+from patchail_jax.building import check_divisibility, check_fit, make_method
 from patchail_jax.command_line import parse
 from patchail_jax.demos import trajectory
 from patchail_jax.envs.features import feature_count
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.methods import METHODS
-from patchail_jax.train import check_divisibility, check_fit, make_method
 from patchail_jax.types import Specs
 
 FILES = {
