@@ -110,7 +110,7 @@ def expert_return(task: str, demos: dict[str, Any]) -> float | None:
         rewards = trajectory.load(path, expected_task=task).rewards
     except UserError:
         return None
-    return None if rewards is None else float(rewards[: demos.get("num_demonstrations")].sum(axis=1).mean())
+    return None if rewards is None else float(rewards[: demos.get("num_demonstrations") or None].sum(axis=1).mean())
 
 
 def status_lines(runs: Sequence[Run]) -> list[str]:

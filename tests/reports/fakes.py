@@ -4,23 +4,18 @@ import json
 
 import numpy as np
 
+from configs.base import get_config
+
 
 def make_run(
     root, *, method="patchail", task="cheetah_run", seed=0, num_frames=1_000_000, returns=None, until=None, **config
 ):
-    """A run with ``returns(frame)`` at every 20,000 frames up to ``until``."""
+    """A run of the shipped configuration, with ``returns(frame)`` at every 20,000 frames up to ``until``."""
     folder = root / task / method / f"seed_{seed}"
     folder.mkdir(parents=True)
-    fields = {
-        "method": method,
-        "seed": seed,
-        "num_frames": num_frames,
-        "env": {"task": task},
-        "evaluation": {"every_frames": 20_000},
-        "demos": {"path": "", "num_demonstrations": 10},
-        **config,
-    }
-    (folder / "config.json").write_text(json.dumps(fields))
+    fields = get_config(task, method)
+    fields.update({"seed": seed, "num_frames": num_frames, **config})
+    (folder / "config.json").write_text(json.dumps(fields.to_dict()))
     (folder / "lock").touch()
     frames = np.arange(0, (num_frames if until is None else until) + 1, 20_000)
     rows = [f"{method},{task},{seed},{frame},{returns(frame) if returns else 0.0},0.1\n" for frame in frames]

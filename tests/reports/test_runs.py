@@ -43,11 +43,11 @@ def test_a_line_that_a_kill_cut_short_does_not_count(tmp_path):
 
 
 def test_the_expert_is_that_of_the_run_s_own_demonstrations(tmp_path):
-    ten, one = (
-        read_run(make_run(tmp_path, seed=seed, demos={"path": "", "num_demonstrations": count}))
-        for seed, count in ((0, 10), (1, 1))
+    every, ten, one = (
+        read_run(make_run(tmp_path, seed=seed, demos={"num_demonstrations": count})).expert_return
+        for seed, count in enumerate((0, 10, 1))
     )
-    assert 0 < ten.expert_return <= 1000 and one.expert_return != ten.expert_return
+    assert 0 < every == ten <= 1000 and one != ten
     assert read_run(make_run(tmp_path, task="fish_swim")).expert_return is None  # none are shipped
 
 
