@@ -8,7 +8,8 @@ Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (b
 - beside each, the floor: its operations, counted from the shapes, over the device's measured matrix rate;
 - agent steps per second of the loop as a whole.
 
-``--quick`` measures PatchAIL alone.
+``--quick`` measures PatchAIL alone. Accelerators are timed in both precisions, a CPU in the config's own
+but for PatchAIL.
 """
 
 import json
@@ -30,8 +31,8 @@ from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.program import one_line_errors
 from patchail_jax.types import Episode
 
-ROUND, SECONDS, ROUNDS = 8, 3.0, 40
-LOOP_SECONDS = 15.0
+SECONDS, ROUNDS = 2.0, 20  # of one measurement, and the rounds it is cut into
+LOOP_SECONDS = 10.0
 
 
 def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, float]:
@@ -76,19 +77,24 @@ def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, fl
     draw, shards = (stream.batches, mirror.shards) if mirror else (stream.pixel_batches, None)
     state = devices.init(0)
     operations = devices.operations(state, draw(0), shards) / config.replay.updates_per_call
-    times: list[float] = []
-    began, number = time.monotonic(), 0
-    # The first round compiles, the second warms up.
-    while len(times) < 5 or (len(times) < ROUNDS and time.monotonic() - began < SECONDS):
+    number = 0
+
+    def seconds(calls: int) -> float:
+        """Of ``calls`` dispatched one after the other, as the loop does, with one wait at the end."""
+        nonlocal state, number
         before = time.perf_counter()
-        for _ in range(ROUND if times else 1):
+        for _ in range(calls):
             state, _ = devices.update(state, draw(number), shards)
             number += config.replay.updates_per_call
         jax.block_until_ready(state)
-        times.append((time.perf_counter() - before) / ROUND / config.replay.updates_per_call)
-        if len(times) == 2:
-            began = time.monotonic()
-    return 1e3 * statistics.median(times[2:]), operations
+        return time.perf_counter() - before
+
+    seconds(1)  # compiles
+    warm = seconds(2) / 2
+    calls = max(1, round(SECONDS / ROUNDS / warm))
+    rounds = max(5, min(ROUNDS, round(SECONDS / calls / warm)))
+    times = [seconds(calls) / calls / config.replay.updates_per_call for _ in range(rounds)]
+    return 1e3 * statistics.median(times), operations
 
 
 def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
@@ -152,10 +158,10 @@ def loop_steps_per_second(config: ConfigDict) -> float:
 def main(argv: list[str]) -> None:
     """Measures, prints and writes."""
     output = Path(next((word.split("=", 1)[1] for word in argv if word.startswith("--output=")), "bench.json"))
-    words = [word for word in argv if not word.startswith("--output=") and word != "--quick"]
-    config = parse(
-        words if any("config=" in word for word in words) else [*words, "--config=configs/quickstart.py"]
-    ).config
+    program, *words = (word for word in argv if not word.startswith("--output=") and word != "--quick")
+    if not any(word.startswith("--config=") for word in words):
+        words.insert(0, "--config=configs/quickstart.py")
+    config = parse([program, *words]).config
     choose_backend()
     result: dict[str, Any] = {"config": config.to_dict(), "environments": {}, "update": {}}
     action_size = 1
@@ -175,45 +181,49 @@ def main(argv: list[str]) -> None:
     rates = result["matrix_rate"] = {precision: matrix_rate(precision) for precision in ("bfloat16", "float32")}
     for precision, rate in rates.items():
         _say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
-    for label, case in cases(config, everything="--quick" not in argv).items():
+    on_cpu = jax.default_backend() == "cpu"
+    for label, case in cases(config, everything="--quick" not in argv, both_precisions=not on_cpu).items():
         milliseconds, operations = update_milliseconds(case, action_size)
         floor = 1e3 * operations / rates[case.network.precision] / jax.local_device_count()
         result["update"][label] = {"ms": milliseconds, "operations": operations, "floor_ms": floor}
-        _say(f"update        {label:44s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
+        _say(f"update        {label:52s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
     result["loop_steps_per_second"] = loop_steps_per_second(config)
     _say(f"loop          {config.env.num_envs:2d} environments  {result['loop_steps_per_second']:8.1f} agent steps/s")
     output.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def cases(config: ConfigDict, *, everything: bool) -> dict[str, ConfigDict]:
-    """What is timed: each method with its own settings, and what makes an update dearer."""
+def cases(config: ConfigDict, *, everything: bool, both_precisions: bool) -> dict[str, ConfigDict]:
+    """What is timed, by label: each method with its own settings, and what makes an update dearer."""
     from configs.base import METHODS
 
-    def case(method: str, **fields: str) -> ConfigDict:
-        changed = config.copy_and_resolve_references()
-        changed.method = method
-        METHODS[method](changed)
-        changed.replay.capacity = config.replay.capacity
-        changed.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
-        return changed
+    own = config.network.precision
+    other = "float32" if own == "bfloat16" else "bfloat16"
+    found = {}
 
+    def add(label: str, *, method: str = "patchail", precisions: tuple[str, ...], **fields: str) -> None:
+        for precision in precisions:
+            case = config.copy_and_resolve_references()
+            case.method = method
+            METHODS[method](case)
+            case.replay.capacity = config.replay.capacity
+            case.network.precision = precision
+            case.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
+            found[f"{label}, {precision}"] = case
+
+    precisions = (own, other) if both_precisions else (own,)
     at_end = {"reward__moment": "at_episode_end"}
-    other = "float32" if config.network.precision == "bfloat16" else "bfloat16"
-    found = {
-        "patchail, rewards at episode end": case("patchail", **at_end),
-        "patchail, rewards at update": case("patchail", reward__moment="at_update"),
-    }
+    add("patchail, rewards at episode end", precisions=(own, other), **at_end)
+    add("patchail, rewards at update", precisions=precisions, reward__moment="at_update")
     if not everything:
         return found
-    found[f"patchail, rewards at episode end, {other}"] = case("patchail", network__precision=other, **at_end)
     for method in ("patchail_w", "patchail_b"):
         for pairs in ("batch", "trajectory"):
             fields = {"similarity__expert_pairs": pairs, "similarity__agent_pairs": "window", **at_end}
-            found[f"{method}, {pairs}, rewards at episode end"] = case(method, **fields)
-    found["patchail_w, batch, rewards at update"] = case("patchail_w", reward__moment="at_update")
+            add(f"{method}, {pairs}, rewards at episode end", method=method, precisions=precisions, **fields)
+    add("patchail_w, batch, rewards at update", method="patchail_w", precisions=precisions, reward__moment="at_update")
     for method in METHODS:
         if not method.startswith("patchail"):
-            found[method] = case(method)
+            add(method, method=method, precisions=precisions)
     return found
 
 
