@@ -31,7 +31,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax.envs.rendering import choose_backend
 
     choose_backend()
-    from patchail_jax.devices.hosts import join
+    from patchail_jax.devices.hosts import join, losses_in_one_line
     from patchail_jax.devices.profiler import Profiler
     from patchail_jax.interruption import Interruption
     from patchail_jax.outputs.metrics import Metrics
@@ -41,7 +41,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
 
     hosts = join(**config.hosts)
     folder = run_folder_of(config) / (f"process_{hosts.process}" if hosts.process else "")
-    with ExitStack() as resources, Interruption() as interruption:
+    with losses_in_one_line(hosts), ExitStack() as resources, Interruption() as interruption:
         run = open_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(run.close)
         metrics = Metrics(

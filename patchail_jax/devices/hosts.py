@@ -5,9 +5,10 @@ update averages gradients over the devices of all. So all must make the same upd
 about an update, a stop or a restart is a counter that all share, or is agreed on here.
 """
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -42,6 +43,21 @@ class Hosts(NamedTuple):
     def first(self, tree: Any) -> Any:
         """The first process's arrays, for all: platforms may disagree in a last bit."""
         return tree if self.processes == 1 else multihost_utils.broadcast_one_to_all(tree)
+
+
+@contextlib.contextmanager
+def losses_in_one_line(hosts: Hosts) -> Iterator[None]:
+    """A computation that fails because another process is gone is a ``UserError``; alone, an error is one's own."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if hosts.processes == 1:
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"process {hosts.process} cannot go on ({reason}); if another process was lost, the same command, "
+            "started on all again, goes on from the last checkpoint"
+        ) from error
 
 
 def cluster() -> str | None:

@@ -14,13 +14,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from patchail_jax.errors import UserError
+from patchail_jax.outputs.array_handler import ArrayHandler, ArrayRestore, ArraySave
 from patchail_jax.outputs.host_tree import join, split
 
 _log = logging.getLogger(__name__)
 
 _NEWEST = 2**31 - 1
 _NONE = -1  # the step of a process without a checkpoint
-_NO_ARRAYS = "none"  # Orbax refuses to write an empty tree
 
 
 class Checkpoints:
@@ -30,20 +30,9 @@ class Checkpoints:
         if keep < 1:
             raise UserError(f"config.checkpoint.keep is {keep}; at least one checkpoint must be kept")
         self._folder = folder.absolute()
-        # Every process of a run keeps its own checkpoints: Orbax must not wait for the others.
-        process = jax.process_index()
-        alone = ocp.options.MultiprocessingOptions(
-            primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
-        )
-        self._options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
-            create=jax.process_count() == 1,  # Orbax makes no folder for a part of the processes
-            enable_async_checkpointing=False,
-            cleanup_tmp_directories=True,
-            multiprocessing_options=alone if jax.process_count() > 1 else ocp.options.MultiprocessingOptions(),
-        )
+        self._keep = keep
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+        self._manager = self._open()
 
     def save(self, step: int, *, state: Any, host: dict[str, Any]) -> bool:
         """Writes ``state`` (a pytree of arrays) and ``host`` (nested dicts of arrays, numbers, strings and lists).
@@ -61,8 +50,8 @@ class Checkpoints:
                 self._manager.save(
                     step,
                     args=ocp.args.Composite(
-                        state=ocp.args.StandardSave(leaves),
-                        arrays=ocp.args.StandardSave(arrays or {_NO_ARRAYS: np.zeros(())}),
+                        state=ArraySave(leaves),
+                        arrays=ArraySave(arrays),
                         plain=ocp.args.JsonSave({"host": plain, "checksums": checksums}),
                     ),
                     force=True,
@@ -104,13 +93,13 @@ class Checkpoints:
                 restored = self._manager.restore(
                     step,
                     args=ocp.args.Composite(
-                        state=ocp.args.StandardRestore(),
-                        arrays=ocp.args.StandardRestore(),
+                        state=ArrayRestore(),
+                        arrays=ArrayRestore(),
                         plain=ocp.args.JsonRestore(),
                     ),
                 )
                 stored, plain = restored["state"], restored["plain"]["host"]
-                arrays = {name: value for name, value in restored["arrays"].items() if name != _NO_ARRAYS}
+                arrays = restored["arrays"]
                 if _checksums(stored, arrays, plain) != restored["plain"]["checksums"]:
                     raise ValueError("contents changed since they were written")
             except Exception as error:
@@ -135,7 +124,26 @@ class Checkpoints:
 
     def _reload(self) -> None:
         self._manager.close()
-        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        # Every process of a run keeps its own checkpoints: Orbax must not wait for the others.
+        process, processes = jax.process_index(), jax.process_count()
+        alone = ocp.options.MultiprocessingOptions()
+        if processes > 1:
+            alone = ocp.options.MultiprocessingOptions(
+                primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
+            )
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep,
+            create=processes == 1,  # Orbax makes no folder for a part of the processes
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
+            multiprocessing_options=alone,
+        )
+        plain = ocp.JsonCheckpointHandler(multiprocessing_options=alone)
+        handlers = {"state": ArrayHandler(), "arrays": ArrayHandler(), "plain": plain}
+        return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
 
 
 def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple[Any, int]:
@@ -153,7 +161,7 @@ def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple
     for candidate in [step] if step is not None else sorted(steps, reverse=True):
         options = ocp.CheckpointManagerOptions(read_only=True)
         with ocp.CheckpointManager(folder, options=options) as manager:
-            parts = ocp.args.Composite(state=ocp.args.StandardRestore(), plain=ocp.args.JsonRestore())
+            parts = ocp.args.Composite(state=ArrayRestore(), plain=ocp.args.JsonRestore())
             try:
                 restored = manager.restore(candidate, args=parts)
                 stored = restored["state"]

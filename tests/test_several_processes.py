@@ -1,0 +1,88 @@
+"""One run of two processes: stopped, killed and started again, it is the run that nobody disturbed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.devices.test_hosts import free_port
+from tests.test_train import arguments, cache, lines  # noqa: F401
+
+LOST_SECONDS = 10  # the least that JAX accepts
+PATIENCE = 240  # seconds, for what takes a few on a machine with nothing else to do
+
+
+class Processes:
+    """Two processes of one run, each with one CPU device."""
+
+    def __init__(self, folder, cache):  # noqa: F811
+        hosts = {"coordinator": f"127.0.0.1:{free_port()}", "count": 2, "lost_seconds": LOST_SECONDS}
+        overrides = [f"--config.hosts.{field}={value}" for field, value in hosts.items()]
+        overrides += ["--config.devices=0", "--config.num_frames=2000", "--config.evaluation.every_frames=1000"]
+        words = arguments(folder, cache, *overrides)[1:]
+        environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+        self.folders = [folder, folder / "process_1"]
+        self.logs = [folder.parent / f"{folder.name}_{process}.log" for process in range(2)]
+        self.running = []
+        for process, log in enumerate(self.logs):
+            command = [sys.executable, "-m", "patchail_jax.main", *words, f"--config.hosts.index={process}"]
+            with log.open("a") as stream:
+                self.running.append(subprocess.Popen(command, stdout=stream, stderr=stream, env=environment))
+
+    def wait_for_checkpoint(self, step):
+        """Until both have a checkpoint of ``step`` agent steps or later."""
+        until = time.monotonic() + PATIENCE
+        while any(newest_checkpoint(folder) < step for folder in self.folders):
+            assert all(process.poll() is None for process in self.running), self.said()
+            assert time.monotonic() < until, self.said()
+            time.sleep(0.05)
+
+    def wait(self):
+        """Both exit statuses."""
+        return [process.wait(timeout=PATIENCE) for process in self.running]
+
+    def said(self):
+        return [log.read_text() for log in self.logs]
+
+
+def newest_checkpoint(folder):
+    names = (path.name for path in (folder / "checkpoints").glob("*"))
+    return max((int(name) for name in names if name.isdigit()), default=-1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, cache):  # noqa: F811
+    processes = Processes(tmp_path_factory.mktemp("undisturbed") / "run", cache)
+    assert processes.wait() == [0, 0], processes.said()
+    return processes.folders[0]
+
+
+def test_stopped_and_killed_processes_go_on_as_if_nothing_had_been(undisturbed, tmp_path, cache):  # noqa: F811
+    processes = Processes(tmp_path / "run", cache)
+    processes.wait_for_checkpoint(40)
+    processes.running[1].send_signal(signal.SIGTERM)  # one is asked, both stop
+    assert processes.wait() == [128 + signal.SIGTERM] * 2, processes.said()
+    first, second = map(newest_checkpoint, processes.folders)
+    assert first == second < 250
+
+    for killed in (1, 0):  # 0 is the one that the others meet at
+        processes = Processes(tmp_path / "run", cache)
+        processes.wait_for_checkpoint(newest_checkpoint(tmp_path / "run") + 30)
+        before = time.monotonic()
+        processes.running[killed].kill()
+        statuses = processes.wait()
+        assert time.monotonic() - before < 2 * LOST_SECONDS + 20
+        assert statuses[1 - killed] not in (0, 128 + signal.SIGTERM), processes.said()
+        said = processes.said()[1 - killed]
+        assert "goes on from the last checkpoint" in said or "distributed service detected fatal errors" in said
+        assert newest_checkpoint(tmp_path / "run") < 250
+
+    newest = max(map(newest_checkpoint, processes.folders))
+    shutil.rmtree(processes.folders[1] / "checkpoints" / str(newest), ignore_errors=True)  # its last save was cut
+    processes = Processes(tmp_path / "run", cache)
+    assert processes.wait() == [0, 0], processes.said()
+    assert lines(processes.folders[0]) == lines(undisturbed)
