@@ -11,7 +11,7 @@ from patchail_jax.building import environment_factory, make_method, make_specs
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.checkpoints import Checkpoints
+from patchail_jax.outputs.checkpoints import read_state
 from patchail_jax.outputs.run_folder import reopen_run
 
 RECORDING = 3  # what the seed is mixed with; train.py has the others
@@ -30,18 +30,11 @@ def record_run(folder: Path, *, episodes: int, seed: int, report: Callable[[int,
         resources.callback(run.close)
         config = base.get_config(stored["env"]["task"], stored["method"])
         config.update(stored)  # fields that are newer than the run keep their defaults
-        if not run.checkpoints.is_dir():
-            raise UserError(f"{folder}: holds no checkpoint yet")
         environment = environment_factory(config)()
         resources.callback(environment.close)
         specs = make_specs(config, environment.action_size)
         devices = Devices(make_method(config, specs), specs, count=1)
-        checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
-        resources.callback(checkpoints.close)
-        restored = checkpoints.restore(fetch(devices.init(config.seed)))
-        if restored is None:
-            raise UserError(f"{folder}: holds no checkpoint that can be read")
-        state, _, step = restored
+        state, step = read_state(run.checkpoints, fetch(devices.init(config.seed)))
         parameters = devices.publish(devices.place(state))
         metadata = {
             "task": config.env.task,
