@@ -1,6 +1,7 @@
 """That one run alone writes to a remote folder: storage has no locks, so there is an object that its holder renews."""
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -12,6 +13,8 @@ from patchail_jax.errors import UserError
 
 if TYPE_CHECKING:
     from etils import epath
+
+_log = logging.getLogger(__name__)
 
 LEASE = "lease.json"
 BEAT_SECONDS = 30.0  # between two renewals
@@ -61,6 +64,8 @@ class Lease:
             self._path.unlink(missing_ok=True)
 
     def _watch(self, held: dict[str, Any], sleep: Callable[[float], None]) -> None:
+        who = f"process {held['pid']} on {held['host']}"
+        _log.info("%s was running in %s: watching for %.0f s whether it still is", who, self._remote, WATCH_SECONDS)
         for _ in range(int(WATCH_SECONDS / _POLL_SECONDS)):
             sleep(_POLL_SECONDS)
             now = self._read()

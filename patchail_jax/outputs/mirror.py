@@ -19,6 +19,7 @@ from patchail_jax.outputs.remote_files import (
     fetch,
     local_steps,
     read_manifest,
+    same,
     send,
     step_of,
 )
@@ -47,6 +48,7 @@ class Mirror:
     def __init__(self, remote: "epath.Path", folder: Path) -> None:
         self.remote, self.folder = remote, folder
         self._sent: dict[str, tuple[int, int]] = {}  # size and time of the local files that are there as they are
+        self._steps: dict[int, tuple[int, int]] = {}  # the local checkpoints that are there as they are
         self._tidy = False  # whether nothing is there that has no name
         self.lease = Lease(remote)
         try:
@@ -68,10 +70,15 @@ class Mirror:
         newest = max(local_steps(self.folder), default=-1)
         if newest > max(manifest.steps, default=-1):
             _log.warning("going on from checkpoint %d in %s: it had not reached %s", newest, self.folder, self.remote)
+            files = manifest.files.items()
+            changed = {step_of(name) for name, known in files if not same(self.folder / name, known)}
         else:
             fetch(self.remote, manifest, self.folder)
+            changed = set()
             if manifest.files:
                 _log.info("copied %s to %s", self.remote, self.folder)
+        whole = local_steps(self.folder) & manifest.steps - changed
+        self._steps = {step: self._identity(step) for step in whole}
         return manifest
 
     def push(self) -> None:
@@ -81,23 +88,28 @@ class Mirror:
         ``finished.json``; and then what is no longer in the local folder goes.
         """
         self.lease.renew()
-        before, there = self._manifest.files, self._manifest.steps
-        steps = local_steps(self.folder)
+        before, steps = self._manifest.files, local_steps(self.folder)
         newest = max(steps, default=-1)
-        added = self._send_checkpoint(newest) if steps - there and newest not in there else {}
-        abandoned = {step for step in there if step > newest}
-        if abandoned:  # the run went back to an older one: its logs must not come to stand beside a newer one
-            self._commit({name: known for name, known in before.items() if step_of(name) not in abandoned})
-        kept = steps if added or newest in there else there - abandoned
-        files = {name: known for name, known in before.items() if step_of(name) in kept} | added
+        other = {step for step in steps & self._manifest.steps if self._steps.get(step) != self._identity(step)}
+        # The run went back to an older one: its logs must not come to stand beside what it left.
+        other |= {step for step in self._manifest.steps if step > newest}
+        self._commit({name: known for name, known in before.items() if step_of(name) not in other})
+        there = self._manifest.steps
+        added = self._send_checkpoint(newest) if steps and newest not in there else {}
+        kept = steps if added or newest in there else there
+        files = {name: known for name, known in self._manifest.files.items() if step_of(name) in kept} | added
         logs = self._logs()
-        finished = {FINISHED: before[FINISHED]} if FINISHED in before else {}
         for name in sorted(logs - {FINISHED}):
             files |= self._send_log(name)
-        self._commit(files | finished)
+        self._commit(files | {name: known for name, known in before.items() if name == FINISHED})
         if FINISHED in logs:
             self._commit(files | self._send_log(FINISHED))
         self._remove(before)
+
+    def _identity(self, step: int) -> tuple[int, int]:
+        """What tells a checkpoint from another one that the run makes at the same step later."""
+        status = (self.folder / "checkpoints" / str(step)).stat()
+        return status.st_ino, status.st_mtime_ns
 
     def _logs(self) -> set[str]:
         """Every file that is not a checkpoint's, nor another process's of the same run."""
@@ -116,7 +128,7 @@ class Mirror:
 
     def _send_checkpoint(self, step: int) -> dict[str, Digest]:
         """The files of a checkpoint; none where it was deleted meanwhile, having been replaced by newer ones."""
-        sent, folder = {}, self.folder / "checkpoints" / str(step)
+        sent, folder, identity = {}, self.folder / "checkpoints" / str(step), self._identity(step)
         try:
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 name = path.relative_to(self.folder).as_posix()
@@ -125,6 +137,7 @@ class Mirror:
             if path.exists():
                 raise
         if folder.is_dir():
+            self._steps[step] = identity
             return sent
         _log.warning("checkpoint %d was deleted before it was copied; raise config.checkpoint.every_frames", step)
         return {}

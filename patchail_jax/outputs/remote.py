@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from patchail_jax.outputs.remote_files import MANIFEST, fetch, read_manifest, re
 if TYPE_CHECKING:
     from etils import epath
 
-_READERS = {"gs": "'patchail_jax[gcs]'", "s3": "s3fs", "az": "adlfs"}  # what pip installs for each scheme
+# The library that reads each scheme, and what pip calls it.
+_READERS = {"gs": ("gcsfs", "'patchail_jax[gcs]'"), "s3": ("s3fs", "s3fs"), "az": ("adlfs", "adlfs")}
 _TRIES = 3  # to read a run that goes on: what was listed may be gone
 
 
@@ -41,6 +43,7 @@ def storage(location: str) -> "epath.Path":
         raise UserError(f"{location} cannot be opened: use {known} or a local folder")
     from etils import epath
 
+    logging.getLogger(_READERS[scheme][0]).setLevel(logging.CRITICAL)  # it logs tracebacks of what it raises as well
     return epath.Path(location.rstrip("/"))
 
 
@@ -53,7 +56,7 @@ def reachable(location: str) -> Iterator[None]:
         raise
     except ImportError as error:
         scheme = location.split("://", 1)[0]
-        raise UserError(f"{location} cannot be opened without a library: pip install {_READERS[scheme]}") from error
+        raise UserError(f"{location} cannot be opened without a library: pip install {_READERS[scheme][1]}") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "log in (gcloud auth application-default login)" if location.startswith("gs://") else "log in"

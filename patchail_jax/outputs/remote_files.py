@@ -104,7 +104,7 @@ def fetch(
     names = sorted(filter(wanted, manifest.files))
     complete = True
     for name in names:
-        if step_of(name) is None and not _same(folder / name, manifest.files[name]):
+        if step_of(name) is None and not same(folder / name, manifest.files[name]):
             try:
                 receive(remote / name, folder / name)
             except FileNotFoundError:
@@ -113,7 +113,7 @@ def fetch(
     whole = set()
     for step in sorted(manifest.steps, reverse=True):
         own = {name: manifest.files[name] for name in names if step_of(name) == step}
-        if all(_same(folder / name, own[name]) for name in own) or _fetch_checkpoint(remote, own, folder, step):
+        if all(same(folder / name, own[name]) for name in own) or _fetch_checkpoint(remote, own, folder, step):
             whole.add(step)
         else:
             _log.warning("checkpoint %d in %s is not whole: going on without it", step, remote)
@@ -130,7 +130,8 @@ def local_steps(folder: Path) -> set[int]:
     return {int(path.name) for path in found if path.name.isdecimal() and path.is_dir()}
 
 
-def _same(path: Path, expected: Digest) -> bool:
+def same(path: Path, expected: Digest) -> bool:
+    """Whether a local file is the one that was sent or received."""
     return path.is_file() and path.stat().st_size == expected[0] and digest(path) == expected
 
 
