@@ -18,7 +18,7 @@ from tests.outputs.bucket import make_bucket
 from tests.test_train import arguments, assert_same_run, lines
 
 RUN = "gs://bucket/runs/x"
-SHORT = ("--config.num_frames=400", "--config.checkpoint.every_frames=160", "--config.evaluation.every_frames=160")
+SHORT = ("--config.num_frames=320", "--config.checkpoint.every_frames=160", "--config.evaluation.every_frames=160")
 
 
 def test_a_run_in_a_bucket_goes_on_where_nothing_is_left_of_it(tmp_path, monkeypatch):
@@ -29,7 +29,7 @@ def test_a_run_in_a_bucket_goes_on_where_nothing_is_left_of_it(tmp_path, monkeyp
     step = Training.step
 
     def die(self, parameters):
-        if self.progress.agent_step == 70:
+        if self.progress.agent_step == 30:
             until = time.monotonic() + 60
             while "checkpoints/" not in bucket.store["/bucket/runs/x/mirror.json"].getvalue().decode():
                 assert time.monotonic() < until
@@ -51,8 +51,8 @@ def test_a_run_in_a_bucket_goes_on_where_nothing_is_left_of_it(tmp_path, monkeyp
 
     assert is_finished(Run("x", RUN, tuple(words[1:])))
     (run,) = find_runs(["gs://bucket"])
-    assert run.status == "finished" and run.frames.tolist() == [0, 160, 320, 400]
+    assert run.status == "finished" and run.frames.tolist() == [0, 160, 320]
     assert lines(run.path) == lines(tmp_path / "whole")
-    assert open_trained(reading_copy(RUN)).frame == 400
+    assert open_trained(reading_copy(RUN)).frame == 320
     assert "/bucket/runs/x/lease.json" not in bucket.store
-    assert json.loads(bucket.store["/bucket/runs/x/finished.json"].getvalue()) == {"num_frames": 400}
+    assert json.loads(bucket.store["/bucket/runs/x/finished.json"].getvalue()) == {"num_frames": 320}

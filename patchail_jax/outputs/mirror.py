@@ -15,7 +15,6 @@ from patchail_jax.outputs.remote_files import (
     MANIFEST,
     Digest,
     Manifest,
-    digest,
     fetch,
     local_steps,
     read_manifest,
@@ -33,6 +32,8 @@ _log = logging.getLogger(__name__)
 _RUN = "mirrored_run"  # the name of the run that a local copy is of
 _OWN = ("lock", _RUN)  # files that are nobody else's business
 
+_Stamp = tuple[int, int, int]  # of a local file: bytes, time, inode
+
 
 class Mirror:
     """``folder``, a copy of the run in ``remote`` to work in.
@@ -47,8 +48,7 @@ class Mirror:
 
     def __init__(self, remote: "epath.Path", folder: Path) -> None:
         self.remote, self.folder = remote, folder
-        self._sent: dict[str, tuple[int, int]] = {}  # size and time of the local files that are there as they are
-        self._steps: dict[int, tuple[int, int]] = {}  # the local checkpoints that are there as they are
+        self._sent: dict[str, tuple[_Stamp, Digest]] = {}  # the local files that were there last, and what they were
         self._tidy = False  # whether nothing is there that has no name
         self.lease = Lease(remote)
         try:
@@ -77,8 +77,10 @@ class Mirror:
             changed = set()
             if manifest.files:
                 _log.info("copied %s to %s", self.remote, self.folder)
-        whole = local_steps(self.folder) & manifest.steps - changed
-        self._steps = {step: self._identity(step) for step in whole}
+        for name, known in manifest.files.items():
+            stamp = self._stamp(name)
+            if stamp is not None and step_of(name) not in {None, *changed}:
+                self._sent[name] = stamp, known
         return manifest
 
     def push(self) -> None:
@@ -90,10 +92,9 @@ class Mirror:
         self.lease.renew()
         before, steps = self._manifest.files, local_steps(self.folder)
         newest = max(steps, default=-1)
-        other = {step for step in steps & self._manifest.steps if self._steps.get(step) != self._identity(step)}
         # The run went back to an older one: its logs must not come to stand beside what it left.
-        other |= {step for step in self._manifest.steps if step > newest}
-        self._commit({name: known for name, known in before.items() if step_of(name) not in other})
+        left = {step for step in self._manifest.steps if step > newest} | self._remade()
+        self._commit({name: known for name, known in before.items() if step_of(name) not in left})
         there = self._manifest.steps
         added = self._send_checkpoint(newest) if steps and newest not in there else {}
         kept = steps if added or newest in there else there
@@ -106,10 +107,22 @@ class Mirror:
             self._commit(files | self._send_log(FINISHED))
         self._remove(before)
 
-    def _identity(self, step: int) -> tuple[int, int]:
-        """What tells a checkpoint from another one that the run makes at the same step later."""
-        status = (self.folder / "checkpoints" / str(step)).stat()
-        return status.st_ino, status.st_mtime_ns
+    def _stamp(self, name: str) -> _Stamp | None:
+        """What tells a local file from another of its name; None where there is none."""
+        try:
+            status = (self.folder / name).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_size, status.st_mtime_ns, status.st_ino
+
+    def _remade(self) -> set[int]:
+        """The checkpoints that the run made once more after they were sent; one that is being deleted is not."""
+        found = set()
+        for name in self._manifest.files:
+            step, stamp = step_of(name), self._stamp(name)
+            if step is not None and stamp is not None and (name not in self._sent or self._sent[name][0] != stamp):
+                found.add(step)
+        return found
 
     def _logs(self) -> set[str]:
         """Every file that is not a checkpoint's, nor another process's of the same run."""
@@ -128,32 +141,34 @@ class Mirror:
 
     def _send_checkpoint(self, step: int) -> dict[str, Digest]:
         """The files of a checkpoint; none where it was deleted meanwhile, having been replaced by newer ones."""
-        sent, folder, identity = {}, self.folder / "checkpoints" / str(step), self._identity(step)
+        sent: dict[str, Digest] = {}
+        path = folder = self.folder / "checkpoints" / str(step)
         try:
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                name = path.relative_to(self.folder).as_posix()
-                sent[name] = send(path, self.remote / name, between=self.lease.renew)
+                sent |= self._send(path.relative_to(self.folder).as_posix())
         except FileNotFoundError:
             if path.exists():
                 raise
-        if folder.is_dir():
-            self._steps[step] = identity
-            return sent
-        _log.warning("checkpoint %d was deleted before it was copied; raise config.checkpoint.every_frames", step)
-        return {}
+            _log.warning("checkpoint %d was deleted before it was copied; raise config.checkpoint.every_frames", step)
+            return {}
+        return sent
 
     def _send_log(self, name: str) -> dict[str, Digest]:
-        path, known = self.folder / name, self._manifest.files.get(name)
-        try:
-            status = path.stat()
-        except FileNotFoundError:  # meanwhile
+        """The file as it is now, if it was not there already; nothing where it is gone meanwhile."""
+        stamp = self._stamp(name)
+        if stamp is None:
             return {}
-        stamp = status.st_size, status.st_mtime_ns
-        if known is not None and (self._sent.get(name) == stamp or (known[0] == stamp[0] and digest(path) == known)):
-            self._sent[name] = stamp
-            return {name: known}
-        sent = send(path, self.remote / name, between=self.lease.renew)
-        self._sent[name] = stamp
+        before, known = self._sent.get(name, (None, self._manifest.files.get(name)))
+        if known is None or (before != stamp and not same(self.folder / name, known)):
+            return self._send(name)
+        self._sent[name] = stamp, known
+        return {name: known}
+
+    def _send(self, name: str) -> dict[str, Digest]:
+        stamp = self._stamp(name)
+        sent = send(self.folder / name, self.remote / name, between=self.lease.renew)
+        if stamp is not None:
+            self._sent[name] = stamp, sent
         return {name: sent}
 
     def _commit(self, files: dict[str, Digest]) -> None:

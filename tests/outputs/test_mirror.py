@@ -8,6 +8,7 @@ from etils import epath
 
 from patchail_jax.outputs.mirror import Mirror
 from patchail_jax.outputs.remote import finished_frames, reading_copy, runs_in
+from patchail_jax.outputs.remote_files import read_manifest, same
 from tests.outputs.bucket import make_bucket
 
 RUN = "gs://bucket/runs/x"
@@ -128,6 +129,15 @@ def test_a_push_that_is_cut_anywhere_leaves_a_run_that_can_go_on(bucket, tmp_pat
         except OSError:
             cut = True
         bucket.left = None
+        there = dict(bucket.store)
+        mirror.push()  # as the same run would, once the network is back
+        manifest = read_manifest(epath.Path(RUN))
+        assert {name: (tmp_path / f"{calls}" / name).read_bytes() for name in manifest.files} == {
+            name: bucket.store[f"/bucket/runs/x/{name}"].getvalue() for name in manifest.files
+        }
+        assert all(same(tmp_path / f"{calls}" / name, known) for name, known in manifest.files.items())
+        bucket.store.clear()
+        bucket.store.update(there)
         mirror.lease.release()
         fetched = tmp_path / f"{calls}_fetched"
         Mirror(epath.Path(RUN), fetched)
