@@ -3,7 +3,6 @@
 import importlib.metadata
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 from configs import base
 from patchail_jax.acting.record import record
@@ -12,13 +11,14 @@ from patchail_jax.demos.form import Trajectories
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.checkpoints import read_state
+from patchail_jax.outputs.remote import reading_copy
 from patchail_jax.outputs.run_folder import reopen_run
 
 RECORDING = 3  # what the seed is mixed with; train.py has the others
 
 
-def record_run(folder: Path, *, episodes: int, seed: int, report: Callable[[int, float], None]) -> Trajectories:
-    """``episodes`` episodes with the mean action of the newest checkpoint in ``folder``, all kept.
+def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int, float], None]) -> Trajectories:
+    """``episodes`` episodes with the mean action of the newest checkpoint in ``location``, all kept.
 
     ``report(number, return)`` is called after each. ``UserError`` for a folder without a run or a checkpoint, and for
     a run that is going on.
@@ -26,7 +26,7 @@ def record_run(folder: Path, *, episodes: int, seed: int, report: Callable[[int,
     if episodes < 1:
         raise UserError(f"--episodes is {episodes}; record at least one")
     with ExitStack() as resources:
-        run, stored = reopen_run(folder)
+        run, stored = reopen_run(reading_copy(location))
         resources.callback(run.close)
         config = base.get_config(stored["env"]["task"], stored["method"])
         config.update(stored)  # fields that are newer than the run keep their defaults

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = whole.add_subparsers(required=True, metavar="VERB", parser_class=Arguments)
 
     record = verbs.add_parser("record", help="episodes of a run's newest checkpoint")
-    record.add_argument("folder", metavar="RUN", help="the run's folder")
+    record.add_argument("folder", metavar="RUN", help="the run's folder, which may be gs://")
     record.add_argument("--episodes", type=int, default=10, help="all are kept (default 10)")
     record.add_argument("--seed", type=int, default=0, help="of the episodes' starts (default 0)")
     record.set_defaults(run=_record)
@@ -90,11 +90,10 @@ def _refuse_overwriting(options: argparse.Namespace) -> None:
 def _record(options: argparse.Namespace) -> None:
     _refuse_overwriting(options)
     choose_backend()
-    from patchail_jax.outputs.remote import reading_copy
     from patchail_jax.record import record_run
 
     recorded = record_run(
-        reading_copy(options.folder),
+        options.folder,
         episodes=options.episodes,
         seed=options.seed,
         report=lambda number, value: _say(f"episode {number:3d}  return {value:8.1f}"),

@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _parser() -> Arguments:
     parser = Arguments(prog="python -m patchail_jax.explain", description="Where the reward comes from, in pictures.")
-    parser.add_argument("--run", help="a run folder")
+    parser.add_argument("--run", help="a run folder, which may be gs://")
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders, for rows of Figure 5")
     parser.add_argument("--checkpoint", type=int, metavar="STEP", help="agent step of a checkpoint, else the newest")
     parser.add_argument(
