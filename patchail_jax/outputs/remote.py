@@ -58,7 +58,7 @@ def reachable(location: str) -> Iterator[None]:
         scheme = location.split("://", 1)[0]
         raise UserError(f"{location} cannot be opened without a library: pip install {_READERS[scheme][1]}") from error
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
         remedy = "log in (gcloud auth application-default login)" if location.startswith("gs://") else "log in"
         raise UserError(f"{location} cannot be used ({reason}): check the bucket's name, or {remedy}") from error
 
