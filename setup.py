@@ -46,9 +46,11 @@ setup(
         "tpu": ["jax[tpu]>=0.10,<0.13"],
         "tensorboard": ["tensorboardX>=2.6.2"],
         "gymnasium": ["gymnasium[classic-control]>=1.0"],
+        "gcs": ["etils[epath]>=1.9", "gcsfs>=2025.12"],
         "hdf5": ["h5py>=3.10"],
         "launch": ["pyyaml>=6", "submitit>=1.5,<2"],
         "dev": [
+            "etils[epath]>=1.9",
             "gymnasium>=1.0",
             "h5py>=3.10",
             "hypothesis>=6.100",

@@ -117,7 +117,7 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     config.method = method
     config.seed = 0
     config.num_frames = 1_000_000  # frames of the whole run, the random ones included
-    config.run_folder = ""  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed
+    config.run_folder = ""  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed; may be gs://
     config.devices = 0  # local accelerators that share a batch; 0 is all of them
 
     hosts = config.hosts = ConfigDict()  # several processes that train one run together

@@ -1,7 +1,8 @@
 """Runs a sweep on this machine, some at a time: ``python -m launch.local figure6a --jobs=2``.
 
 Skips runs that have finished, goes on with those that have begun, and tries those that crash again. Each writes what it
-says to ``console.log`` in its run folder. Ctrl-C stops all of them, saved; the same command goes on.
+says to ``console.log`` in its run folder; for one on object storage, under ``launched`` in the cache folder. Ctrl-C
+stops all of them, saved; the same command goes on.
 """
 
 import os
@@ -18,7 +19,7 @@ from launch.sweeps.sweep import Run, command, shell_line
 from launch.table import Row, Table, read_progress
 from patchail_jax.errors import UserError
 from patchail_jax.interruption import Interruption
-from patchail_jax.outputs.run_folder import finished_frames
+from patchail_jax.outputs.remote import finished_frames, is_remote, local_folder
 
 POLL_SECONDS = 0.5
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
@@ -66,7 +67,7 @@ class Jobs:
                 job.status = "stopped"
 
     def _start(self, job: Job) -> None:
-        folder = Path(job.run.folder)
+        folder = launched_folder(job.run.folder)
         folder.mkdir(parents=True, exist_ok=True)
         job.slot, job.tries, job.status = self._free.pop(), job.tries + 1, "running"
         with (folder / "console.log").open("ab") as log:
@@ -97,9 +98,14 @@ def environment_of(slot: int, gpus: Sequence[str]) -> Mapping[str, str]:
     return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
 
 
+def launched_folder(location: str) -> Path:
+    """Where launchers keep what they write: the run folder, or one in the cache folder for a remote one."""
+    return local_folder(location, "launched") if is_remote(location) else Path(location)
+
+
 def is_finished(run: Run) -> bool:
     """Whether the run's folder says that it has come to the frames now asked for."""
-    return finished_frames(Path(run.folder)) >= options.config_of(run).num_frames
+    return finished_frames(run.folder) >= options.config_of(run).num_frames
 
 
 def work(jobs: Jobs, table: Table) -> int:
@@ -125,7 +131,8 @@ def work(jobs: Jobs, table: Table) -> int:
 
 
 def _row(job: Job) -> Row:
-    frame, score = read_progress(Path(job.run.folder))
+    folder = job.run.folder
+    frame, score = read_progress(local_folder(folder) if is_remote(folder) else Path(folder))
     return Row(job.run.name, job.status, job.tries, frame, score)
 
 
@@ -140,8 +147,6 @@ def main(argv: Sequence[str]) -> int:
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
     if chosen.jobs < 1:
         raise UserError(f"--jobs is {chosen.jobs}; at least one run must go at a time")
-    if "://" in chosen.root:
-        raise UserError(f"--root is {chosen.root}; this launcher writes to a local folder")
     jobs = [Job(run, "finished" if is_finished(run) else "waiting") for run in runs]
     if chosen.dry_run:
         sys.stdout.write(f"# {chosen.jobs} at a time\n")

@@ -48,6 +48,11 @@ def parse(
     return options, chosen
 
 
+def extras_for(root: str, extras: str) -> str:
+    """What ``setup.sh`` has to install beside ``extras`` for run folders in ``root``."""
+    return ",".join(filter(None, (extras, "gcs"))) if root.startswith("gs://") else extras
+
+
 def config_of(run: Run) -> ConfigDict:
     """The config that a run's flags stand for; ``UserError`` as the run itself would give it."""
     return command_line.parse(["launch", *run.flags]).config

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv with everything the project needs, the OpenGL libraries included; safe to run again.
-# EXTRAS=cuda12, cuda13 or tpu adds the JAX of an accelerator.
+# EXTRAS=cuda12, cuda13 or tpu adds the JAX of an accelerator; EXTRAS=tpu,gcs the storage of gs:// run folders as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--extras", default="cuda12", help="of setup.sh: cuda12, cuda13 or tpu")
     chosen, runs = options.parse(flags, argv, parent=MOUNT)
     require_shared(chosen.root, mount=MOUNT if chosen.bucket else "", flag="--bucket")
+    chosen.extras = options.extras_for(chosen.root, chosen.extras)
     chosen.has_key = bool(os.environ.get(KEY))
     place = Place(*(getattr(chosen, field) for field in Place._fields))
     secret = ("--secret", KEY) if chosen.has_key else ()

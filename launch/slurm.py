@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from launch import options
-from launch.local import is_finished
+from launch.local import is_finished, launched_folder
 from launch.sweeps.sweep import command, shell_line
 from patchail_jax.errors import UserError
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--python", default=sys.executable, help="the interpreter, on the cluster's machines")
     chosen, runs = options.parse(flags, argv)
     commands = [command(run, python=chosen.python) for run in runs if not is_finished(run)]
-    folder, parameters = f"{chosen.root}/slurm", parameters_of(chosen)
+    folder, parameters = str(launched_folder(chosen.root) / "slurm"), parameters_of(chosen)
     if chosen.dry_run:
         lines = [f"# submitit, cluster {chosen.cluster}, logs in {folder}, an array job of {len(commands)} with"]
         lines += [f"#   {name}: {value}" for name, value in sorted(parameters.items())]

@@ -70,7 +70,7 @@ def create(tpu: Slice) -> list[tuple[str, ...]]:
     return [ask, ("bash", "-c", wait)]
 
 
-def setup(tpu: Slice, archive: str) -> list[tuple[str, ...]]:
+def setup(tpu: Slice, archive: str, *, extras: str) -> list[tuple[str, ...]]:
     """Copies the committed source to every worker and installs it, with the OpenGL libraries that rendering needs."""
     unpack = f"mkdir -p {HOME} && tar -xzf source.tar.gz -C {HOME} && cd {HOME}"
     libraries = "libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6 python3-venv"
@@ -78,7 +78,7 @@ def setup(tpu: Slice, archive: str) -> list[tuple[str, ...]]:
     install = (
         "sudo apt-get -o DPkg::Lock::Timeout=600 update -qq && "
         f"sudo DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq {libraries} && "
-        "EXTRAS=tpu launch/setup.sh"
+        f"EXTRAS={extras} launch/setup.sh"
     )
     return [
         ("git", "archive", "--format=tar.gz", f"--output={archive}", "HEAD"),
@@ -161,7 +161,7 @@ def main(argv: Sequence[str]) -> int:
     archive, script = (Path(tempfile.gettempdir()) / f"{chosen.name}{ending}" for ending in (".tar.gz", ".sh"))
     steps: dict[str, list[tuple[str, ...]]] = {
         "create": create(tpu),
-        "setup": setup(tpu, str(archive)),
+        "setup": setup(tpu, str(archive), extras=options.extras_for(chosen.root, "tpu")),
         "run": start(tpu, str(script)),
         "follow": follow(tpu),
         "collect": collect(tpu, chosen.root),

@@ -7,8 +7,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from patchail_jax.cache import default_cache_dir
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
-from patchail_jax.demos.render import default_cache_dir
 from patchail_jax.envs import making
 from patchail_jax.envs.features import FeatureEnvironment, feature_count
 from patchail_jax.envs.workers import InlinePool, ProcessPool

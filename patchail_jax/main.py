@@ -17,12 +17,12 @@ from patchail_jax.errors import UserError
 from patchail_jax.program import one_line_errors, show_log
 
 
-def run_folder_of(config: ConfigDict) -> Path:
+def run_folder_of(config: ConfigDict) -> str:
     """The folder a config names, or the one that follows from task, method and seed, below runs/ whatever they are."""
     for field, name in (("env.task", config.env.task), ("method", config.method)):
         if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
             raise UserError(f"config.{field} is {name!r}, which cannot name a folder")
-    return Path(config.run_folder or f"runs/{config.env.task}/{config.method}/seed_{config.seed}")
+    return config.run_folder or f"runs/{config.env.task}/{config.method}/seed_{config.seed}"
 
 
 def train(config: ConfigDict, *, profile: bool = False) -> None:
@@ -35,13 +35,19 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax.devices.profiler import Profiler
     from patchail_jax.interruption import Interruption
     from patchail_jax.outputs.metrics import Metrics
+    from patchail_jax.outputs.mirroring import mirrored
     from patchail_jax.outputs.run_folder import open_run
     from patchail_jax.progress import NotFinite
     from patchail_jax.train import Training
 
     hosts = join(**config.hosts)
-    folder = run_folder_of(config) / (f"process_{hosts.process}" if hosts.process else "")
-    with losses_in_one_line(hosts), ExitStack() as resources, Interruption() as interruption:
+    location = run_folder_of(config) + (f"/process_{hosts.process}" if hosts.process else "")
+    with (
+        losses_in_one_line(hosts),
+        mirrored(location) as (folder, push),
+        ExitStack() as resources,
+        Interruption() as interruption,
+    ):
         run = open_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(run.close)
         metrics = Metrics(
@@ -57,7 +63,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
             tensorboard=config.log.tensorboard,
         )
         resources.callback(metrics.close)
-        training = Training(config, run, metrics, resources, hosts, Profiler(run.profile if profile else None))
+        training = Training(config, run, metrics, resources, hosts, Profiler(run.profile if profile else None), push)
         try:
             evaluation = training.loop(interruption)
         except NotFinite as error:

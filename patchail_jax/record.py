@@ -3,7 +3,6 @@
 import importlib.metadata
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 from configs import base
 from patchail_jax.acting.record import record
@@ -11,14 +10,15 @@ from patchail_jax.building import environment_factory, make_method, make_specs
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.checkpoints import Checkpoints
+from patchail_jax.outputs.checkpoints import read_state
+from patchail_jax.outputs.remote import reading_copy
 from patchail_jax.outputs.run_folder import reopen_run
 
 RECORDING = 3  # what the seed is mixed with; train.py has the others
 
 
-def record_run(folder: Path, *, episodes: int, seed: int, report: Callable[[int, float], None]) -> Trajectories:
-    """``episodes`` episodes with the mean action of the newest checkpoint in ``folder``, all kept.
+def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int, float], None]) -> Trajectories:
+    """``episodes`` episodes with the mean action of the newest checkpoint in ``location``, all kept.
 
     ``report(number, return)`` is called after each. ``UserError`` for a folder without a run or a checkpoint, and for
     a run that is going on.
@@ -26,22 +26,15 @@ def record_run(folder: Path, *, episodes: int, seed: int, report: Callable[[int,
     if episodes < 1:
         raise UserError(f"--episodes is {episodes}; record at least one")
     with ExitStack() as resources:
-        run, stored = reopen_run(folder)
+        run, stored = reopen_run(reading_copy(location))
         resources.callback(run.close)
         config = base.get_config(stored["env"]["task"], stored["method"])
         config.update(stored)  # fields that are newer than the run keep their defaults
-        if not run.checkpoints.is_dir():
-            raise UserError(f"{folder}: holds no checkpoint yet")
         environment = environment_factory(config)()
         resources.callback(environment.close)
         specs = make_specs(config, environment.action_size)
         devices = Devices(make_method(config, specs), specs, count=1)
-        checkpoints = Checkpoints(run.checkpoints, keep=config.checkpoint.keep)
-        resources.callback(checkpoints.close)
-        restored = checkpoints.restore(fetch(devices.init(config.seed)))
-        if restored is None:
-            raise UserError(f"{folder}: holds no checkpoint that can be read")
-        state, _, step = restored
+        state, step = read_state(run.checkpoints, fetch(devices.init(config.seed)))
         parameters = devices.publish(devices.place(state))
         metadata = {
             "task": config.env.task,

@@ -73,8 +73,9 @@ class Training:
         resources: ExitStack,
         hosts: Hosts = ALONE,
         profiler: Profiler = NO_PROFILE,
+        push: Callable[[], None] = lambda: None,
     ) -> None:
-        self.profiler = profiler
+        self.profiler, self.push = profiler, push
         self.config, self.run, self.metrics, self.hosts = config, run, metrics, hosts
         _log.info("rendering: %s", choose_backend())
         make_environment = environment_factory(config)
@@ -308,6 +309,7 @@ class Training:
         """Waits for the evaluation that is going on, if there is one, and logs it."""
         evaluation = self.evaluations.finish(self.hours)
         if evaluation is not None:
+            self.push()
             self.stopwatch.lap("evaluation")
         return evaluation
 
@@ -340,6 +342,7 @@ class Training:
         }
         if self.checkpoints.save(self.progress.agent_step, state=fetch(self.state), host=host):
             _log.info("checkpoint at %d frames, %d transitions in replay", self.frame, self.ring.transitions)
+            self.push()
         self.stopwatch.lap("checkpoint")
 
     def resume(self) -> bool:

@@ -107,7 +107,7 @@ def test_a_wrong_word_is_one_line(words, message):
 @pytest.mark.parametrize("name", ["../../etc", "/etc", "..", "a/b", "", "a\0b"])
 def test_no_config_leads_out_of_the_runs_folder(field, name):
     config = parse(["x", "--config=configs/cheetah.py"]).config
-    assert run_folder_of(config) == Path("runs/cheetah_run/patchail/seed_0")
+    assert run_folder_of(config) == "runs/cheetah_run/patchail/seed_0"
     config.update_from_flattened_dict({field: name})
     with pytest.raises(UserError, match=f"config.{field} is .*, which cannot name a folder"):
         run_folder_of(config)

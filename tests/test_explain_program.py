@@ -1,21 +1,27 @@
 """A small run from its evaluations' films to pictures, page and maps, as the command line makes them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from etils import epath
 from PIL import Image
 
 from patchail_jax.command_line import parse
+from patchail_jax.demos import __main__ as demos
+from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
 from patchail_jax.explain.__main__ import main
 from patchail_jax.explain.kinds import KINDS
 from patchail_jax.explainer import Explainer
 from patchail_jax.footage import footage
 from patchail_jax.main import train
+from patchail_jax.outputs.mirror import Mirror
 from patchail_jax.outputs.video import read_video, write_video
 from patchail_jax.reports.__main__ import main as reports
 from patchail_jax.trained import open_trained
+from tests.outputs.bucket import make_bucket
 from tests.test_train import arguments
 
 STEPS, SIDE = 10, 16  # 80 frames an episode at action repeat 8
@@ -171,3 +177,17 @@ def test_a_folder_without_a_run_or_without_a_checkpoint_is_one_line(run, tmp_pat
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="another version"):
         open_trained(tmp_path)
+
+
+def test_a_run_in_a_bucket_is_explained_reported_and_recorded_too(run, tmp_path, monkeypatch, capsys):
+    make_bucket(monkeypatch, tmp_path / "cache")
+    mirror = Mirror(epath.Path("gs://bucket/run"), tmp_path / "copy")
+    shutil.copytree(run, tmp_path / "copy", dirs_exist_ok=True)
+    mirror.push()
+    monkeypatch.chdir(tmp_path)
+    main(["--run=gs://bucket/run", "--input=random"])
+    reports(["html", "gs://bucket"])
+    assert {path.suffix for path in (tmp_path / "reports").iterdir()} >= {".mp4", ".npz", ".html"}
+    demos.run(["record", "gs://bucket/run", "episodes.npz", "--episodes=1"])
+    recorded = trajectory.load(tmp_path / "episodes.npz")
+    assert len(recorded.rewards) == 1 and "checkpoint at 480 frames" in recorded.metadata["source"]

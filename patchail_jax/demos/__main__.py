@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = whole.add_subparsers(required=True, metavar="VERB", parser_class=Arguments)
 
     record = verbs.add_parser("record", help="episodes of a run's newest checkpoint")
-    record.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
+    record.add_argument("folder", metavar="RUN", help="the run's folder, which may be gs://")
     record.add_argument("--episodes", type=int, default=10, help="all are kept (default 10)")
     record.add_argument("--seed", type=int, default=0, help="of the episodes' starts (default 0)")
     record.set_defaults(run=_record)

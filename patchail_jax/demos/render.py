@@ -8,7 +8,6 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ _log = logging.getLogger(__name__)
 
 # Parts of a model that some suite tasks draw at random at reset (a target's place, a terrain) and no state holds.
 _DRAWN_AT_RESET = ("body_pos", "geom_pos", "site_pos", "hfield_data")
-
-
-def default_cache_dir() -> Path:
-    """``$PATCHAIL_CACHE``, else ``patchail_jax`` in ``$XDG_CACHE_HOME``, else in ``~/.cache``."""
-    own, general = os.environ.get("PATCHAIL_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser()
-    return (Path(general) if general else Path.home() / ".cache") / "patchail_jax"
 
 
 def render(

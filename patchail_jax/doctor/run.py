@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from patchail_jax.doctor.finding import Finding
+from patchail_jax.errors import UserError
 from patchail_jax.types import Specs
 
 _GIB = 1024**3
@@ -48,8 +49,15 @@ def check_demonstrations(config: ConfigDict) -> Finding:
 def check_run_folder(config: ConfigDict) -> Finding:
     """Whether the run folder can be written, and holds the checkpoints of a full replay."""
     from patchail_jax.main import run_folder_of
+    from patchail_jax.outputs.remote import check, is_remote, local_folder
 
-    folder = run_folder_of(config).expanduser().absolute()
+    location = run_folder_of(config)
+    if is_remote(location):
+        try:
+            check(location)
+        except UserError as error:
+            return Finding("run folder", "problem", str(error), "set config.run_folder")
+    folder = local_folder(location) if is_remote(location) else Path(location).expanduser().absolute()
     parent = _nearest(folder)
     if not _is_writable(parent):
         return Finding("run folder", "problem", f"{parent} cannot be written", "set config.run_folder")
@@ -63,7 +71,7 @@ def check_run_folder(config: ConfigDict) -> Finding:
 
 def check_cache(config: ConfigDict) -> Finding:
     """Whether rendered demonstrations can be kept."""
-    from patchail_jax.demos.render import default_cache_dir
+    from patchail_jax.cache import default_cache_dir
 
     folder = Path(config.demos.cache_dir or default_cache_dir()).expanduser().absolute()
     parent = _nearest(folder)

@@ -16,6 +16,7 @@ from patchail_jax.arguments import Arguments
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
 from patchail_jax.explain.kinds import KINDS, signed
+from patchail_jax.outputs.remote import is_remote, reading_copy
 from patchail_jax.program import one_line_errors
 
 FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
@@ -84,28 +85,31 @@ def main(argv: Sequence[str]) -> None:
     if (options.run is None) == (options.compare is None):
         raise UserError("give --run=RUN, or --compare RUN RUN ...")
     if options.compare is None:
-        written = explain_run(
-            options.run, step=options.checkpoint, sources=sources, kind=options.kind, output=options.output
-        )
+        output = options.output or (Path("reports") if is_remote(options.run) else None)
+        run = reading_copy(options.run)
+        written = explain_run(run, step=options.checkpoint, sources=sources, kind=options.kind, output=output)
     elif options.checkpoint is not None:
         raise UserError("--compare takes the newest checkpoint of each run, not --checkpoint")
     else:
         output = options.output or Path("reports")
-        written = compare_runs(options.compare, source=sources[0], kind=options.kind, output=output)
+        runs = [reading_copy(run) for run in options.compare]
+        written = compare_runs(runs, source=sources[0], kind=options.kind, output=output)
     for path in written:
         sys.stdout.write(f"{path}\n")
 
 
 def _parser() -> Arguments:
     parser = Arguments(prog="python -m patchail_jax.explain", description="Where the reward comes from, in pictures.")
-    parser.add_argument("--run", type=Path, help="a run folder")
-    parser.add_argument("--compare", type=Path, nargs="+", metavar="RUN", help="run folders, for rows of Figure 5")
+    parser.add_argument("--run", help="a run folder, which may be gs://")
+    parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders, for rows of Figure 5")
     parser.add_argument("--checkpoint", type=int, metavar="STEP", help="agent step of a checkpoint, else the newest")
     parser.add_argument(
         "--input", default="expert,agent", help="expert, agent, random, FILE.mp4, FILE.npz; several with commas"
     )
     parser.add_argument("--kind", choices=list(KINDS), default="patch_rewards", help="%(default)s unless given")
-    parser.add_argument("--output", type=Path, help="folder to write into; RUN/explain, or reports with --compare")
+    parser.add_argument(
+        "--output", type=Path, help="folder to write into; RUN/explain, or reports with --compare and gs://"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Whole checkpoints, by Orbax: written to a temporary name, renamed when complete (the only place that imports it)."""
+"""Whole checkpoints, by Orbax: written to a temporary name, renamed when complete."""
 
 import errno
 import json

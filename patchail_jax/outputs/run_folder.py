@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 from patchail_jax.errors import UserError
 
-_FINISHED = "finished.json"
+FINISHED = "finished.json"
 _PACKAGES = (
     "patchail_jax",
     "jax",
@@ -76,7 +76,7 @@ class RunFolder(NamedTuple):
 
     def finish(self, num_frames: int) -> None:
         """Says to whoever starts runs that this one has come to ``num_frames`` and has nothing left to do."""
-        _write_json(self.path / _FINISHED, {"num_frames": num_frames})
+        _write_json(self.path / FINISHED, {"num_frames": num_frames})
 
     def close(self) -> None:
         """Releases the lock."""
@@ -86,7 +86,7 @@ class RunFolder(NamedTuple):
 def finished_frames(path: Path) -> int:
     """The frames that the run in ``path`` had to its end, 0 for one that has not ended or does not exist."""
     try:
-        return int(json.loads((path / _FINISHED).read_text())["num_frames"])
+        return int(json.loads((path / FINISHED).read_text())["num_frames"])
     except FileNotFoundError:
         return 0
 

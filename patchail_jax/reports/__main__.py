@@ -46,7 +46,7 @@ def _parser() -> Arguments:
         ("html", "a run as one page with curves, its newest episode under its rewards, and its config"),
     ):
         report = reports.add_parser(name, help=text, description=text)
-        report.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders above them")
+        report.add_argument("runs", nargs="+", metavar="RUNS", help="run folders, or folders above them")
         report.add_argument("--output", type=Path, default=Path("reports"), help="folder to write into (%(default)s)")
         if name == "curves":
             report.add_argument(

@@ -11,6 +11,8 @@ import numpy as np
 
 from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
+from patchail_jax.outputs.lease import is_held
+from patchail_jax.outputs.remote import is_remote, reading_copy, runs_in
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 
@@ -19,8 +21,8 @@ class Run(NamedTuple):
     """One run folder.
 
     ``frames [N]`` and ``returns [N]`` are its evaluations, none for a run that has just begun. ``status`` is
-    ``finished``; ``running`` while a process holds the folder's lock; else ``stopped``, by a signal or a crash.
-    ``expert_return`` is the mean of its demonstrations, None where they do not say or are not on this machine.
+    ``finished``; ``running`` while a process holds the folder's lock or lease; else ``stopped``, by a signal or a
+    crash. ``expert_return`` is the mean of its demonstrations, None where they do not say or are not on this machine.
     """
 
     path: Path
@@ -66,10 +68,20 @@ class Run(NamedTuple):
         return float(self.returns[nearest]) if near else None
 
 
-def find_runs(paths: Iterable[Path]) -> list[Run]:
-    """The runs in ``paths``, run folders or folders above them, by task, method and seed; ``UserError`` for none."""
+def find_runs(locations: Iterable[str | Path]) -> list[Run]:
+    """The runs in ``locations``, run folders or folders above them, by task, method and seed; ``UserError`` for none.
+
+    Those on object storage are read from copies of everything but their checkpoints.
+    """
     folders: dict[Path, None] = {}
-    for path in paths:
+    for location in map(str, locations):
+        if is_remote(location):
+            copies = [reading_copy(run, checkpoints=False) for run in runs_in(location)]
+            if not copies:
+                raise UserError(f"no run in {location}")
+            folders.update(dict.fromkeys(copies))
+            continue
+        path = Path(location)
         found = list(_folders(path)) if path.is_dir() else []
         if not found:
             raise UserError(f"no run in {path}: a run folder has a config.json")
@@ -99,7 +111,7 @@ def read_run(path: Path) -> Run:
     frames, returns = _evaluations(path / "eval.csv")
     reached = bool(len(frames)) and frames[-1] >= last
     # The lock first: a finished run may have been started again with more frames.
-    status = RUNNING if _is_locked(path / "lock") else FINISHED if reached else STOPPED
+    status = RUNNING if _is_locked(path / "lock") or is_held(path) else FINISHED if reached else STOPPED
     return Run(path, config, frames, returns, status, expert_return(task, config.get("demos", {})))
 
 

@@ -224,14 +224,3 @@ def test_scene_drawn_at_reset_is_told(task, warned, tmp_path, painted, caplog):
 
 def test_action_size_is_the_tasks():
     assert render.action_size("walker_walk") == 6
-
-
-def test_default_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATCHAIL_CACHE", str(tmp_path / "own"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "general"))
-    assert render.default_cache_dir() == tmp_path / "own"
-    monkeypatch.delenv("PATCHAIL_CACHE")
-    assert render.default_cache_dir() == tmp_path / "general" / "patchail_jax"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert render.default_cache_dir() == tmp_path / ".cache" / "patchail_jax"

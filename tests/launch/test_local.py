@@ -94,7 +94,7 @@ def test_a_dry_run_is_the_shell_lines_of_what_is_left(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("word", "message"), [("--jobs=0", "at least one run"), ("--root=gs://bucket/x", "a local folder")]
+    ("word", "message"), [("--jobs=0", "at least one run"), ("--root=ftp://host/x", "cannot be opened")]
 )
 def test_bad_flags_are_named(tmp_path, word, message):
     with pytest.raises(UserError, match=message):

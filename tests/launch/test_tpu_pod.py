@@ -59,7 +59,7 @@ def home(tmp_path, monkeypatch):
 
 
 def test_a_sweep_goes_through_all_workers_and_comes_back(home, capfd, monkeypatch):
-    monkeypatch.setattr(tpu_pod, "setup", lambda *_: [])  # installs packages on the machine it runs on
+    monkeypatch.setattr(tpu_pod, "setup", lambda *_, **options: [])  # installs packages on the machine it runs on
     status = tpu_pod.main([*RUNS, *SLICE, AWKWARD, "--action=all"])
     said = capfd.readouterr().out
     assert status == 1  # one of the two runs failed, and still they were collected and the slice given back

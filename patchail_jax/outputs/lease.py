@@ -1,0 +1,119 @@
+"""That one run alone writes to a remote folder: storage has no locks, so there is an object that its holder renews."""
+
+import json
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from patchail_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from etils import epath
+
+_log = logging.getLogger(__name__)
+
+LEASE = "lease.json"
+BEAT_SECONDS = 30.0  # between two renewals
+WATCH_SECONDS = 90.0  # without a renewal: its holder is gone
+OLD_SECONDS = 900.0  # so old that nobody needs to watch, even where two clocks differ by minutes
+_POLL_SECONDS = 5.0
+
+
+class LeaseLost(Exception):
+    """Another process has taken the folder over."""
+
+
+class Lease:
+    """``lease.json`` in a remote run folder, with the host, process and time of its last renewal.
+
+    Whoever finds one watches it for 90 seconds: renewed meanwhile, its holder lives and ``UserError`` refuses, one
+    line; else it is taken over, at once where it is 15 minutes old or its process was this host's and is no more.
+    What it cannot promise: storage has no compare-and-swap here, so two runs that begin within the same second may
+    both go on, until the one that wrote first finds at its next renewal that the lease is not its own; and a holder
+    that was cut off for longer finds out only then. What both wrote meanwhile may be the files of either.
+    """
+
+    def __init__(self, remote: "epath.Path", *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._remote, self._path = remote, remote / LEASE
+        self._owner, self._due = secrets.token_hex(8), 0.0
+        held = self._read()
+        if held is not None and _may_live(held):
+            self._watch(held, sleep)
+        self._write()
+        held = self._read()
+        if held is None or held["owner"] != self._owner:
+            raise _refusal(remote, held)
+
+    def renew(self) -> None:
+        """Says that this process lives, if it is time to; ``LeaseLost`` where another holds the lease."""
+        if time.monotonic() < self._due:
+            return
+        held = self._read()
+        if held is not None and held["owner"] != self._owner:
+            raise LeaseLost(f"{self._remote} is now written by process {held['pid']} on {held['host']}")
+        self._write()
+
+    def release(self) -> None:
+        """Lets the next run in."""
+        held = self._read()
+        if held is not None and held["owner"] == self._owner:
+            self._path.unlink(missing_ok=True)
+
+    def _watch(self, held: dict[str, Any], sleep: Callable[[float], None]) -> None:
+        who = f"process {held['pid']} on {held['host']}"
+        _log.info("%s was running in %s: watching for %.0f s whether it still is", who, self._remote, WATCH_SECONDS)
+        for _ in range(int(WATCH_SECONDS / _POLL_SECONDS)):
+            sleep(_POLL_SECONDS)
+            now = self._read()
+            if now is None:
+                return
+            if now != held:
+                raise _refusal(self._remote, now)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            with self._path.open("rb") as stream:
+                held: dict[str, Any] = json.loads(stream.read())
+        except FileNotFoundError:
+            return None
+        return held
+
+    def _write(self) -> None:
+        content = {"owner": self._owner, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+        with self._path.open("wb") as stream:
+            stream.write(json.dumps(content).encode())
+        self._due = time.monotonic() + BEAT_SECONDS
+
+
+def is_held(remote: "epath.Path") -> bool:
+    """Whether a process seems to be writing to ``remote``, by its lease's age."""
+    try:
+        with (remote / LEASE).open("rb") as stream:
+            return abs(time.time() - json.loads(stream.read())["time"]) < OLD_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _may_live(held: dict[str, Any]) -> bool:
+    if abs(time.time() - held["time"]) > OLD_SECONDS:
+        return False
+    if held["host"] != socket.gethostname():
+        return True
+    if held["pid"] == os.getpid():  # a container's first process has the same number each time
+        return False
+    try:
+        os.kill(held["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _refusal(remote: "epath.Path", held: dict[str, Any] | None) -> UserError:
+    who = f"process {held['pid']} on {held['host']}" if held else "another process"
+    return UserError(f"{who} is running in {remote}; wait for it, or set config.run_folder")
