@@ -46,6 +46,8 @@ def cache(tmp_path_factory):
 
 def arguments(folder, cache, *overrides, method="patchail"):
     fixed = [f"--config.run_folder={folder}", f"--config.demos.cache_dir={cache}", "--config.devices=1"]
+    if method not in ("bc", "rot", "drqv2_features"):  # theirs is the demonstrations'
+        fixed.append("--config.env.action_repeat=8")
     return ["patchail", f"--config=configs/quickstart.py:{method}", *SMALL, *fixed, *overrides]
 
 

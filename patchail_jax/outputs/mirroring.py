@@ -65,10 +65,12 @@ class MirrorThread:
 
     def _work(self) -> None:
         while True:
-            asked = self._asked.wait(BEAT_SECONDS / 2)
+            self._asked.wait(BEAT_SECONDS / 2)
             if self._ending.is_set():
                 return
-            self._asked.clear()
+            asked = self._asked.is_set()  # what wait() returned may be older
+            if asked:
+                self._asked.clear()
             self._attempt(self._mirror.push if asked or self._behind else self._mirror.lease.renew)
 
     def _attempt(self, action: Callable[[], None]) -> None:

@@ -1,5 +1,8 @@
 """The pmapped update: the same on any number of devices, compiled once, the state consumed."""
 
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -50,6 +53,18 @@ def test_one_and_four_devices_give_the_same_parameters(name, settings):
         assert max(jax.tree.leaves(moved)) > 1e-6, f"{trained} did not move: the comparison says nothing"
     for name, value in one_metrics.items():
         np.testing.assert_allclose(four_metrics[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_one_two_and_eight_devices_give_the_same_parameters(tmp_path):
+    file = tmp_path / "states.npz"
+    subprocess.run([sys.executable, "-m", "tests.devices.eight_devices", str(file)], check=True, timeout=300)
+    with np.load(file) as stored:
+        states = [
+            {name[2:]: stored[name] for name in stored.files if name.startswith(f"{count} ")} for count in (1, 2, 8)
+        ]
+    assert len(states[0]) > 20
+    for other in states[1:]:
+        assert_same(states[0], other)
 
 
 def test_four_updates_in_one_call_are_four_calls():

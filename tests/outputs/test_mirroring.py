@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -53,6 +54,23 @@ def test_pushes_go_on_beside_and_the_last_one_is_waited_for(bucket, tmp_path):
         wait(lambda: stored(bucket) == b"1\n")
         (folder / "metrics.jsonl").write_text("1\n2\n")
     assert stored(bucket) == b"1\n2\n" and not is_held(epath.Path(RUN))
+
+
+def test_a_call_that_comes_as_the_thread_stops_waiting_for_one_is_not_lost(bucket, monkeypatch):
+    original, armed = threading.Event.wait, []
+
+    def late(event, timeout=None):
+        answer = original(event, timeout)
+        if armed and timeout is not None and not answer:
+            armed.clear()
+            event.set()
+        return answer
+
+    monkeypatch.setattr(threading.Event, "wait", late)
+    with mirrored(RUN) as (folder, _):
+        (folder / "metrics.jsonl").write_text("1\n")
+        armed.append(True)
+        wait(lambda: stored(bucket) == b"1\n")
 
 
 def test_an_error_in_training_comes_through_and_what_it_wrote_is_there(bucket):
