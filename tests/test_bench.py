@@ -22,12 +22,12 @@ TINY = [
 
 def test_every_method_is_timed_in_the_precisions_of_the_device():
     config = quickstart.get_config()
-    both = bench.cases(config, everything=True, both_precisions=True)
+    both = bench.cases(config, everything=True, accelerator=True)
     assert {case.method for case in both.values()} == set(METHODS)
     for label, case in both.items():
         assert label.endswith(case.network.precision)
         make_method(case, make_specs(case, 1))
-    one = bench.cases(config, everything=True, both_precisions=False)
+    one = bench.cases(config, everything=True, accelerator=False)
     assert set(one) < set(both) and {case.method for case in one.values()} == set(METHODS)
     assert config.method == "patchail" and config.similarity.regularizer == "none"
 
