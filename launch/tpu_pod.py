@@ -113,7 +113,7 @@ def follow(tpu: Slice) -> list[tuple[str, ...]]:
     """Shows worker 0's console until the sweep has ended; the exit status is the sweep's."""
     line = (
         f"tail -n 100 -F sweep.log & until [ -s {HOME}/sweep.status ]; do sleep {FOLLOW_SECONDS}; done; "
-        f'kill $!; exit "$(cat {HOME}/sweep.status)"'
+        f'sleep 2; kill $!; exit "$(cat {HOME}/sweep.status)"'
     )
     return [tpu.on_workers(line, worker="0")]
 

@@ -3,6 +3,7 @@
 import json
 import struct
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -61,6 +62,15 @@ def records(file):
     return found
 
 
+def ended_records(file):
+    """Once the last one is there: W&B's own process writes on for a moment after the run has ended."""
+    until = time.monotonic() + 30
+    while "exit" not in [record.WhichOneof("record_type") for record in records(file)]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return records(file)
+
+
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory):
     """The records of a run that was started twice, a list a start."""
@@ -72,7 +82,7 @@ def offline(tmp_path_factory):
         log_a_run(folder, frames=[20], wandb_mode="offline")
     second = set((folder / "wandb").glob("offline-run-*/*.wandb")) - first
     assert len(first) == 1 and len(second) == 1
-    return [records(file) for file in (*first, *second)]
+    return [ended_records(file) for file in (*first, *second)]
 
 
 def history(found):
