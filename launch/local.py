@@ -12,15 +12,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from launch import options
 from launch.sweeps.sweep import Run, command, shell_line
 from launch.table import Row, Table, read_progress
 from patchail_jax.errors import UserError
 from patchail_jax.interruption import Interruption
-from patchail_jax.outputs.remote import finished_frames, is_remote, local_folder
+from patchail_jax.outputs.remote import finished_frames, local_folder
 
+LAUNCHED = "launched"  # where in the cache folder launchers keep what they write, where the run folder is remote
 POLL_SECONDS = 0.5
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
 BAD_INPUT = 2  # the program's exit status; trying again would say the same
@@ -67,7 +67,7 @@ class Jobs:
                 job.status = "stopped"
 
     def _start(self, job: Job) -> None:
-        folder = launched_folder(job.run.folder)
+        folder = local_folder(job.run.folder, LAUNCHED)
         folder.mkdir(parents=True, exist_ok=True)
         job.slot, job.tries, job.status = self._free.pop(), job.tries + 1, "running"
         with (folder / "console.log").open("ab") as log:
@@ -98,11 +98,6 @@ def environment_of(slot: int, gpus: Sequence[str]) -> Mapping[str, str]:
     return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
 
 
-def launched_folder(location: str) -> Path:
-    """Where launchers keep what they write: the run folder, or one in the cache folder for a remote one."""
-    return local_folder(location, "launched") if is_remote(location) else Path(location)
-
-
 def is_finished(run: Run) -> bool:
     """Whether the run's folder says that it has come to the frames now asked for."""
     return finished_frames(run.folder) >= options.config_of(run).num_frames
@@ -131,8 +126,7 @@ def work(jobs: Jobs, table: Table) -> int:
 
 
 def _row(job: Job) -> Row:
-    folder = job.run.folder
-    frame, score = read_progress(local_folder(folder) if is_remote(folder) else Path(folder))
+    frame, score = read_progress(local_folder(job.run.folder))
     return Row(job.run.name, job.status, job.tries, frame, score)
 
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from launch import options
-from launch.local import is_finished, launched_folder
+from launch.local import LAUNCHED, is_finished
 from launch.sweeps.sweep import command, shell_line
 from patchail_jax.errors import UserError
+from patchail_jax.outputs.remote import local_folder
 
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
 REQUEUES = 100
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--python", default=sys.executable, help="the interpreter, on the cluster's machines")
     chosen, runs = options.parse(flags, argv)
     commands = [command(run, python=chosen.python) for run in runs if not is_finished(run)]
-    folder, parameters = str(launched_folder(chosen.root) / "slurm"), parameters_of(chosen)
+    folder, parameters = str(local_folder(chosen.root, LAUNCHED) / "slurm"), parameters_of(chosen)
     if chosen.dry_run:
         lines = [f"# submitit, cluster {chosen.cluster}, logs in {folder}, an array job of {len(commands)} with"]
         lines += [f"#   {name}: {value}" for name, value in sorted(parameters.items())]

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from patchail_jax.outputs.remote_files import local_steps
 from tests.devices.test_hosts import free_port
 from tests.test_train import arguments, cache, lines  # noqa: F401
 
@@ -50,8 +51,7 @@ class Processes:
 
 
 def newest_checkpoint(folder):
-    names = (path.name for path in (folder / "checkpoints").glob("*"))
-    return max((int(name) for name in names if name.isdigit()), default=-1)
+    return max(local_steps(folder), default=-1)
 
 
 @pytest.fixture(scope="module")

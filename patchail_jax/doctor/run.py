@@ -57,7 +57,7 @@ def check_run_folder(config: ConfigDict) -> Finding:
             check(location)
         except UserError as error:
             return Finding("run folder", "problem", str(error), "set config.run_folder")
-    folder = local_folder(location) if is_remote(location) else Path(location).expanduser().absolute()
+    folder = local_folder(location).expanduser().absolute()
     parent = _nearest(folder)
     if not _is_writable(parent):
         return Finding("run folder", "problem", f"{parent} cannot be written", "set config.run_folder")

@@ -27,7 +27,9 @@ def is_remote(location: str) -> bool:
 
 
 def local_folder(location: str, purpose: str = "runs") -> Path:
-    """Where this machine keeps its copy of ``location``, in the cache folder: ``runs/gs/bucket/...``."""
+    """``location`` itself where it is local, else its place in the cache folder: ``runs/gs/bucket/...``."""
+    if not is_remote(location):
+        return Path(location)
     scheme, path = location.split("://", 1)
     parts = PurePosixPath(path.strip("/")).parts
     if ".." in parts or not parts:
