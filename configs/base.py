@@ -45,15 +45,13 @@ def _bc(config: ConfigDict) -> None:
     config.agent.random_steps = 0
     config.agent.first_update_step = 0
     config.replay.capacity = 1
-    config.replay.expert_batch_size = 256
 
 
 def _rot(config: ConfigDict) -> None:
     """ROT: behaviour cloning first, then optimal-transport rewards; no random exploration."""
-    config.cloning.pretraining_updates = 25_000
+    config.cloning.pretraining_updates = 55_000
     config.agent.random_steps = 0
     config.agent.std_initial = config.agent.std_final = 0.1
-    config.replay.expert_batch_size = 256
 
 
 def _drqv2(config: ConfigDict) -> None:
@@ -94,6 +92,7 @@ def _published(config: ConfigDict) -> None:
     config.discriminator.agent_successor = "n_step"
     config.similarity.expert_pairs = "trajectory"
     config.similarity.agent_pairs = "window"
+    config.optimal_transport.features = "trunk"
     config.network.precision = "float32"
 
 
@@ -219,10 +218,11 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     cloning.std = 0.1  # of the policy in the likelihood
 
     transport = config.optimal_transport = ConfigDict()
+    transport.features = "encoder"  # what costs are between; "trunk": the actor's 50, as in the published program
     transport.epsilon = 0.01  # entropy's weight in the plan, in units of the cosine cost
     transport.iterations = 100  # of Sinkhorn's algorithm, at most
     transport.first_sum = 10.0  # magnitude of the sum of the first episode's rewards
-    transport.target_steps = 20_000  # steps between two refreshments of the target encoder
+    transport.target_steps = 20_000  # steps between two refreshments of the target
 
     evaluation = config.evaluation = ConfigDict()
     evaluation.every_frames = 20_000

@@ -24,7 +24,7 @@ def random_shift(keys: Any, stacks: Any, *, pad: int) -> Any:
         offsets = jax.random.randint(key, (2,), -pad, pad + 1)
         rows = jnp.clip(jnp.arange(stack.shape[0]) + offsets[0], 0, stack.shape[0] - 1)
         columns = jnp.clip(jnp.arange(stack.shape[1]) + offsets[1], 0, stack.shape[1] - 1)
-        return jnp.take(jnp.take(stack, rows, axis=0), columns, axis=1)
+        return stack.at[rows[:, None], columns[None, :]].get(mode="promise_in_bounds")
 
     return _each(shift, keys, stacks)
 

@@ -61,7 +61,13 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
             "likelihood_scale": 0.03,
             "std": 0.1,
         },
-        "optimal_transport": {"epsilon": 0.01, "iterations": 100, "first_sum": 10.0, "target_steps": 20},
+        "optimal_transport": {
+            "features": "encoder",
+            "epsilon": 0.01,
+            "iterations": 100,
+            "first_sum": 10.0,
+            "target_steps": 20,
+        },
     }
     for key, value in overrides.items():
         group, field = key.split("__")

@@ -59,8 +59,8 @@ class Learner(NamedTuple):
     """``learn(state, batch, rewards [B,n], key, cloning_weight=None) -> (state, metrics)``; ``cloning_weight(value_of,
     observations [B,H,W,3S], values [2,B]) -> []`` takes the place of the annealed one: values are the policy's own
     actions', and ``value_of(actions [B,A]) -> [2,B]`` those of others at the same observations."""
-    encode: Callable[[Any, Any], Any]
-    """``encode(encoder's parameters, observations [B,H,W,3S]) -> [B,F]``."""
+    features: dict[str, Callable[[Any, Any], Any]]
+    """``f(policy, observations [B,H,W,3S]) -> [B,F]``: what a policy sees behind its "encoder" or "trunk"."""
     latent: Callable[[Any, Any], Any]
     """``latent(state.critic, observations [B,H,W,3S]) -> [B,feature_size]``: what the critic's heads read."""
     observe: Callable[[Any, Any, Any, int], Any]
@@ -141,6 +141,12 @@ def make_learner(
     def latent(params: Any, observations: Any) -> Any:
         features = encoder.apply(params["encoder"], observations)
         return critic.apply(params["critic"], features, method="latent")
+
+    def encoded(policy: Any, observations: Any) -> Any:
+        return encoder.apply(policy["encoder"], observations)
+
+    def policy_latent(policy: Any, observations: Any) -> Any:
+        return actor.apply(policy["actor"], encoded(policy, observations), method="latent")
 
     def observe(key: Any, index: Any, frames: Any, first: int) -> Any:
         augment = AUGMENTATIONS["none" if specs.feature_count else "random_shift"]
@@ -233,7 +239,8 @@ def make_learner(
         judge=None,
         layers=None,
     )
-    return Learner(method, learn, encoder.apply, latent, observe, agent_step)
+    features = {"encoder": encoded, "trunk": policy_latent}
+    return Learner(method, learn, features, latent, observe, agent_step)
 
 
 def make(

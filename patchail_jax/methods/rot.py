@@ -1,15 +1,15 @@
 """ROT (Haldar et al. 2022): optimal-transport rewards and behaviour cloning where the demonstrator is better.
 
 Before the first step, ``config.cloning.pretraining_updates`` of behaviour cloning; their policy is the reference, and
-their encoder the first target encoder. When an episode ends it is scored, once: the rewards of
-``equations.optimal_transport`` between its successors s' and those of the closest demonstration, as the target encoder
-sees them, in units that make the first episode's sum to ``config.optimal_transport.first_sum`` in magnitude.
+the first target. When an episode ends it is scored, once: the rewards of ``equations.optimal_transport`` between its
+successors s' and those of the closest demonstration, as the target's encoder sees them (or its trunk behind it, as in
+the published program), in units that make the first episode's sum to ``config.optimal_transport.first_sum``.
 
 One update, in this order:
 
 1. critic and encoder, 2. actor, 3. target critic: DrQ-v2 on the stored rewards; the cloning term of the actor's loss
    weighs as much as the share of samples at which the reference's action is worth more than the actor's;
-4. target encoder, every ``config.optimal_transport.target_steps`` steps, from the encoder.
+4. target, every ``config.optimal_transport.target_steps`` steps, from the policy.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from patchail_jax.equations.behaviour_cloning import soft_q_filter
 from patchail_jax.equations.optimal_transport import cosine_cost, transport_rewards, unit
+from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.bc import make_clone
 from patchail_jax.methods.method import Method
@@ -33,14 +34,14 @@ CHUNK = 128  # observations that are encoded at a time: an episode's features ar
 
 @flax.struct.dataclass
 class State(drqv2.State):
-    """DrQ-v2's state, the frozen ``reference`` policy, and what the rewards need.
+    """DrQ-v2's state, the frozen ``reference`` policy, and what the rewards need; ``target`` is a policy too.
 
     ``reward_scale []`` is 0 until the first episode sets it; ``cloning_optimizer`` serves the pre-training alone.
     """
 
     reference: Any
     cloning_optimizer: Any
-    target_encoder: Any
+    target: Any
     reward_scale: Any
 
 
@@ -63,12 +64,14 @@ def _make(
     agent: dict[str, Any],
     std: float,
     *,
+    features: str,
     epsilon: float,
     iterations: int,
     first_sum: float,
     target_steps: int,
 ) -> Method:
     clone, init_optimizer = make_clone(learner, agent=agent, std=std)
+    see = choose(learner.features, features, field="optimal_transport.features")
     copy, size = jnp.copy, specs.frame_stack
 
     def init(key: Any) -> State:
@@ -78,7 +81,7 @@ def _make(
             **vars(base),
             reference=jax.tree.map(copy, policy),
             cloning_optimizer=init_optimizer(policy),
-            target_encoder=jax.tree.map(copy, policy["encoder"]),
+            target=jax.tree.map(copy, policy),
             reward_scale=jnp.zeros(()),
         )
 
@@ -92,7 +95,7 @@ def _make(
             actor=policy["actor"],
             reference=jax.tree.map(copy, policy),
             cloning_optimizer=optimizer_state,
-            target_encoder=jax.tree.map(copy, policy["encoder"]),
+            target=jax.tree.map(copy, policy),
         )
         return state, metrics
 
@@ -105,21 +108,22 @@ def _make(
 
         state, metrics = learner.learn(state, batch, batch.agent.rewards, key, weight)
         due = step % target_steps < agent["steps_per_update"]
-        target = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.target_encoder, state.critic["encoder"])
-        return dataclasses.replace(state, target_encoder=target), {**metrics, "reward/scale": state.reward_scale}
+        policy = learner.method.publish(state)
+        target = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.target, policy)
+        return dataclasses.replace(state, target=target), {**metrics, "reward/scale": state.reward_scale}
 
-    def successors(encoder: Any, frames: Any) -> Any:
+    def successors(policy: Any, frames: Any) -> Any:
         """Unit features ``[T,F]`` of s_1 .. s_T, from an episode's frames ``[T+1,H,W,3]``."""
         frames = jnp.concatenate([jnp.repeat(frames[:1], size - 1, axis=0), frames])
         stacks = stack_at(episode_windows(frames, size)[1:], 0, size)
-        return unit(jax.lax.map(lambda stack: learner.encode(encoder, stack[None])[0], stacks, batch_size=CHUNK))
+        return unit(jax.lax.map(lambda stack: see(policy, stack[None])[0], stacks, batch_size=CHUNK))
 
     def score_episode(state: State, frames: Any, demonstrations: Any, steps: Any) -> tuple[State, Any]:
-        episode = successors(state.target_encoder, frames)
+        episode = successors(state.target, frames)
 
         def against(each: tuple[Any, Any]) -> Any:
             demonstration, length = each
-            cost = cosine_cost(episode, successors(state.target_encoder, demonstration))
+            cost = cosine_cost(episode, successors(state.target, demonstration))
             return transport_rewards(cost, length, epsilon=epsilon, iterations=iterations)
 
         # One demonstration at a time: of all ten at once the features alone would take most of a gigabyte.

@@ -30,10 +30,17 @@ class Actor(nn.Module):
     hidden_size: int
     dtype: Any
 
-    @nn.compact
+    def setup(self) -> None:
+        self.trunk = Trunk(self.feature_size, self.dtype)
+        self.hidden = [Dense(self.hidden_size, dtype=self.dtype) for _ in range(2)]
+        self.mean = Dense(self.action_size, dtype=self.dtype)
+
+    def latent(self, features: Any) -> Any:
+        """``[B,F]`` encoder features to the ``[B,feature_size]`` that the policy reads."""
+        return self.trunk(features)
+
     def __call__(self, features: Any) -> Any:
-        x = Trunk(self.feature_size, self.dtype, name="trunk")(features)
-        for number in range(2):
-            x = nn.relu(Dense(self.hidden_size, dtype=self.dtype, name=f"hidden_{number}")(x))
-        x = Dense(self.action_size, dtype=self.dtype, name="mean")(x)
-        return jnp.tanh(x.astype(jnp.float32))
+        x = self.latent(features)
+        for layer in self.hidden:
+            x = nn.relu(layer(x))
+        return jnp.tanh(self.mean(x).astype(jnp.float32))

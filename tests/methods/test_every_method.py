@@ -139,7 +139,23 @@ def test_rot_scores_the_first_episode_to_ten_and_the_expert_s_own_to_zero(one_de
     assert float(state.reward_scale) == scale and first.shape == second.shape == (9,)
 
 
-def test_rot_starts_from_behaviour_cloning_and_refreshes_its_target_encoder(one_device):
+def test_rot_compares_what_the_target_s_trunk_sees_as_the_published_program_does(episodes):
+    method = make_method("rot", optimal_transport__features="trunk", optimal_transport__first_sum=1.0)
+    state = method.init(jax.random.PRNGKey(0))
+    score = jax.jit(method.score_episode)
+    _, plain = score(state, episodes[0], episodes[1:], np.asarray([9, 9]))
+    np.testing.assert_allclose(plain.sum(), -1, rtol=1e-4)
+
+    # A trunk that sees one thing alone finds every two observations alike; the encoder before it would not.
+    blind = jax.tree.map(np.array, state.target)
+    trunk = blind["actor"]["params"]["trunk"]
+    trunk["projection"]["kernel"][:], trunk["norm"]["bias"][:] = 0, 1
+    state = dataclasses.replace(state, target=blind, reward_scale=1.0)
+    _, alike = score(state, episodes[0], episodes[1:], np.asarray([9, 9]))
+    np.testing.assert_allclose(alike, 0, atol=1e-5)
+
+
+def test_rot_starts_from_behaviour_cloning_and_refreshes_its_target(one_device):
     learner = one_device("rot")
     state = learner.init(0)
     start = fetch(state)
@@ -147,11 +163,13 @@ def test_rot_starts_from_behaviour_cloning_and_refreshes_its_target_encoder(one_
     assert "cloning/log_likelihood" in metrics.names
     cloned = fetch(state)
     assert moved(start.actor, cloned.actor) > 0 and moved(start.critic["encoder"], cloned.critic["encoder"]) > 0
-    assert moved(cloned.reference["actor"], cloned.actor) == moved(cloned.target_encoder, cloned.critic["encoder"]) == 0
-    # Updates are due at steps 10, 12, ...; the target encoder every 20 steps.
+    assert moved(cloned.reference["actor"], cloned.actor) == 0
+    assert moved(cloned.target["encoder"], cloned.critic["encoder"]) == 0
+    # Updates are due at steps 10, 12, ...; the target every 20 steps.
     state = learner.place(dataclasses.replace(cloned, update=np.asarray(4, np.int32)))
     for refreshed in (False, True):
         state, _ = learner.update(state, for_devices([make_batch(1)], 1))
         now = fetch(state)
-        assert (moved(now.target_encoder, now.critic["encoder"]) == 0) == refreshed
+        assert (moved(now.target["encoder"], now.critic["encoder"]) == 0) == refreshed
+        assert (moved(now.target["actor"], now.actor) == 0) == refreshed
     assert moved(now.reference, cloned.reference) == 0
