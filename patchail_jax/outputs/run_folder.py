@@ -3,6 +3,7 @@
 import fcntl
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from patchail_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
 _PACKAGES = (
@@ -95,7 +98,8 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     """Makes or re-opens the folder, under an exclusive lock that dies with the process.
 
     A folder that holds another run is refused: every field of ``config`` must equal the stored one, but for those
-    named by ``may_differ`` (dotted names or groups). Raises ``UserError``, one line.
+    named by ``may_differ`` (dotted names or groups) and those that the run's version did not have, which are logged.
+    Raises ``UserError``, one line.
     """
     path = path.expanduser().absolute()
     try:
@@ -176,9 +180,11 @@ def _refuse_other_run(path: Path, stored: dict[str, Any], config: dict[str, Any]
     for key in sorted(before.keys() | now.keys()):
         if any(key == name or key.startswith(f"{name}.") for name in may_differ):
             continue
-        if before.get(key) != now.get(key):
+        if key not in before:
+            _log.warning("%s is of a version without config.%s; it goes on with %r", path, key, now[key])
+        elif before[key] != now.get(key):
             raise UserError(
-                f"{path} holds a run with {key}={before.get(key)!r}, not {now.get(key)!r}; "
+                f"{path} holds a run with {key}={before[key]!r}, not {now.get(key)!r}; "
                 "set config.run_folder to another folder"
             )
 

@@ -36,6 +36,15 @@ def test_another_config_is_refused_with_the_field(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text()) == CONFIG
 
 
+def test_a_field_that_the_run_s_version_did_not_have_is_said(tmp_path, caplog):
+    open_run(tmp_path, config=CONFIG).close()
+    newer = {**CONFIG, "env": {**CONFIG["env"], "quality": "full"}}
+    open_run(tmp_path, config=newer).close()
+    assert "without config.env.quality; it goes on with 'full'" in caplog.text
+    with pytest.raises(UserError, match="env.quality='full', not None"):
+        open_run(tmp_path, config=CONFIG)  # a field that has gone may have meant something
+
+
 def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path):
     run = open_run(tmp_path, config=CONFIG)
     code = "\n".join(
