@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs import base
 from patchail_jax.cache import default_cache_dir
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
 from patchail_jax.envs import making
@@ -20,6 +21,13 @@ from patchail_jax.types import Specs
 AnyPool = InlinePool | ProcessPool
 
 OBSERVATIONS = {"pixels": False, "features": True}  # config.env.observation: whether they are the physics' features
+
+
+def stored_config(stored: dict[str, Any]) -> ConfigDict:
+    """A run's ``config.json``; fields that are newer than the run have their defaults. ``KeyError`` for other files."""
+    config = base.get_config(stored["env"]["task"], stored["method"])
+    config.update(stored)
+    return config
 
 
 def environment_factory(config: ConfigDict) -> Any:

@@ -4,9 +4,8 @@ import importlib.metadata
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from configs import base
 from patchail_jax.acting.record import record
-from patchail_jax.building import environment_factory, make_method, make_specs
+from patchail_jax.building import environment_factory, make_method, make_specs, stored_config
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
@@ -28,8 +27,7 @@ def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int
     with ExitStack() as resources:
         run, stored = reopen_run(reading_copy(location))
         resources.callback(run.close)
-        config = base.get_config(stored["env"]["task"], stored["method"])
-        config.update(stored)  # fields that are newer than the run keep their defaults
+        config = stored_config(stored)
         environment = environment_factory(config)()
         resources.callback(environment.close)
         specs = make_specs(config, environment.action_size)

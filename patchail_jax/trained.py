@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from patchail_jax.building import make_method, make_specs
+from patchail_jax.building import make_method, make_specs, stored_config
 from patchail_jax.demos.render import action_size
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import UserError
@@ -39,7 +39,7 @@ def open_trained(path: Path, *, step: int | None = None) -> Trained:
     ``UserError`` where there is no run, no such checkpoint, or one of another version of this program.
     """
     try:
-        config = ConfigDict(json.loads((path / "config.json").read_text()))
+        config = stored_config(json.loads((path / "config.json").read_text()))
         config.network.precision = "float32"  # as the parameters are; and CPUs are slow at anything else
         specs = make_specs(config, action_size(config.env.task))
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:

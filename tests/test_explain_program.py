@@ -173,7 +173,7 @@ def test_a_folder_without_a_run_or_without_a_checkpoint_is_one_line(run, tmp_pat
     with pytest.raises(UserError, match="there is no checkpoint in"):
         open_trained(tmp_path)
     config = json.loads((run / "config.json").read_text())
-    del config["agent"]["discount"]
+    config["agent"]["discount_rate"] = config["agent"].pop("discount")
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="another version"):
         open_trained(tmp_path)
