@@ -11,7 +11,7 @@ Observations that are the physics' features need no encoder and no augmentation.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -59,7 +59,7 @@ class Learner(NamedTuple):
     """``learn(state, batch, rewards [B,n], key, cloning_weight=None) -> (state, metrics)``; ``cloning_weight(value_of,
     observations [B,H,W,3S], values [2,B]) -> []`` takes the place of the annealed one: values are the policy's own
     actions', and ``value_of(actions [B,A]) -> [2,B]`` those of others at the same observations."""
-    features: dict[str, Callable[[Any, Any], Any]]
+    features: Mapping[str, Callable[[Any, Any], Any]]
     """``f(policy, observations [B,H,W,3S]) -> [B,F]``: what a policy sees behind its "encoder" or "trunk"."""
     latent: Callable[[Any, Any], Any]
     """``latent(state.critic, observations [B,H,W,3S]) -> [B,feature_size]``: what the critic's heads read."""
