@@ -151,6 +151,9 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     replay.batch_size = 256  # agent windows an update, over all devices
     replay.expert_batch_size = 128  # expert pairs an update, against as many of the agent's
     replay.updates_per_call = 1  # updates dispatched to the devices at once
+    # Updates between two scorings of all of replay, where rewards are stored at the end of episodes: a moment between
+    # the paper's and the published program's. 0 is never.
+    replay.rescore_updates = 0
     replay.frames_on_device = "auto"  # "auto" where the frames fit in the devices' memory; "yes", "no"
 
     agent = config.agent = ConfigDict()

@@ -104,6 +104,11 @@ def check_fit(config: ConfigDict, method: Method, processes: int) -> None:
         raise UserError(f"{config.method} scales its rewards by the first episode, and runs in one process alone")
     if OBSERVATIONS[config.env.observation] and not method.uses_task_reward:
         raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
+    if config.replay.rescore_updates and method.score is None:
+        raise UserError(
+            "config.replay.rescore_updates is for stored rewards of a discriminator: "
+            "leave it 0, or set config.reward.moment=at_episode_end"
+        )
     updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
     if updates and method.pretrain is None:
         raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")

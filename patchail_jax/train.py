@@ -254,6 +254,8 @@ class Training:
         before, due, per_call = progress.update, self.updates_due(), config.replay.updates_per_call
         while due - progress.update >= per_call:
             self.update(self.devices.update, self.batches.take(progress.update))
+            if config.replay.rescore_updates and progress.update % config.replay.rescore_updates < per_call:
+                self.rescore()
         if self.method.plays:
             self.play(chosen)
         progress.agent_step += self.pool.num_envs * self.hosts.processes
@@ -290,6 +292,18 @@ class Training:
             return self.devices.score(self.state, frames)
         self.state, rewards = self.devices.score_episode(self.state, frames, *self.demonstrations)
         return rewards
+
+    def rescore(self) -> None:
+        """Scores all of replay with the discriminator as it is now."""
+
+        def score(frames: np.ndarray) -> np.ndarray:
+            rewards = self.devices.score(self.state, frames)
+            assert rewards is not None  # building.check_fit
+            return rewards
+
+        self.batches.drop()
+        self.ring.rescore(score)
+        self.stopwatch.lap("labelling")
 
     # -- outputs ----------------------------------------------------------------------------------------------------
 

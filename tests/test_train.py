@@ -15,6 +15,7 @@ from patchail_jax.command_line import parse
 from patchail_jax.main import MAY_DIFFER, run, train
 from patchail_jax.outputs.checkpoints import Checkpoints
 from patchail_jax.train import Training
+from patchail_jax.trained import open_trained
 
 SMALL = [
     "--config.num_frames=800",
@@ -240,6 +241,23 @@ def test_numbers_that_are_not_finite_stop_the_run_with_the_update_named(cache, t
     with np.load(file) as batch:
         assert batch["agent.frames"].shape == (1, 1, 8, 5, 16, 16, 3) and batch["expert.frames"].shape[:3] == (1, 1, 4)
         assert not np.isfinite([batch[name] for name in batch.files if name.startswith("metrics/")]).all()
+
+
+def test_replay_is_scored_anew_every_so_many_updates(cache, tmp_path):
+    # 80 updates in all; the last episode ends, and is scored, after the last of them.
+    train(parse(arguments(tmp_path, cache, "--config.replay.rescore_updates=40")).config)
+    trained = open_trained(tmp_path)
+    arrays = last_checkpoint(tmp_path)[2]
+    assert int(trained.state.update) == 80 and len(arrays["replay.episodes"]) > 1
+    frames, rewards = arrays["replay.frames"], arrays["replay.rewards"]
+    for start in range(0, len(frames), 11):  # 10 steps an episode
+        scores = trained.devices.score(trained.state, frames[start : start + 11])
+        np.testing.assert_allclose(rewards[start : start + 10], scores, rtol=1e-5)
+
+
+def test_rewards_that_are_not_stored_cannot_be_scored_anew(cache, tmp_path, capsys):
+    words = ["--config.reward.moment=at_update", "--config.replay.rescore_updates=5"]
+    assert "at_episode_end" in fail(capsys, arguments(tmp_path, cache, *words))
 
 
 @pytest.mark.parametrize(

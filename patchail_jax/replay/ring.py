@@ -1,6 +1,7 @@
 """A preallocated ring of single frames, filled with whole episodes."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +87,12 @@ class Ring:
         self._head = int(self._slots(slots[-1], np.asarray(1)))
         self._index()
         return slots
+
+    def rescore(self, score: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Puts ``score(frames [T+1,H,W,3]) -> [T]`` in the place of every episode's rewards."""
+        for stored in self._stored:
+            slots = self._slots(stored.slot, np.arange(stored.transitions + 1))
+            self._rewards[slots[:-1]] = score(self._frames[slots])
 
     def sample_indices(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """``count`` windows drawn uniformly, with replacement, from all that ``__len__`` counts: ``[count] int64``.

@@ -107,6 +107,25 @@ def test_a_restored_ring_is_the_same_ring(lengths, capacity):
         assert_equal(restored, naive)
 
 
+@settings(max_examples=30, deadline=None)
+@given(LENGTHS, st.integers(13, 40))
+def test_rescoring_changes_every_episode_s_rewards_and_nothing_else(lengths, capacity):
+    specs = Specs(image_size=2, frame_stack=2, action_size=2, n_step=3)
+    rng = np.random.default_rng(0)
+    ring, naive = Ring(capacity=capacity, specs=specs), Naive(capacity, specs)
+    for length, terminated in lengths:
+        new = episode(rng, length, terminated)
+        ring.add(new)
+        naive.add(new)
+
+    def score(frames):
+        return frames[1:].mean(axis=(1, 2, 3)) - frames[:-1].mean(axis=(1, 2, 3))
+
+    ring.rescore(score)
+    naive.episodes = [e._replace(rewards=score(e.frames).astype(np.float32)) for e in naive.episodes]
+    assert_equal(ring, naive)
+
+
 @settings(max_examples=40, deadline=None)
 @given(LENGTHS, st.integers(13, 40), st.integers(1, 4))
 def test_the_numbers_of_windows_list_each_window_once(lengths, capacity, n_step):
