@@ -32,6 +32,7 @@ def get_config(method: str = "patchail") -> ConfigDict:
 
     config.reward.moment = "at_episode_end"
     config.reward.scale = 0.5
+    config.similarity.agent_pairs = "window"  # a third of the discriminator's work for -W and -B
 
     if config.method in ("bc", "rot", "drqv2_features"):
         config.replay.capacity = 40_000
