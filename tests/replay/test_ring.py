@@ -47,6 +47,17 @@ def episode(rng, length, terminated):
     )
 
 
+def filled(lengths, capacity):
+    """A ring and the list beside it with episodes of ``lengths``; what they are made of and drawn from before them."""
+    specs, rng = Specs(image_size=2, frame_stack=2, action_size=2, n_step=3), np.random.default_rng(0)
+    ring, naive = Ring(capacity=capacity, specs=specs), Naive(capacity, specs)
+    for length, terminated in lengths:
+        new = episode(rng, length, terminated)
+        ring.add(new)
+        naive.add(new)
+    return specs, rng, ring, naive
+
+
 def gather(ring, numbers):
     batch = ring.windows(numbers)
     assert batch.frames.dtype == np.int32
@@ -83,13 +94,7 @@ def test_windows_are_those_of_a_list_of_episodes(lengths, capacity, frame_stack,
 @settings(max_examples=30, deadline=None)
 @given(LENGTHS, st.integers(13, 40))
 def test_a_restored_ring_is_the_same_ring(lengths, capacity):
-    specs = Specs(image_size=2, frame_stack=2, action_size=2, n_step=3)
-    rng = np.random.default_rng(0)
-    ring, naive = Ring(capacity=capacity, specs=specs), Naive(capacity, specs)
-    for length, terminated in lengths:
-        new = episode(rng, length, terminated)
-        ring.add(new)
-        naive.add(new)
+    specs, rng, ring, naive = filled(lengths, capacity)
     state = ring.state()
     assert len(state["frames"]) == sum(len(e.frames) for e in naive.episodes)  # the used part alone
     restored = Ring(capacity=capacity, specs=specs)
@@ -110,13 +115,7 @@ def test_a_restored_ring_is_the_same_ring(lengths, capacity):
 @settings(max_examples=30, deadline=None)
 @given(LENGTHS, st.integers(13, 40))
 def test_rescoring_changes_every_episode_s_rewards_and_nothing_else(lengths, capacity):
-    specs = Specs(image_size=2, frame_stack=2, action_size=2, n_step=3)
-    rng = np.random.default_rng(0)
-    ring, naive = Ring(capacity=capacity, specs=specs), Naive(capacity, specs)
-    for length, terminated in lengths:
-        new = episode(rng, length, terminated)
-        ring.add(new)
-        naive.add(new)
+    _, _, ring, naive = filled(lengths, capacity)
 
     def score(frames):
         return frames[1:].mean(axis=(1, 2, 3)) - frames[:-1].mean(axis=(1, 2, 3))
