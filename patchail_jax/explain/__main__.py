@@ -5,7 +5,6 @@ Writes a contact sheet (PNG, PDF), a film (mp4, gif) and the maps (npz), all inp
 ``--compare RUN RUN ...`` draws the rows of the paper's Figure 5 instead: the same frames under each run's maps.
 """
 
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +78,6 @@ def compare_runs(paths: Sequence[Path], *, source: str, kind: str, output: Path)
 def main(argv: Sequence[str]) -> None:
     """Explains what ``argv`` asks for."""
     options = _parser().parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells that it only reads
     choose_backend()
     sources = list(dict.fromkeys(options.input.split(",")))
     if (options.run is None) == (options.compare is None):

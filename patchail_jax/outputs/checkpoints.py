@@ -1,11 +1,12 @@
 """Whole checkpoints, by Orbax: written to a temporary name, renamed when complete."""
 
+import contextlib
 import errno
 import json
 import logging
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +160,7 @@ def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple
     if step is not None and step not in steps:
         raise UserError(f"there is no checkpoint {step} in {folder}; there are {', '.join(map(str, sorted(steps)))}")
     for candidate in [step] if step is not None else sorted(steps, reverse=True):
-        options = ocp.CheckpointManagerOptions(read_only=True)
-        with ocp.CheckpointManager(folder, options=options) as manager:
+        with _reading(folder) as manager:
             parts = ocp.args.Composite(state=ArrayRestore(), plain=ocp.args.JsonRestore())
             try:
                 restored = manager.restore(candidate, args=parts)
@@ -172,6 +172,19 @@ def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple
                 continue
         return _fit(stored, template, candidate), candidate
     raise UserError(f"no checkpoint in {folder} can be read")
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[ocp.CheckpointManager]:
+    """Orbax's manager of a folder that stays as it is, without its warnings that it only reads."""
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+            yield manager
+    finally:
+        absl.setLevel(level)
 
 
 def _named(state: Any) -> dict[str, np.ndarray]:
