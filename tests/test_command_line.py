@@ -76,6 +76,7 @@ def test_the_published_variant_is_every_departure_at_once(method):
         "discriminator.agent_successor": "n_step",
         "similarity.expert_pairs": "trajectory",
         "similarity.agent_pairs": "window",
+        "optimal_transport.features": "trunk",
         "network.precision": "float32",
     }
     assert changed == {name: value for name, value in departures.items() if plain[name] != value}
