@@ -1,4 +1,4 @@
-"""DrQ-v2 (Yarats et al. 2021): the reinforcement learner under every method, and with the task's reward the expert.
+"""DrQ-v2 (Yarats et al. 2021): the learner under every method, and so long; with the task's reward the expert.
 
 One update, in this order:
 
@@ -127,8 +127,11 @@ def make_learner(
     def publish(state: Any) -> Any:
         return {"encoder": state.critic["encoder"], "actor": state.actor}
 
+    def encoded(params: Any, observations: Any) -> Any:
+        return encoder.apply(params["encoder"], observations)
+
     def exploit(parameters: Any, observations: Any) -> Any:
-        return actor.apply(parameters["actor"], encoder.apply(parameters["encoder"], observations))
+        return actor.apply(parameters["actor"], encoded(parameters, observations))
 
     def explore(parameters: Any, observations: Any, key: Any, agent_step: Any) -> Any:
         noise_key, uniform_key = jax.random.split(key)
@@ -139,11 +142,7 @@ def make_learner(
         return jnp.where(agent_step < random_steps, uniform, noisy)
 
     def latent(params: Any, observations: Any) -> Any:
-        features = encoder.apply(params["encoder"], observations)
-        return critic.apply(params["critic"], features, method="latent")
-
-    def encoded(policy: Any, observations: Any) -> Any:
-        return encoder.apply(policy["encoder"], observations)
+        return critic.apply(params["critic"], encoded(params, observations), method="latent")
 
     def policy_latent(policy: Any, observations: Any) -> Any:
         return actor.apply(policy["actor"], encoded(policy, observations), method="latent")
@@ -168,7 +167,7 @@ def make_learner(
         observations = observe(shift_key, sample_index, agent.frames, 0)
         next_observations = observe(next_shift_key, sample_index, agent.frames, specs.n_step)
 
-        next_features = encoder.apply(state.critic["encoder"], next_observations)
+        next_features = encoded(state.critic, next_observations)
         next_noise = sample_normal(target_key, sample_index, specs.action_size)
         next_mean = actor.apply(state.actor, next_features)
         next_actions = noisy_action(next_mean, next_noise, std=std, clip=noise_clip)
@@ -194,7 +193,7 @@ def make_learner(
             filtered = cloning_weight or (lambda *_: annealed_weight(state))
             stacks = observe(expert_key, batch.expert_index, batch.expert.frames, 0)
             term = Cloning(
-                features=jax.lax.stop_gradient(encoder.apply(state.critic["encoder"], stacks)),
+                features=jax.lax.stop_gradient(encoded(state.critic, stacks)),
                 actions=batch.expert.actions,
                 weight=lambda values: filtered(functools.partial(value_of, features), observations, values),
                 std=cloning["std"],
@@ -239,8 +238,7 @@ def make_learner(
         judge=None,
         layers=None,
     )
-    features = {"encoder": encoded, "trunk": policy_latent}
-    return Learner(method, learn, features, latent, observe, agent_step)
+    return Learner(method, learn, {"encoder": encoded, "trunk": policy_latent}, latent, observe, agent_step)
 
 
 def make(
