@@ -212,9 +212,7 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
 
     cloning = config.cloning = ConfigDict()
     cloning.pretraining_updates = 0  # of encoder and actor on the demonstrations alone, before the first step is played
-    cloning.weight_initial = (
-        0.0  # of the cloning term in the actor's loss, linear in steps (B.3: 1.0); 0 is no such term
-    )
+    cloning.weight_initial = 0.0  # of the cloning term in the actor's loss (B.3: 1.0), linear in steps; 0: no such term
     cloning.weight_final = 0.01
     cloning.weight_duration = 400_000  # steps
     cloning.likelihood_scale = 0.03  # of the log-likelihood in that term

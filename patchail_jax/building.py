@@ -107,7 +107,7 @@ def check_fit(config: ConfigDict, method: Method, processes: int) -> None:
     if config.replay.rescore_updates and method.score is None:
         raise UserError(
             "config.replay.rescore_updates is for stored rewards of a discriminator: "
-            "leave it 0, or set config.reward.moment=at_episode_end"
+            "set it to 0, or config.reward.moment=at_episode_end"
         )
     updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
     if updates and method.pretrain is None:
