@@ -1,4 +1,4 @@
-"""DrQ-v2 (Yarats et al. 2021): the learner under every method, and so long; with the task's reward the expert.
+"""DrQ-v2 (Yarats et al. 2021): the reinforcement learner under every method, and with the task's reward the expert.
 
 One update, in this order:
 
@@ -28,14 +28,13 @@ from patchail_jax.networks.actor import Actor
 from patchail_jax.networks.critic import Critic
 from patchail_jax.networks.encoder import Encoder, Identity
 from patchail_jax.networks.geometry import encoder_layers, output_size
+from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.actor import Cloning, actor_update
 from patchail_jax.updates.critic import critic_update
 from patchail_jax.updates.gradient_step import OPTIMIZERS
 from patchail_jax.updates.prepare_batch import sample_keys, sample_normal, stack_at
 from patchail_jax.updates.targets import soft_update
-
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 @flax.struct.dataclass
@@ -93,7 +92,7 @@ def make_learner(
     reward_scale: float = 1.0,
 ) -> Learner:
     """DrQ-v2 for ``specs``; the arguments are ``config.cloning``, the fields of ``config.agent`` and ``.network``."""
-    dtype = choose(DTYPES, precision, field="network.precision")
+    dtype = compute_dtype(precision)
     encoder = Identity(dtype) if specs.feature_count else Encoder(encoder_channels, dtype)
     critic = Critic(feature_size, hidden_size, dtype)
     actor = Actor(specs.action_size, feature_size, hidden_size, dtype)
@@ -136,8 +135,7 @@ def make_learner(
     def explore(parameters: Any, observations: Any, key: Any, agent_step: Any) -> Any:
         noise_key, uniform_key = jax.random.split(key)
         mean = exploit(parameters, observations)
-        noise = jax.random.normal(noise_key, mean.shape)
-        noisy = noisy_action(mean, noise, std=std_at(agent_step), clip=None)
+        noisy = noisy_action(mean, jax.random.normal(noise_key, mean.shape), std=std_at(agent_step), clip=None)
         uniform = jax.random.uniform(uniform_key, mean.shape, minval=-1.0, maxval=1.0)
         return jnp.where(agent_step < random_steps, uniform, noisy)
 
@@ -169,8 +167,7 @@ def make_learner(
 
         next_features = encoded(state.critic, next_observations)
         next_noise = sample_normal(target_key, sample_index, specs.action_size)
-        next_mean = actor.apply(state.actor, next_features)
-        next_actions = noisy_action(next_mean, next_noise, std=std, clip=noise_clip)
+        next_actions = noisy_action(actor.apply(state.actor, next_features), next_noise, std=std, clip=noise_clip)
         next_values = critic.apply(state.target_critic, next_features, next_actions)
         targets = td_target(rewards, agent.discounts, next_values, discount=discount)
 
@@ -250,5 +247,4 @@ def make(
     cloning: dict[str, Any],
 ) -> Method:
     """DrQ-v2 on the rewards that replay holds, the task's own, times ``reward.scale``; nothing is cloned."""
-    cloning = {**cloning, "weight_initial": 0.0}
-    return make_learner(specs, cloning, **agent, **network, reward_scale=reward["scale"]).method
+    return make_learner(specs, {**cloning, "weight_initial": 0.0}, **agent, **network, reward_scale=reward["scale"]).method

@@ -25,6 +25,7 @@ from patchail_jax.methods.method import Method
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
 from patchail_jax.networks.geometry import Layer
 from patchail_jax.networks.inspection import inspect
+from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
 from patchail_jax.updates.gradient_step import OPTIMIZERS
@@ -65,7 +66,7 @@ def make_independent(
 ) -> Method:
     """The discriminator has an encoder of its own; the arguments are sub-configs."""
     learner = drqv2.make_learner(specs, cloning, **agent, **network)
-    dtype = choose(drqv2.DTYPES, network["precision"], field="network.precision")
+    dtype = compute_dtype(network["precision"])
     own = ImageFeatures(network["encoder_channels"], network["feature_size"], dtype)
     return _make(specs, learner, own, network, **discriminator, **reward)
 
@@ -89,7 +90,7 @@ def _make(
     **of_patches: Any,
 ) -> Method:
     del of_patches  # kernel size, aggregation and so on
-    dtype = choose(drqv2.DTYPES, network["precision"], field="network.precision")
+    dtype = compute_dtype(network["precision"])
     head = FeatureDiscriminator(network["hidden_size"], dtype)
     adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
     pairs = make_pairs(

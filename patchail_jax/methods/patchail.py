@@ -26,6 +26,7 @@ from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
 from patchail_jax.networks.geometry import output_size, patch_layers, tile_layers
 from patchail_jax.networks.inspection import inspect
+from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Batch, Specs
@@ -87,7 +88,7 @@ def _make(
     expert_pairs: str,
     agent_pairs: str,
 ) -> Method:
-    dtype = choose(drqv2.DTYPES, precision, field="network.precision")
+    dtype = compute_dtype(precision)
     discriminator, layers = choose(
         {
             "convolutional": lambda: (PatchDiscriminator(kernel_size, channels, dtype), patch_layers(kernel_size)),

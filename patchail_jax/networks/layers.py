@@ -1,4 +1,4 @@
-"""Initialisation and pixel scaling shared by all networks (orthogonal, DrQ-v2)."""
+"""Initialisation, precision and pixel scaling shared by all networks (orthogonal, DrQ-v2)."""
 
 import functools
 import math
@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from patchail_jax.errors import choose
 
 
 def orthogonal(gain: float) -> Callable[..., Any]:
@@ -33,6 +35,11 @@ def _orthogonal(key: Any, *, gain: float, shape: tuple[int, ...]) -> np.ndarray:
 
 
 Dense = functools.partial(nn.Dense, kernel_init=orthogonal(1.0))
+
+
+def compute_dtype(precision: str) -> Any:
+    """What layers compute in, of ``config.network.precision``; ``UserError`` if there is no such precision."""
+    return choose({"float32": jnp.float32, "bfloat16": jnp.bfloat16}, precision, field="network.precision")
 
 
 def scale_pixels(pixels: Any, dtype: Any) -> Any:
