@@ -181,10 +181,7 @@ def make_learner(
             actions=agent.actions,
             targets=targets,
         )
-
-        def value_of(features: Any, actions: Any) -> Any:
-            return critic.apply(critic_params["critic"], features, actions)
-
+        value_of = functools.partial(critic.apply, critic_params["critic"])
         term = None
         if cloning_weight is not None or cloning["weight_initial"] > 0:
             filtered = cloning_weight or (lambda *_: annealed_weight(state))
@@ -247,4 +244,5 @@ def make(
     cloning: dict[str, Any],
 ) -> Method:
     """DrQ-v2 on the rewards that replay holds, the task's own, times ``reward.scale``; nothing is cloned."""
-    return make_learner(specs, {**cloning, "weight_initial": 0.0}, **agent, **network, reward_scale=reward["scale"]).method
+    cloning = {**cloning, "weight_initial": 0.0}
+    return make_learner(specs, cloning, **agent, **network, reward_scale=reward["scale"]).method
