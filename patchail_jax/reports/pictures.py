@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from patchail_jax.outputs.overlay import limit_of, overlay
-from patchail_jax.reports.style import HIGH, INK, LOW, MUTED, STYLE, save, write_figure
+from patchail_jax.reports.style import HIGH, INK, LOW, MUTED, STYLE, save, thousands, write_figure
 
 _COLUMNS = 8
 
@@ -114,6 +114,7 @@ def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -
         axis.axhline(expert_return, color="black", linestyle="--", linewidth=1, label="expert")
         axis.axhline(expert_return / 2, color="grey", linestyle=":", linewidth=1, label="half of the expert")
     axis.set_xlabel("frames")
+    axis.xaxis.set_major_formatter(thousands)
     axis.set_ylabel("return (the task's own reward)")
     axis.set_title(f"{rows[0]['task']}, seed {rows[0]['seed']}", fontsize=10)
     axis.set_ylim(bottom=0)
