@@ -60,7 +60,7 @@ def write_figure(figure: Any, stem: Path) -> list[Path]:
     return paths
 
 
-def thousands(value: float, _: int = 0) -> str:
+def thousands(value: float, _: float = 0) -> str:
     """``500000`` as ``500k`` and ``1500000`` as ``1.5M``, for an axis of frames."""
     for unit, name in ((1_000_000, "M"), (1_000, "k")):
         if abs(value) >= unit:
