@@ -75,7 +75,7 @@ def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, fl
         mirror.write(ring.slots + np.arange(len(frames)), frames)
     draw, shards = (stream.batches, mirror.shards) if mirror else (stream.pixel_batches, None)
     state = devices.init(0)
-    operations = devices.operations(state, draw(0), shards) / config.replay.updates_per_call
+    operations = devices.operations(state, draw(0), shards)
     number = 0
 
     def seconds(calls: int) -> float:

@@ -64,21 +64,20 @@ class Devices:
                 state, metrics = jax.lax.scan(update, state, batches)
             return state, NamedScalars.of(jax.lax.pmean(jax.tree.map(jnp.mean, metrics), DEVICE_AXIS))
 
-        # None is all devices of all processes.
-        mapped = self.devices if jax.process_count() == 1 else None
-
-        def on_all(one: Any) -> Any:
+        def mapped(one: Any, devices: Any) -> Any:
             return jax.pmap(
                 functools.partial(several, one),
                 axis_name=DEVICE_AXIS,
                 in_axes=(None, 0, 0),
                 out_axes=None,
                 donate_argnums=0,
-                devices=mapped,
+                devices=devices,
             )
 
-        self._update = on_all(method.update)
-        self._pretrain = None if method.pretrain is None else on_all(method.pretrain)
+        every = self.devices if jax.process_count() == 1 else None  # None is all devices of all processes
+        self._update = mapped(method.update, every)
+        self._pretrain = None if method.pretrain is None else mapped(method.pretrain, every)
+        self._update_on = functools.partial(mapped, method.update)
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
@@ -115,9 +114,22 @@ class Devices:
         return self._pretrain(state, batches, shards)
 
     def operations(self, state: Any, batches: Any, shards: Any = None) -> float:
-        """Floating-point operations of one call of ``update`` on all devices, counted from the shapes."""
-        cost = self._update.lower(state, batches, shards).cost_analysis()
-        return float(cost["flops"]) * self.count
+        """Floating-point operations of one update on all of this process's devices, counted from the shapes.
+
+        One device's share is lowered for a CPU: the plugins of accelerators do not count before they compile, and
+        after that they miss what libraries compute. One update, because a loop is counted as one round.
+        """
+
+        def shape(leaf: Any, *leading: int) -> Any:
+            return jax.ShapeDtypeStruct((*leading, *leaf.shape[len(leading) :]), leaf.dtype)
+
+        try:
+            cpu = jax.local_devices(backend="cpu")[:1]
+        except RuntimeError:
+            raise UserError("operations are counted on the CPU: unset JAX_PLATFORMS or add cpu to it") from None
+        update = self._update_on(cpu)
+        share = jax.tree.map(lambda leaf: shape(leaf, 1, 1), batches), jax.tree.map(lambda leaf: shape(leaf, 1), shards)
+        return float(update.lower(jax.tree.map(shape, state), *share).cost_analysis()["flops"]) * self.count
 
     def publish(self, state: Any) -> Any:
         """A copy of the acting parameters on the first device: it survives the donation of the state."""

@@ -73,6 +73,31 @@ def test_four_updates_in_one_call_are_four_calls():
     assert_same(apart, together)
 
 
+def test_operations_are_one_update_s_on_any_number_of_devices_and_of_updates_a_call():
+    def count(devices, updates_per_call):
+        learner = Devices(make_method(), SPECS, count=devices)
+        batches = for_devices([make_batch(0)] * updates_per_call, devices)
+        return learner.operations(learner.init(0), batches)
+
+    assert count(1, 1) == count(1, 4)
+    np.testing.assert_allclose(count(4, 1), count(1, 1), rtol=0.05)  # each device makes Adam's step
+
+
+def test_operations_are_those_of_the_layers():
+    """What grows with the square of the hidden size is the 16 products between hidden layers, and their Adam steps."""
+    batch = make_batch(0)
+
+    def count(hidden_size):
+        learner = Devices(make_method("drqv2", network__hidden_size=hidden_size), SPECS, count=1)
+        return learner.operations(learner.init(0), for_devices([batch], 1))
+
+    quadratic = (count(192) - 2 * count(128) + count(64)) / (2 * 64**2)
+    # Two critics: targets 1, values and their gradients 3, the policy's actions and the gradient in them 2.
+    # The actor: next actions 1, actions and their gradients 3.
+    products = 2 * len(batch.sample_index) * (2 * (1 + 3 + 2) + 1 + 3)
+    assert products < quadratic < 1.5 * products
+
+
 def test_nothing_compiles_after_the_first_call(caplog):
     learner = Devices(make_method(), SPECS, count=4)
     state = learner.init(0)

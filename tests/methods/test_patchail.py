@@ -74,9 +74,15 @@ def test_stored_rewards_matter_only_at_episode_end():
     np.testing.assert_allclose(gained, 5 * (1 + 0.99 + 0.99**2), rtol=1e-4)
 
 
-def test_rewards_at_update_are_the_episode_s_scores_of_the_same_steps():
+@pytest.mark.parametrize(
+    "overrides",
+    [{}, {"discriminator__observation": "single"}, {"discriminator__architecture": "transformer"}],
+)
+def test_rewards_at_update_are_the_episode_s_scores_of_the_same_steps(overrides):
     """The window's rewards, read off the critic's targets with the target critic silenced, equal ``judge``'s means."""
-    method = make_method(agent__discount=0.0, discriminator__optimizer="sgd", discriminator__learning_rate=0.0)
+    method = make_method(
+        agent__discount=0.0, discriminator__optimizer="sgd", discriminator__learning_rate=0.0, **overrides
+    )
     learner = Devices(method, SPECS, count=1)
     state = learner.init(0)
     batch = make_batch()
