@@ -1,6 +1,6 @@
 """How fast this machine is: ``make bench``, or ``python -m patchail_jax.bench --config=configs/cheetah.py``.
 
-Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (bench.json):
+Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (bench.json), rewritten after each:
 
 - agent steps per second of the environments alone, rendering included, in 1, 2, 4, ... processes;
 - milliseconds per update of every method on random frames of the config's shapes: the median over rounds of dispatched
@@ -163,13 +163,19 @@ def main(argv: list[str]) -> None:
     config = parse([program, *words]).config
     choose_backend()
     result: dict[str, Any] = {"config": config.to_dict(), "environments": {}, "update": {}}
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        output.write_text(json.dumps(result, indent=2) + "\n")
+
     action_size = 1
     for num_envs in (1, 2, 4, 8, 16):
         if num_envs > max(2, (os.cpu_count() or 1)):
             break
         rate, action_size = steps_per_second(config, num_envs)
-        result["environments"][num_envs] = rate
-        _say(f"environments  {num_envs:2d} processes  {rate:8.1f} agent steps/s")
+        result["environments"][str(num_envs)] = rate
+        say(f"environments  {num_envs:2d} processes  {rate:8.1f} agent steps/s")
 
     import jax
 
@@ -179,16 +185,15 @@ def main(argv: list[str]) -> None:
     result |= {"device": device, "devices": jax.local_device_count(), "jax": jax.__version__}
     rates = result["matrix_rate"] = {precision: matrix_rate(precision) for precision in ("bfloat16", "float32")}
     for precision, rate in rates.items():
-        _say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
+        say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
     accelerator = jax.default_backend() != "cpu"
     for label, case in cases(config, everything="--quick" not in argv, accelerator=accelerator).items():
         milliseconds, operations = update_milliseconds(case, action_size)
         floor = 1e3 * operations / rates[case.network.precision] / jax.local_device_count()
         result["update"][label] = {"ms": milliseconds, "operations": operations, "floor_ms": floor}
-        _say(f"update        {label:52s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
+        say(f"update        {label:52s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
     result["loop_steps_per_second"] = loop_steps_per_second(config)
-    _say(f"loop          {config.env.num_envs:2d} environments  {result['loop_steps_per_second']:8.1f} agent steps/s")
-    output.write_text(json.dumps(result, indent=2) + "\n")
+    say(f"loop          {config.env.num_envs:2d} environments  {result['loop_steps_per_second']:8.1f} agent steps/s")
 
 
 def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[str, ConfigDict]:
@@ -226,11 +231,6 @@ def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[st
         if not method.startswith("patchail"):
             add(method, method=method, precisions=precisions)
     return found
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,19 @@ def test_every_method_is_timed_in_the_precisions_of_the_device():
     assert config.method == "patchail" and config.similarity.regularizer == "none"
 
 
+def test_a_benchmark_that_is_cut_short_leaves_what_it_has_measured(tmp_path, monkeypatch):
+    def cut(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "SECONDS", 0.1)
+    monkeypatch.setattr(bench, "cases", cut)
+    output = tmp_path / "figures.json"
+    with pytest.raises(KeyboardInterrupt):
+        bench.main(["bench", *TINY, f"--output={output}"])
+    figures = json.loads(output.read_text())
+    assert figures["matrix_rate"]["float32"] > 0 and figures["environments"]["1"] > 0
+
+
 def test_a_benchmark_ends_with_a_file_of_its_figures(tmp_path, monkeypatch, capsys):
     every = bench.cases
     monkeypatch.setattr(bench, "SECONDS", 0.1)

@@ -75,19 +75,26 @@ def test_stored_rewards_matter_only_at_episode_end():
 
 
 @pytest.mark.parametrize(
-    "overrides",
-    [{}, {"discriminator__observation": "single"}, {"discriminator__architecture": "transformer"}],
+    ("name", "overrides"),
+    [
+        ("patchail", {}),
+        ("patchail", {"discriminator__observation": "single"}),
+        ("patchail", {"discriminator__architecture": "transformer"}),
+        ("shared_encoder_ail", {}),
+        ("independent_encoder_ail", {"discriminator__observation": "single"}),
+    ],
 )
-def test_rewards_at_update_are_the_episode_s_scores_of_the_same_steps(overrides):
-    """The window's rewards, read off the critic's targets with the target critic silenced, equal ``judge``'s means."""
-    method = make_method(
-        agent__discount=0.0, discriminator__optimizer="sgd", discriminator__learning_rate=0.0, **overrides
-    )
+def test_rewards_at_update_are_the_episode_s_scores_of_the_same_steps(name, overrides):
+    """The windows' rewards, read off the critic's targets where episodes end with the window, equal ``judge``'s."""
+    still = {"agent__discount": 1.0, "discriminator__optimizer": "sgd", "discriminator__learning_rate": 0.0}
+    method = make_method(name, reward__moment="at_update", **still, **overrides)
     learner = Devices(method, SPECS, count=1)
     state = learner.init(0)
     batch = make_batch()
-    first_steps = batch.agent.frames[:, : SPECS.frame_stack + 1]
-    expected = [float(jnp.mean(method.judge(state, jnp.asarray(frames)))) for frames in first_steps]
+    ends = np.ones_like(batch.agent.discounts)
+    ends[:, -1] = 0.0
+    batch = batch._replace(agent=batch.agent._replace(discounts=ends))
+    expected = [float(jnp.sum(jnp.mean(method.judge(state, frames), axis=(1, 2)))) for frames in batch.agent.frames]
     _, metrics = learner.update(state, for_devices([batch], 1))
     target = dict(zip(metrics.names, np.asarray(metrics.values), strict=True))["critic/target"]
     np.testing.assert_allclose(target, np.mean(expected), rtol=1e-4)
