@@ -244,6 +244,14 @@ def test_numbers_that_are_not_finite_stop_the_run_with_the_update_named(cache, t
         assert not np.isfinite([batch[name] for name in batch.files if name.startswith("metrics/")]).all()
 
 
+def test_an_actor_that_has_saturated_is_said_once(cache, tmp_path, capsys):
+    run(arguments(tmp_path, cache, "--config.agent.actor_learning_rate=100.0"))
+    console = capsys.readouterr().out
+    assert console.count("learns no more") == 1 and "actor_learning_rate" in console
+    norms = [line["actor/gradient_norm"] for line in lines(tmp_path) if line["kind"] == "train"]
+    assert norms.count(0.0) > 1
+
+
 def test_replay_is_scored_anew_every_so_many_updates(cache, tmp_path):
     # 80 updates in all; the last episode ends, and is scored, after the last of them.
     train(parse(arguments(tmp_path, cache, "--config.replay.rescore_updates=40")).config)
