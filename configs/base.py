@@ -172,8 +172,8 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     agent.steps_per_update = 2  # steps
 
     network = config.network = ConfigDict()
-    # What layers compute in; parameters are float32. bfloat16 is twice as fast on GPUs, and three seeds of the quickstart
-    # in each learn alike (README, Speed); "float32" for exact comparisons and for CPUs, which are slower in bfloat16.
+    # What layers compute in; parameters are float32. bfloat16 is twice as fast on GPUs, and three seeds of the
+    # quickstart in each learn alike (README, Speed). "float32" for exact comparisons, and for CPUs: they are slower.
     network.precision = "bfloat16"
     network.encoder_channels = 32
     network.feature_size = 50
