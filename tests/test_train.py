@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from patchail_jax.building import load_experts
 from patchail_jax.command_line import parse
 from patchail_jax.main import MAY_DIFFER, run, train
 from patchail_jax.outputs.checkpoints import Checkpoints
@@ -42,7 +43,10 @@ SMALL = [
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("demonstrations")
+    """Rendered before any test listens to the console, so that each may be the first."""
+    folder = tmp_path_factory.mktemp("demonstrations")
+    load_experts(parse(arguments(folder, folder)).config, action_size=1)
+    return folder
 
 
 def arguments(folder, cache, *overrides, method="patchail"):
