@@ -1,6 +1,7 @@
 """Counters of a run, and what has been measured since the last log line. Both go into checkpoints."""
 
 import dataclasses
+import logging
 import time
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 
 from patchail_jax.devices.data_parallel import NamedScalars, fetch
 from patchail_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -74,6 +77,7 @@ class Window:
         self.updates_per_call = updates_per_call
         self.updates: list[NamedScalars] = []
         self.returns: list[float] = []
+        self._saturated = False  # whether the log has said that the actor is
 
     def _fetch(self) -> tuple[tuple[str, ...], np.ndarray]:
         """The names and the values ``[calls, M]``."""
@@ -97,12 +101,19 @@ class Window:
             )
 
     def close(self, update: int) -> dict[str, float]:
-        """The means, and an empty window."""
+        """The means, and an empty window; an actor that has stopped learning is said, once."""
         self.check_finite(update)
         names, values = self._fetch()
         means = dict(zip(names, values.mean(axis=0, dtype=np.float64).tolist(), strict=True))
         if self.returns:
             means["episode/training_return"] = float(np.mean(self.returns))
+        if means.get("actor/gradient_norm") == 0 and not self._saturated:
+            self._saturated = True
+            _log.warning(
+                "the actor's gradient has been 0 for %d updates: its actions are at their bounds, and it learns no "
+                "more. Start again with a lower config.agent.actor_learning_rate, or with a later first_update_step",
+                len(values) * self.updates_per_call,
+            )
         self.updates, self.returns = [], []
         return means
 

@@ -120,7 +120,6 @@ class Training:
         if self.method.score_episode and self.experts:
             self.demonstrations = self.devices.place((self.experts.frames, self.experts.steps))
         self.ready = False  # whether every process has something to learn from
-        self.saturated = False  # whether the log has said that the actor is
         self.stopwatch = Stopwatch()
         outputs = EvaluationOutputs(config, self.method, self.devices, self.experts, run)
         self.evaluations = Evaluations(config, self.evaluation_pool, self.devices, self.specs, outputs, metrics)
@@ -333,13 +332,6 @@ class Training:
         updates = len(self.window.updates) * self.config.replay.updates_per_call
         scalars = {**self.window.close(self.progress.update), **self.stopwatch.read(updates)}
         scalars["episode/lost"] = self.collector.lost
-        if scalars.get("actor/gradient_norm") == 0 and not self.saturated:
-            self.saturated = True
-            _log.warning(
-                "the actor's gradient is 0 since %d updates: its actions are at their bounds, and it learns no more. "
-                "Start again with a lower config.agent.actor_learning_rate, or with a later first_update_step",
-                updates,
-            )
         self.metrics.train(scalars, frame=self.frame, update=self.progress.update, hour=self.hours())
 
     def write_batch(self, error: NotFinite) -> UserError:

@@ -75,9 +75,9 @@ class Devices:
             )
 
         every = self.devices if jax.process_count() == 1 else None  # None is all devices of all processes
-        self._update = mapped(method.update, every)
-        self._pretrain = None if method.pretrain is None else mapped(method.pretrain, every)
         self._update_on = functools.partial(mapped, method.update)
+        self._update = self._update_on(every)
+        self._pretrain = None if method.pretrain is None else mapped(method.pretrain, every)
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)

@@ -11,6 +11,7 @@ One update, in this order:
 """
 
 import dataclasses
+import itertools
 from typing import Any
 
 import flax.struct
@@ -133,9 +134,9 @@ def _make(
 
     def window_rewards(critic: Any, params: Any, frames: Any) -> Any:
         """Rewards ``[B,n]`` of every step of the windows ``[B,S+n,H,W,3]`` (Algorithm 1, line 7)."""
-        stacks = jnp.concatenate([stack_at(frames, step, size) for step in range(specs.n_step + 1)])
-        features = jnp.reshape(features_of(critic, params, stacks), (specs.n_step + 1, frames.shape[0], -1))
-        logits = judge_features(params, jnp.concatenate(pairs.to_input(features[:-1], features[1:])))
+        # Each state once; where s' alone is judged, the first is not used and the compiler leaves it out.
+        states = [features_of(critic, params, stack_at(frames, step, size)) for step in range(specs.n_step + 1)]
+        logits = judge_features(params, jnp.concatenate([pairs.to_input(*two) for two in itertools.pairwise(states)]))
         return scale * to_rewards(jnp.reshape(logits, (specs.n_step, -1)).T)
 
     def update(state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
