@@ -5,6 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 # Shared by pytest-xdist's workers and by the programs that tests start; new for each run, so nothing stale is in it.
 _RUN = os.environ.setdefault("PATCHAIL_TEST_RUN", os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
 _COMPILED = Path(tempfile.gettempdir()) / f"patchail_jax_compiled_{_RUN}"
@@ -18,9 +20,18 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["WANDB_MODE"] = "disabled"
 
+import jax  # noqa: E402
+
 from patchail_jax.envs.rendering import choose_backend  # noqa: E402
 
 choose_backend()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_let_go():
+    """Each maps memory, and a process may have 65,530 maps (``vm.max_map_count``): all tests' together are more."""
+    yield
+    jax.clear_caches()
 
 
 def pytest_sessionfinish(session):
