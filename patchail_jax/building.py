@@ -1,5 +1,6 @@
 """From a config to the parts of a run: environments, sizes, method, demonstrations; and whether they fit together."""
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 from configs import base
 from patchail_jax.cache import default_cache_dir
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
+from patchail_jax.demos.render import action_size as task_action_size
 from patchail_jax.envs import making
 from patchail_jax.envs.features import FeatureEnvironment, feature_count
 from patchail_jax.envs.workers import InlinePool, ProcessPool
@@ -49,6 +51,14 @@ def environment_factory(config: ConfigDict) -> Any:
         look=env.look,
         look_size=env.look_size,
     )
+
+
+def action_size(config: ConfigDict) -> int:
+    """Length of the action vector, asked of the task, or of an environment of one's own."""
+    if not config.env.factory:
+        return task_action_size(config.env.task)
+    with contextlib.closing(environment_factory(config)()) as environment:
+        return int(environment.action_size)
 
 
 def make_specs(config: ConfigDict, action_size: int) -> Specs:

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from patchail_jax.building import make_method, make_specs, stored_config
-from patchail_jax.demos.render import action_size
+from patchail_jax.building import action_size, make_method, make_specs, stored_config
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import UserError
 from patchail_jax.methods import Method
@@ -41,9 +40,9 @@ def open_trained(path: Path, *, step: int | None = None) -> Trained:
     try:
         config = stored_config(json.loads((path / "config.json").read_text()))
         config.network.precision = "float32"  # as the parameters are; and CPUs are slow at anything else
-        specs = make_specs(config, action_size(config.env.task))
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
+    specs = make_specs(config, action_size(config))
     try:
         method = make_method(config, specs)
     except (KeyError, TypeError) as error:

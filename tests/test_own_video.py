@@ -9,6 +9,8 @@ from patchail_jax.building import load_experts
 from patchail_jax.command_line import parse
 from patchail_jax.demos import __main__ as demos
 from patchail_jax.demos import render, trajectory
+from patchail_jax.doctor.__main__ import main as doctor
+from patchail_jax.explain.__main__ import main as explain
 from patchail_jax.main import train
 from patchail_jax.outputs.video import write_video
 from tests.test_train import arguments, cache, fail, last_checkpoint, lines  # noqa: F401
@@ -115,6 +117,19 @@ def test_an_environment_of_one_s_own_from_its_reward_to_its_imitator(cache, tmp_
         start += transitions + 1
         ends.append(int(transitions))
     assert min(ends) < 12
+
+    explained = [f"--run={tmp_path / 'run'}", "--input=expert,agent,random", f"--output={tmp_path / 'shown'}"]
+    explain(explained)
+    assert any(file.stat().st_size > 0 for file in (tmp_path / "shown").glob("*.png"))
+
+
+def test_the_doctor_looks_at_an_environment_of_one_s_own(cache, tmp_path, capsys):  # noqa: F811
+    program, *words = arguments(tmp_path, cache, *ROBOT, method="drqv2")
+    assert doctor([program, *words]) == 0
+    said = capsys.readouterr().out
+    assert "16x16 from tests.envs.fakes:corridor" in said and said.endswith("a run would work: drqv2 on corridor\n")
+    assert doctor([program, *words, "--config.env.task=discrete"]) == 1
+    assert "discrete has discrete actions" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

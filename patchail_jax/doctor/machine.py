@@ -1,9 +1,11 @@
 """Checks of the machine: what is installed, what computes, what draws."""
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.doctor.finding import Finding, Status
@@ -74,7 +76,9 @@ def check_matrix_rate(config: ConfigDict) -> Finding:
 
 
 def check_rendering(config: ConfigDict) -> Finding:
-    """Which OpenGL draws, and how long a frame of the run takes."""
+    """Which OpenGL draws, and how long a frame of the run takes; of one's own environment, that it shows one."""
+    if config.env.factory:
+        return _own_environment(config)
     from patchail_jax.envs.dmc import load
     from patchail_jax.envs.rendering import Renderer, choose_backend, renderer_name
     from patchail_jax.envs.tasks import facts
@@ -96,3 +100,17 @@ def check_rendering(config: ConfigDict) -> Finding:
         remedy = "a GPU's EGL, more config.env.num_envs, or config.env.quality=fast (other pixels than the paper's)"
         return Finding("rendering", "warning", line, remedy)
     return Finding("rendering", "ok", line)
+
+
+def _own_environment(config: ConfigDict) -> Finding:
+    from patchail_jax.building import environment_factory
+
+    with contextlib.closing(environment_factory(config)()) as environment:
+        height, width = environment.reset(config.seed).frame.shape[:2]
+        before, done = time.perf_counter(), 0
+        while done < FRAMES and not environment.step(np.zeros(environment.action_size)).last:
+            done += 1
+        milliseconds = 1e3 * (time.perf_counter() - before) / max(done, 1)
+    return Finding(
+        "rendering", "ok", f"{width}x{height} from {config.env.factory}: {milliseconds:.1f} ms an agent step"
+    )

@@ -95,10 +95,9 @@ def check_wandb(config: ConfigDict) -> Finding:
 
 
 def _specs(config: ConfigDict) -> Specs:
-    from patchail_jax.building import make_specs
-    from patchail_jax.demos.render import action_size
+    from patchail_jax.building import action_size, make_specs
 
-    return make_specs(config, action_size(config.env.task))
+    return make_specs(config, action_size(config))
 
 
 def _replay_bytes(config: ConfigDict) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.envs.outcome import Outcome
-from patchail_jax.envs.rendering import Renderer, apply_quality, choose_backend
+from patchail_jax.envs.rendering import Renderer, apply_quality, choose_backend, opengl
 from patchail_jax.envs.tasks import facts
 from patchail_jax.errors import UserError
 
@@ -13,7 +13,8 @@ from patchail_jax.errors import UserError
 def load(task: str, *, quality: str) -> Any:
     """The suite's environment for ``<domain>_<task>``, without a time limit, prepared for rendering at ``quality``."""
     choose_backend()  # dm_control looks once, when it is imported
-    from dm_control import suite
+    with opengl():
+        from dm_control import suite
 
     names = facts(task)
     environment = suite.load(names.domain, names.task, task_kwargs={"time_limit": float("inf")})

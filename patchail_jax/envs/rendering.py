@@ -1,8 +1,10 @@
 """Off-screen rendering: which OpenGL is used, and how much it draws."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ _PROBE = "from dm_control import suite; suite.load('cartpole', 'swingup').physic
 def choose_backend() -> str:
     """The OpenGL that MuJoCo uses, from MUJOCO_GL, or the first of EGL and OSMesa that can draw a frame.
 
-    Sets MUJOCO_GL, so call it before dm_control is imported. ``UserError`` where nothing draws.
+    Sets MUJOCO_GL, so call it before dm_control is imported. ``disabled`` where nothing draws: features, and
+    environments that draw without OpenGL, need none.
     """
     chosen = os.environ.get("MUJOCO_GL", "").lower()
     if chosen:
@@ -29,9 +32,21 @@ def choose_backend() -> str:
         if subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True).returncode == 0:
             os.environ["MUJOCO_GL"] = backend
             return backend
-    raise UserError(
-        "no OpenGL can draw off screen; on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6)"
-    )
+    os.environ["MUJOCO_GL"] = "disabled"
+    return "disabled"
+
+
+@contextlib.contextmanager
+def opengl() -> Iterator[None]:
+    """What dm_control, PyOpenGL and MuJoCo raise where they cannot draw, a ``UserError`` in its place."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"no OpenGL can draw off screen (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}: {reason}). Unset MUJOCO_GL "
+            "if you have set it; on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6)"
+        ) from error
 
 
 def apply_quality(physics: Any, quality: str) -> None:
@@ -65,6 +80,8 @@ class Renderer:
             raise UserError(f"an image of {image_size} pixels cannot be drawn; use 1 to {largest}")
         if not -1 <= camera_id < cameras:
             raise UserError(f"no camera {camera_id}; use 0 to {cameras - 1}, or -1 for the free camera")
+        with opengl():
+            physics.contexts  # noqa: B018 - they are made when they are asked for
         self._camera = Camera(physics, height=image_size, width=image_size, camera_id=camera_id)
 
     def __call__(self) -> np.ndarray:
