@@ -79,6 +79,8 @@ def check_rendering(config: ConfigDict) -> Finding:
     """Which OpenGL draws, and how long a frame of the run takes; of one's own environment, that it shows one."""
     if config.env.factory:
         return _own_environment(config)
+    if config.env.observation == "features":
+        return Finding("rendering", "ok", "not needed: features are no pictures")
     from patchail_jax.envs.dmc import load
     from patchail_jax.envs.rendering import Renderer, choose_backend, renderer_name
     from patchail_jax.envs.tasks import facts

@@ -1,6 +1,7 @@
 """The doctor on this machine, and each of its findings made to happen."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -15,8 +16,8 @@ from patchail_jax.errors import UserError
 from tests.launch.test_local import KEY
 
 
-def config(*overrides, name="quickstart"):
-    return parse(["x", f"--config=configs/{name}.py", *overrides]).config
+def config(*overrides, name="quickstart.py"):
+    return parse(["x", f"--config=configs/{name}", *overrides]).config
 
 
 @pytest.fixture
@@ -35,6 +36,15 @@ def test_a_sound_machine_is_told_so_with_a_line_a_check(folders, capsys, monkeyp
     assert " ms a frame" in said and " TFLOP/s in float32" in said and "a key is there" in said
     assert ("llvmpipe" in said) == ("software rendering" in said)
     assert KEY not in said and not list(tmp_path.iterdir())  # looked at, not made
+
+
+@pytest.mark.parametrize(("method", "status"), [("drqv2_features", 0), ("drqv2", 1)])
+def test_who_learns_from_pixels_needs_opengl_and_from_features_does_not(folders, method, status):
+    command = [sys.executable, "-m", "patchail_jax.doctor", f"--config=configs/quickstart.py:{method}", *folders]
+    without = {**os.environ, "MUJOCO_GL": "disabled"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=without)
+    assert result.returncode == status
+    assert ("problem  rendering       no OpenGL can draw" in result.stdout) == bool(status)
 
 
 def test_what_would_fail_a_run_ends_with_status_one_and_a_remedy(folders):
@@ -103,7 +113,7 @@ def test_task_reward_needs_no_demonstrations_and_the_paper_s_size_counts_them(mo
     assert run.check_demonstrations(parse(["x", "--config=configs/cheetah.py:drqv2"]).config).status == "ok"
     asked = []
     monkeypatch.setattr("patchail_jax.replay.memory.check_memory", lambda needed: asked.append(needed) or "")
-    run.check_memory(config(name="cheetah"))
+    run.check_memory(config(name="cheetah.py"))
     transitions, demonstrations = 150_000 + 300, 10 * 501
     np.testing.assert_allclose(asked[0], (transitions + demonstrations) * 84 * 84 * 3, rtol=0.01)
 
