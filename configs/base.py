@@ -160,6 +160,8 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     agent.optimizer = "adam"  # "adam" or "sgd"
     agent.critic_learning_rate = 1e-4  # of the encoder too
     agent.actor_learning_rate = 1e-4
+    # Both fall in a straight line from the optimizers' step `start` on, over `updates` steps, to `final` of themselves.
+    agent.decay = ConfigDict({"start": 0, "updates": 0, "final": 0.0})  # 0 updates: they do not, as in the paper
     agent.discount = 0.99  # a step
     agent.target_rate = 0.01  # soft update of the target critic, an update
     agent.std_initial = 1.0  # exploration noise, linear in steps
@@ -185,6 +187,7 @@ def get_config(task: str, method: str = "patchail") -> ConfigDict:
     discriminator.channels = 32  # of the first convolution; the next have 2x and 4x
     discriminator.optimizer = "adam"
     discriminator.learning_rate = 1e-4
+    discriminator.decay = ConfigDict({"start": 0, "updates": 0, "final": 0.0})  # as agent.decay
     discriminator.penalty_weight = 10.0
     discriminator.penalty_pixel_scale = 255.0  # the penalty's gradient is with respect to pixels on 0..this
     discriminator.augmentation = "random_shift"  # "random_cutout", "random_crop_resize", "rand_augment", "none" (B.4)

@@ -49,6 +49,9 @@ def get_config(method: str = "patchail") -> ConfigDict:
         if config.method != "drqv2":
             # Early rewards are higher (-0.1 a step, later -0.5): if kept, they praise what the agent did first.
             config.replay.rescore_updates = 1_000
+            # At full rates to the end the swing-up is forgotten and learned again, and the last policy is any of them.
+            for learning in (config.agent, config.discriminator):
+                learning.decay.update({"start": 20_000, "updates": 17_000, "final": 0.05})
         # From fewer first steps than these the actor saturates at +-1 and takes thousands of updates to recover.
         config.agent.random_steps = 2_000
         config.agent.first_update_step = 3_000

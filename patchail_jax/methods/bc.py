@@ -12,12 +12,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.cloning import cloning_update
-from patchail_jax.updates.gradient_step import OPTIMIZERS
+from patchail_jax.updates.gradient_step import make_optimizer
 
 # clone(policy, optimizer state, batch, key) -> (policy, optimizer state, metrics)
 Clone = Callable[[Any, Any, Batch, Any], tuple[Any, Any, dict[str, Any]]]
@@ -35,7 +34,7 @@ class State:
 
 def make_clone(learner: drqv2.Learner, *, agent: dict[str, Any], std: float) -> tuple[Clone, Callable[[Any], Any]]:
     """The update of a learner's encoder and actor, and the initialiser of its optimizer."""
-    adam = choose(OPTIMIZERS, agent["optimizer"], field="agent.optimizer")(agent["actor_learning_rate"])
+    adam = make_optimizer(agent["optimizer"], agent["actor_learning_rate"], agent["decay"], group="agent")
 
     def clone(policy: Any, optimizer_state: Any, batch: Batch, key: Any) -> tuple[Any, Any, dict[str, Any]]:
         return cloning_update(

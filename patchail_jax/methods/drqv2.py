@@ -22,7 +22,6 @@ from patchail_jax import schedules
 from patchail_jax.augmentation import AUGMENTATIONS
 from patchail_jax.equations.policy import noisy_action
 from patchail_jax.equations.td_target import td_target
-from patchail_jax.errors import choose
 from patchail_jax.methods.method import Method
 from patchail_jax.networks.actor import Actor
 from patchail_jax.networks.critic import Critic
@@ -32,7 +31,7 @@ from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.actor import Cloning, actor_update
 from patchail_jax.updates.critic import critic_update
-from patchail_jax.updates.gradient_step import OPTIMIZERS
+from patchail_jax.updates.gradient_step import make_optimizer
 from patchail_jax.updates.prepare_batch import sample_keys, sample_normal, stack_at
 from patchail_jax.updates.targets import soft_update
 
@@ -75,6 +74,7 @@ def make_learner(
     optimizer: str,
     critic_learning_rate: float,
     actor_learning_rate: float,
+    decay: dict[str, Any],
     discount: float,
     target_rate: float,
     std_initial: float,
@@ -96,8 +96,8 @@ def make_learner(
     encoder = Identity(dtype) if specs.feature_count else Encoder(encoder_channels, dtype)
     critic = Critic(feature_size, hidden_size, dtype)
     actor = Actor(specs.action_size, feature_size, hidden_size, dtype)
-    make_optimizer = choose(OPTIMIZERS, optimizer, field="agent.optimizer")
-    critic_adam, actor_adam = make_optimizer(critic_learning_rate), make_optimizer(actor_learning_rate)
+    critic_adam = make_optimizer(optimizer, critic_learning_rate, decay, group="agent")
+    actor_adam = make_optimizer(optimizer, actor_learning_rate, decay, group="agent")
     if not specs.feature_count:
         output_size(specs.image_size, encoder_layers())  # refuses images that are too small
 

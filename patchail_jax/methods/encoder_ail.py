@@ -29,7 +29,7 @@ from patchail_jax.networks.inspection import inspect
 from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
-from patchail_jax.updates.gradient_step import OPTIMIZERS
+from patchail_jax.updates.gradient_step import make_optimizer
 from patchail_jax.updates.pairs import make_pairs
 from patchail_jax.updates.prepare_batch import episode_windows, stack_at
 
@@ -80,6 +80,7 @@ def _make(
     *,
     optimizer: str,
     learning_rate: float,
+    decay: dict[str, Any],
     penalty_weight: float,
     augmentation: str,
     augmentation_pad: int,
@@ -93,7 +94,7 @@ def _make(
     del of_patches  # kernel size, aggregation and so on
     dtype = compute_dtype(network["precision"])
     head = FeatureDiscriminator(network["hidden_size"], dtype)
-    adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
+    adam = make_optimizer(optimizer, learning_rate, decay, group="discriminator")
     pairs = make_pairs(
         specs,
         observation=observation,

@@ -31,7 +31,7 @@ from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
-from patchail_jax.updates.gradient_step import DEVICE_AXIS, OPTIMIZERS
+from patchail_jax.updates.gradient_step import DEVICE_AXIS, make_optimizer
 from patchail_jax.updates.pairs import make_pairs
 
 
@@ -71,6 +71,7 @@ def _make(
     channels: int,
     optimizer: str,
     learning_rate: float,
+    decay: dict[str, Any],
     penalty_weight: float,
     penalty_pixel_scale: float,
     augmentation: str,
@@ -100,7 +101,7 @@ def _make(
         architecture,
         field="discriminator.architecture",
     )()
-    adam = choose(OPTIMIZERS, optimizer, field="discriminator.optimizer")(learning_rate)
+    adam = make_optimizer(optimizer, learning_rate, decay, group="discriminator")
     pairs = make_pairs(
         specs,
         observation=observation,

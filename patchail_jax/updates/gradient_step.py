@@ -1,14 +1,33 @@
 """One optimizer step; the only place where gradients are averaged over devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import optax
 
+from patchail_jax.errors import UserError, choose
+
 DEVICE_AXIS = "devices"
 
-OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {"adam": optax.adam, "sgd": optax.sgd}
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"adam": optax.adam, "sgd": optax.sgd}
+
+
+def make_optimizer(
+    name: str, learning_rate: float, decay: Mapping[str, Any], *, group: str
+) -> optax.GradientTransformation:
+    """The optimizer ``name``, one of ``OPTIMIZERS``.
+
+    From its step ``decay["start"]`` on, ``learning_rate`` falls in a straight line, over ``decay["updates"]`` steps, to
+    ``decay["final"]`` of itself; 0 steps are never. ``UserError`` names what does not fit in ``config.<group>``.
+    """
+    make = choose(OPTIMIZERS, name, field=f"{group}.optimizer")
+    start, updates, final = decay["start"], decay["updates"], decay["final"]
+    if min(start, updates, final) < 0:
+        raise UserError(f"config.{group}.decay has a negative number: start {start}, updates {updates}, final {final}")
+    if not updates:
+        return make(learning_rate)
+    return make(optax.schedules.linear_schedule(learning_rate, final * learning_rate, updates, transition_begin=start))
 
 
 def gradient_step(
