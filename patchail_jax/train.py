@@ -188,7 +188,9 @@ class Training:
         ``KeyboardInterrupt`` with the signal's number after a signal's save.
         """
         config, progress = self.config, self.progress
-        if not self.resume():
+        resumed = self.resume()
+        self.run.describe(config.to_dict())
+        if not resumed:
             self.collector.start()
         elif self.frame >= config.num_frames:
             _log.info("this run is finished; to go on with it, raise config.num_frames")

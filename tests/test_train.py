@@ -190,6 +190,20 @@ def test_a_finished_run_started_again_stays_as_it_is(whole, cache):
     assert lines(whole) == before
 
 
+def test_a_start_that_does_not_fit_leaves_the_run_as_it_was(cache, tmp_path, capsys):
+    plain = arguments(tmp_path, cache, "--config.agent.decay.updates=0", "--config.num_frames=320", method="drqv2")
+    train(parse(plain).config)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    del stored["agent"]["decay"]  # as of a version without it
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    assert "actor_optimizer" in fail(capsys, [*plain, "--config.agent.decay.updates=50"])
+    assert json.loads((tmp_path / "config.json").read_text()) == stored
+    assert open_trained(tmp_path).frame == 320
+    train(parse([*plain, "--config.num_frames=400"]).config)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["agent"]["decay"]["updates"] == 0 and stored["num_frames"] == 400
+
+
 @pytest.mark.parametrize("overrides", [["--config.env.num_envs=3"], ["--config.replay.updates_per_call=4"]])
 @pytest.mark.parametrize("method", ["drqv2"])
 def test_one_update_every_few_steps_however_they_are_made(cache, tmp_path, method, overrides):

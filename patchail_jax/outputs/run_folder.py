@@ -77,6 +77,11 @@ class RunFolder(NamedTuple):
         """The newest evaluation's episode, and its maps."""
         return self.videos / "latest.npz"
 
+    def describe(self, config: dict[str, Any]) -> None:
+        """Writes what the run goes on with, and with which versions."""
+        _write_json(self.path / "config.json", config)
+        _write_json(self.path / "versions.json", versions())
+
     def finish(self, num_frames: int) -> None:
         """Says to whoever starts runs that this one has come to ``num_frames`` and has nothing left to do."""
         _write_json(self.path / FINISHED, {"num_frames": num_frames})
@@ -99,6 +104,7 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
 
     A folder that holds another run is refused: every field of ``config`` must equal the stored one, but for those
     named by ``may_differ`` (dotted names or groups) and those that the run's version did not have, which are logged.
+    A run that was there keeps its files as they are: ``describe`` it when its checkpoint has been found to fit.
     Raises ``UserError``, one line.
     """
     path = path.expanduser().absolute()
@@ -107,16 +113,16 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     except OSError as error:
         raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
     lock = _lock(path)
-    stored = path / "config.json"
+    run, stored = RunFolder(path, lock), path / "config.json"
     if stored.exists():
         try:
             _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
         except UserError:  # its traceback would keep the lock
             lock.close()
             raise
-    _write_json(stored, config)
-    _write_json(path / "versions.json", versions())
-    return RunFolder(path, lock)
+    else:
+        run.describe(config)
+    return run
 
 
 def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:

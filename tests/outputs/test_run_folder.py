@@ -24,7 +24,10 @@ def test_config_and_versions_are_written(tmp_path):
 def test_the_same_config_opens_the_folder_again(tmp_path):
     open_run(tmp_path, config=CONFIG).close()
     other = {**CONFIG, "log": {"every": 6}, "env": {**CONFIG["env"], "workers": "inline"}}
-    open_run(tmp_path, config=other, may_differ=("log", "env.workers")).close()
+    run = open_run(tmp_path, config=other, may_differ=("log", "env.workers"))
+    assert json.loads((tmp_path / "config.json").read_text()) == CONFIG  # until it is known to fit
+    run.describe(other)
+    run.close()
     assert json.loads((tmp_path / "config.json").read_text()) == other
 
 
@@ -39,7 +42,9 @@ def test_another_config_is_refused_with_the_field(tmp_path):
 def test_a_field_that_the_run_s_version_did_not_have_is_said(tmp_path, caplog):
     open_run(tmp_path, config=CONFIG).close()
     newer = {**CONFIG, "env": {**CONFIG["env"], "quality": "full"}}
-    open_run(tmp_path, config=newer).close()
+    run = open_run(tmp_path, config=newer)
+    run.describe(newer)
+    run.close()
     assert "without config.env.quality; it goes on with 'full'" in caplog.text
     with pytest.raises(UserError, match="env.quality='full', not None"):
         open_run(tmp_path, config=CONFIG)  # a field that has gone may have meant something
