@@ -245,6 +245,8 @@ def test_a_run_whose_environment_is_killed_goes_on_and_counts_it(cache, tmp_path
 
 
 def fail(capsys, words):
+    """What ``words`` print as their one line of error, whatever was on the console before."""
+    capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         run(words)
     assert stop.value.code == 2
