@@ -31,12 +31,8 @@ def _patchail_b(config: ConfigDict) -> None:
     config.replay.capacity = 1_000_000
 
 
-def _shared_encoder_ail(config: ConfigDict) -> None:
-    """The discriminator judges the critic's features; fields of patches do not apply."""
-
-
-def _independent_encoder_ail(config: ConfigDict) -> None:
-    """The discriminator judges features of an encoder of its own; fields of patches do not apply."""
+def _encoder_ail(config: ConfigDict) -> None:
+    """The discriminator judges features, the critic's or its own encoder's; fields of patches do not apply."""
 
 
 def _bc(config: ConfigDict) -> None:
@@ -77,8 +73,8 @@ METHODS: dict[str, Callable[[ConfigDict], None]] = {
     "patchail": _patchail,
     "patchail_w": _patchail_w,
     "patchail_b": _patchail_b,
-    "shared_encoder_ail": _shared_encoder_ail,
-    "independent_encoder_ail": _independent_encoder_ail,
+    "shared_encoder_ail": _encoder_ail,
+    "independent_encoder_ail": _encoder_ail,
     "bc": _bc,
     "rot": _rot,
     "drqv2": _drqv2,

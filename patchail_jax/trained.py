@@ -42,8 +42,8 @@ def open_trained(path: Path, *, step: int | None = None) -> Trained:
         config.network.precision = "float32"  # as the parameters are; and CPUs are slow at anything else
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
-    specs = make_specs(config, action_size(config))
     try:
+        specs = make_specs(config, action_size(config))
         method = make_method(config, specs)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} was made by another version of this program ({error})") from error

@@ -77,10 +77,10 @@ def check_matrix_rate(config: ConfigDict) -> Finding:
 
 def check_rendering(config: ConfigDict) -> Finding:
     """Which OpenGL draws, and how long a frame of the run takes; of one's own environment, that it shows one."""
-    if config.env.factory:
-        return _own_environment(config)
     if config.env.observation == "features":
         return Finding("rendering", "ok", "not needed: features are no pictures")
+    if config.env.factory:
+        return _own_environment(config)
     from patchail_jax.envs.dmc import load
     from patchail_jax.envs.rendering import Renderer, choose_backend, renderer_name
     from patchail_jax.envs.tasks import facts
@@ -109,10 +109,10 @@ def _own_environment(config: ConfigDict) -> Finding:
 
     with contextlib.closing(environment_factory(config)()) as environment:
         height, width = environment.reset(config.seed).frame.shape[:2]
-        before, done = time.perf_counter(), 0
-        while done < FRAMES and not environment.step(np.zeros(environment.action_size)).last:
-            done += 1
-        milliseconds = 1e3 * (time.perf_counter() - before) / max(done, 1)
+        before, steps, last = time.perf_counter(), 0, False
+        while steps < FRAMES and not last:
+            last, steps = environment.step(np.zeros(environment.action_size)).last, steps + 1
+        milliseconds = 1e3 * (time.perf_counter() - before) / steps
     return Finding(
         "rendering", "ok", f"{width}x{height} from {config.env.factory}: {milliseconds:.1f} ms an agent step"
     )
