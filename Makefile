@@ -20,7 +20,7 @@ test: lint  ## lint and all tests
 	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
-	@$(PYTHON) -m patchail_jax.bench $(ARGS)
+	@$(PYTHON) -m patchail_jax.programs.bench $(ARGS)
 
 lint: $(READY)  ## ruff, mypy and import-linter
 	@.venv/bin/ruff check .

@@ -1,1 +1,1 @@
-"""Configurations: one file a task, the method as a suffix, ``configs/cheetah.py:patchail``."""
+"""A thin file a task: ``--config=configs/cheetah.py:METHOD``."""

@@ -6,9 +6,9 @@ The paper's configuration. Its score for PatchAIL (Table 1, mean and std of 5 se
 
 from ml_collections import ConfigDict
 
-from configs import base
+from patchail_jax.run.config import paper_config
 
 
 def get_config(method: str = "patchail") -> ConfigDict:
     """The run's configuration."""
-    return base.get_config("hopper_stand", method)
+    return paper_config("hopper_stand", method)

@@ -5,12 +5,12 @@ The README has what three seeds reached of the expert's 847, and how long it tak
 
 from ml_collections import ConfigDict
 
-from configs import base
+from patchail_jax.run.config import PRESETS, paper_config
 
 
 def get_config(method: str = "patchail") -> ConfigDict:
     """cartpole_swingup from 32-pixel frames, with small networks and batches."""
-    config = base.get_config("cartpole_swingup", method)
+    config = paper_config("cartpole_swingup", method)
     config.num_frames = 160_000
 
     config.env.frame_stack = 2
@@ -40,7 +40,7 @@ def get_config(method: str = "patchail") -> ConfigDict:
         config.agent.first_update_step = 750
         config.agent.std_duration = 3_000
         config.network.encoder_channels = 16
-        base.METHODS[config.method](config)  # what they need comes before what makes others quick
+        PRESETS[config.method](config)  # what they need comes before what makes others quick
         config.env.action_repeat = 2  # the shipped demonstrations': at others the expert's actions are not known
     else:
         config.env.action_repeat = 4  # at 8 DrQ-v2 itself, with the task's reward and from features, stays below 350

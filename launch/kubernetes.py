@@ -9,9 +9,9 @@ makes the image. The W&B key comes from the Secret ``--wandb_secret``, key ``api
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from launch import options
-from launch.manifest import hand_over, require_shared, to_yaml
-from launch.sweeps.sweep import Run, command, identifier
+from patchail_jax.launch import options
+from patchail_jax.launch.manifest import hand_over, require_shared, to_yaml
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, identifier
 
 NAME_LIMIT = 40  # characters; the controller adds its own to a pod's name, and 63 is the end
 GRACE_SECONDS = 600  # from SIGTERM to SIGKILL: a checkpoint of a large replay
@@ -34,7 +34,7 @@ class Place(NamedTuple):
     restarts: int
 
 
-def job_set(run: Run, sweep: str, place: Place) -> dict[str, Any]:
+def job_set(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
     """The JobSet of one run: its pods start over together, and the program goes on from its checkpoint."""
     accelerators = {"google.com/tpu": place.chips} if place.tpu else {"nvidia.com/gpu": place.gpus}
     needs: dict[str, Any] = {name: count for name, count in accelerators.items() if count}

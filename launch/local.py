@@ -13,12 +13,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from launch import options
-from launch.sweeps.sweep import Run, command, shell_line
-from launch.table import Row, Table, read_progress
 from patchail_jax.errors import UserError
-from patchail_jax.interruption import Interruption
-from patchail_jax.outputs.remote import finished_frames, local_folder
+from patchail_jax.launch import options
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line
+from patchail_jax.launch.table import Row, Table, read_progress
+from patchail_jax.programs.interruption import Interruption
+from patchail_jax.storage.remote import finished_frames, local_folder
 
 LAUNCHED = "launched"  # where in the cache folder launchers keep what they write, where the run folder is remote
 POLL_SECONDS = 0.5
@@ -31,7 +31,7 @@ SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # somebody asked it to save
 class Job:
     """A run, and how far this program has come with it."""
 
-    run: Run
+    run: PlannedRun
     status: str = "waiting"  # "running", "finished", "crashed" (to be tried again), "failed", "refused", "stopped"
     tries: int = 0
     slot: int = 0
@@ -98,7 +98,7 @@ def environment_of(slot: int, gpus: Sequence[str]) -> Mapping[str, str]:
     return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
 
 
-def is_finished(run: Run) -> bool:
+def is_finished(run: PlannedRun) -> bool:
     """Whether the run's folder says that it has come to the frames now asked for."""
     return finished_frames(run.folder) >= options.config_of(run).num_frames
 

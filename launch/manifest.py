@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from launch.sweeps.sweep import shell_line
 from patchail_jax.errors import UserError
+from patchail_jax.launch.sweeps.sweep import shell_line
 
 
 def to_yaml(documents: Sequence[Any]) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from ml_collections import ConfigDict
 
-from launch.sweeps.paper import SWEEPS
-from launch.sweeps.sweep import Run, runs, selected
-from patchail_jax import command_line
 from patchail_jax.errors import UserError
-from patchail_jax.program import one_line_errors
+from patchail_jax.launch.sweeps.paper import SWEEPS
+from patchail_jax.launch.sweeps.sweep import PlannedRun, runs, selected
+from patchail_jax.programs import command_line
+from patchail_jax.programs.console import one_line_errors
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 def parse(
     made: argparse.ArgumentParser, argv: Sequence[str], *, parent: str = "runs"
-) -> tuple[argparse.Namespace, list[Run]]:
+) -> tuple[argparse.Namespace, list[PlannedRun]]:
     """The flags and the runs they choose; what begins with ``--config.`` is an override of every run.
 
     ``parent`` is where a sweep's root lies when ``--root`` does not say.
@@ -53,7 +53,7 @@ def extras_for(root: str, extras: str) -> str:
     return ",".join(filter(None, (extras, "gcs"))) if root.startswith("gs://") else extras
 
 
-def config_of(run: Run) -> ConfigDict:
+def config_of(run: PlannedRun) -> ConfigDict:
     """The config that a run's flags stand for; ``UserError`` as the run itself would give it."""
     return command_line.parse(["launch", *run.flags]).config
 

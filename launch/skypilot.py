@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from launch import options
-from launch.manifest import require_shared, to_yaml
-from launch.sweeps.sweep import Run, command, identifier, shell_line
 from patchail_jax.errors import UserError
+from patchail_jax.launch import options
+from patchail_jax.launch.manifest import require_shared, to_yaml
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, identifier, shell_line
 
 NAME_LIMIT = 50  # characters
 MOUNT = "/runs"
@@ -36,7 +36,7 @@ class Place(NamedTuple):
     has_key: bool
 
 
-def task(run: Run, sweep: str, place: Place) -> dict[str, Any]:
+def task(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
     """SkyPilot's task of one run."""
     resources: dict[str, Any] = {"cpus": f"{place.cpus}+", "memory": f"{place.memory_gb}+", "use_spot": place.spot}
     if place.accelerators:

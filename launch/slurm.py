@@ -13,11 +13,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from launch import options
-from launch.local import LAUNCHED, is_finished
-from launch.sweeps.sweep import command, shell_line
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.remote import local_folder
+from patchail_jax.launch import options
+from patchail_jax.launch.local import LAUNCHED, is_finished
+from patchail_jax.launch.sweeps.sweep import command, shell_line
+from patchail_jax.storage.remote import local_folder
 
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
 REQUEUES = 100

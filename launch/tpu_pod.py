@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from launch import options
-from launch.sweeps.sweep import Run, command, shell_line
 from patchail_jax.errors import UserError
+from patchail_jax.launch import options
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line
 
 ACTIONS = ("create", "setup", "run", "follow", "collect", "delete")
 HOME = "patchail_jax"  # the source's folder on the workers, in the home of the user who logs in
@@ -87,7 +87,7 @@ def setup(tpu: Slice, archive: str, *, extras: str) -> list[tuple[str, ...]]:
     ]
 
 
-def sweep_script(runs: Sequence[Run], *, wandb_secret: str) -> str:
+def sweep_script(runs: Sequence[PlannedRun], *, wandb_secret: str) -> str:
     """The program of each worker: every run, one after another; ``sweep.status`` gets 1 where a run did not finish.
 
     A run that crashes goes on from its checkpoint once; then the next one has its turn.

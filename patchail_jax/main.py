@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from patchail_jax.command_line import parse
 from patchail_jax.errors import UserError
-from patchail_jax.program import one_line_errors, show_log
+from patchail_jax.programs.command_line import parse
+from patchail_jax.programs.console import one_line_errors, show_log
 
 
 def run_folder_of(config: ConfigDict) -> str:
@@ -33,18 +33,18 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     choose_backend()
     from patchail_jax.devices.hosts import join, losses_in_one_line
     from patchail_jax.devices.profiler import Profiler
-    from patchail_jax.interruption import Interruption
     from patchail_jax.outputs.metrics import Metrics
-    from patchail_jax.outputs.mirroring import mirrored
-    from patchail_jax.outputs.run_folder import open_run
-    from patchail_jax.progress import NotFinite
+    from patchail_jax.programs.interruption import Interruption
+    from patchail_jax.run.scalars import NotFinite
+    from patchail_jax.storage.replication import replicated
+    from patchail_jax.storage.run_folder import open_run
     from patchail_jax.train import Training
 
     hosts = join(**config.hosts)
     location = run_folder_of(config) + (f"/process_{hosts.process}" if hosts.process else "")
     with (
         losses_in_one_line(hosts),
-        mirrored(location) as (folder, push),
+        replicated(location) as (folder, push),
         ExitStack() as resources,
         Interruption() as interruption,
     ):
@@ -69,7 +69,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
         except NotFinite as error:
             raise training.write_batch(error) from error
         if config.log.picture and evaluation is not None:
-            from patchail_jax.summary import write_summary
+            from patchail_jax.run.summary import write_summary
 
             write_summary(training, evaluation)
         run.finish(config.num_frames)

@@ -24,7 +24,21 @@ from ml_collections import ConfigDict
 from patchail_jax.acting.collect import Collector
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.acting.label import label
-from patchail_jax.building import (
+from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
+from patchail_jax.devices.frames_on_devices import FramesOnDevices, fits
+from patchail_jax.devices.hosts import Hosts
+from patchail_jax.devices.profiler import Profiler
+from patchail_jax.envs.rendering import choose_backend
+from patchail_jax.errors import UserError
+from patchail_jax.outputs.failed_batch import write_record
+from patchail_jax.outputs.metrics import Metrics
+from patchail_jax.programs.interruption import Interruption
+from patchail_jax.replay.prefetch import Prefetch
+from patchail_jax.replay.ring import Ring, nbytes
+from patchail_jax.replay.stream import NoExperts, Stream
+from patchail_jax.run.evaluation_outputs import EvaluationOutputs
+from patchail_jax.run.evaluations import Evaluations
+from patchail_jax.run.parts import (
     check_divisibility,
     check_fit,
     environment_factory,
@@ -34,24 +48,10 @@ from patchail_jax.building import (
     make_specs,
     ring_slots,
 )
-from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
-from patchail_jax.devices.hosts import Hosts
-from patchail_jax.devices.profiler import Profiler
-from patchail_jax.devices.replay_mirror import ReplayMirror, fits
-from patchail_jax.envs.rendering import choose_backend
-from patchail_jax.errors import UserError
-from patchail_jax.evaluation_outputs import EvaluationOutputs
-from patchail_jax.evaluations import Evaluations
-from patchail_jax.interruption import Interruption
-from patchail_jax.outputs.checkpoints import Checkpoints
-from patchail_jax.outputs.inspection import write_record
-from patchail_jax.outputs.metrics import Metrics
-from patchail_jax.outputs.run_folder import RunFolder
-from patchail_jax.progress import NotFinite, Progress, Stopwatch, Window
-from patchail_jax.replay.memory import check_memory
-from patchail_jax.replay.prefetch import Prefetch
-from patchail_jax.replay.ring import Ring, nbytes
-from patchail_jax.replay.stream import NoExperts, Stream
+from patchail_jax.run.scalars import NotFinite, Progress, Stopwatch, Window
+from patchail_jax.storage.checkpoints import Checkpoints
+from patchail_jax.storage.memory import require_memory
+from patchail_jax.storage.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Training:
         check_divisibility(config, self.devices.count * hosts.processes)
 
         slots = ring_slots(config)
-        _log.info(check_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
+        _log.info(require_memory(nbytes(slots, self.specs)))  # before minutes go into rendering
         check_fit(config, self.method, hosts.processes)
         self.experts = None
         if not self.method.uses_task_reward:
@@ -143,7 +143,7 @@ class Training:
             remembered=config.log.every_updates + 1,  # one may be drawn ahead
         )
 
-    def make_mirror(self) -> ReplayMirror | None:
+    def make_mirror(self) -> FramesOnDevices | None:
         """The frames of replay and demonstrations on the devices, where there is room; None: streamed from the host."""
         frames = self.ring.frames
         experts = np.zeros((0, *frames.shape[1:]), frames.dtype)
@@ -155,7 +155,7 @@ class Training:
         _log.info(line)
         if not on_device:
             return None
-        mirror = ReplayMirror(count, frames.shape[1:], frames.dtype, devices=devices)
+        mirror = FramesOnDevices(count, frames.shape[1:], frames.dtype, devices=devices)
         mirror.write(np.arange(self.ring.slots, count), experts)
         return mirror
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from patchail_jax.outputs.remote_files import local_steps
+from patchail_jax.storage.remote_files import local_steps
 from tests.devices.test_hosts import free_port
 from tests.test_train import arguments, cache, lines  # noqa: F401
 

@@ -11,12 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from patchail_jax.building import load_experts
-from patchail_jax.command_line import parse
 from patchail_jax.main import MAY_DIFFER, run, train
-from patchail_jax.outputs.checkpoints import Checkpoints
+from patchail_jax.programs.command_line import parse
+from patchail_jax.run.parts import load_experts
+from patchail_jax.run.reopened import open_trained
+from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.train import Training
-from patchail_jax.trained import open_trained
 
 SMALL = [
     "--config.num_frames=800",

@@ -6,15 +6,15 @@ import time
 
 import pytest
 
-from launch.local import is_finished
-from launch.sweeps.sweep import Run
-from patchail_jax.command_line import parse
+from patchail_jax.launch.local import is_finished
+from patchail_jax.launch.sweeps.sweep import PlannedRun
 from patchail_jax.main import train
-from patchail_jax.outputs.remote import reading_copy
+from patchail_jax.programs.command_line import parse
 from patchail_jax.reports.runs import find_runs
+from patchail_jax.run.reopened import open_trained
+from patchail_jax.storage.remote import reading_copy
 from patchail_jax.train import Training
-from patchail_jax.trained import open_trained
-from tests.outputs.bucket import make_bucket
+from tests.storage.bucket import make_bucket
 from tests.test_train import arguments, assert_same_run, lines
 
 RUN = "gs://bucket/runs/x"
@@ -44,12 +44,12 @@ def test_a_run_in_a_bucket_goes_on_where_nothing_is_left_of_it(tmp_path, monkeyp
             train(parse(words).config)
     shutil.rmtree(tmp_path / "cache")
     bucket.left = None
-    assert not is_finished(Run("x", RUN, tuple(words[1:])))
+    assert not is_finished(PlannedRun("x", RUN, tuple(words[1:])))
     assert find_runs([RUN])[0].status == "running"  # as far as anybody can tell for a while
     train(parse(words).config)
     assert_same_run(tmp_path / "whole", tmp_path / "cache" / "runs" / "gs" / "bucket" / "runs" / "x")
 
-    assert is_finished(Run("x", RUN, tuple(words[1:])))
+    assert is_finished(PlannedRun("x", RUN, tuple(words[1:])))
     (run,) = find_runs(["gs://bucket"])
     assert run.status == "finished" and run.frames.tolist() == [0, 160, 320]
     assert lines(run.path) == lines(tmp_path / "whole")

@@ -1,6 +1,6 @@
 """The paper's tables and figures as sweeps; ``SWEEPS`` has them by name."""
 
-from launch.sweeps.sweep import Grid, Value
+from patchail_jax.launch.sweeps.sweep import Grid, Value
 
 TASKS = ("cartpole", "cheetah", "finger", "hopper", "walker_stand", "walker_walk", "quadruped")
 ABLATION_TASKS = ("finger", "cheetah")  # Section 5.3

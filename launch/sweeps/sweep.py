@@ -28,7 +28,7 @@ class Grid(NamedTuple):
     label: str = ""
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """One run: its name within the sweep, which is its folder under ``root``, and its flags."""
 
     name: str
@@ -36,13 +36,13 @@ class Run(NamedTuple):
     flags: tuple[str, ...]
 
 
-def runs(grids: Iterable[Grid], *, root: str, overrides: Sequence[str] = ()) -> list[Run]:
+def runs(grids: Iterable[Grid], *, root: str, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     """Every run of a sweep, seeds outermost: a sweep that is cut short has whole tables of fewer seeds.
 
     Run folders lie under ``root``, a local path or one that the launched machines know. ``overrides`` are flags
     (``--config.KEY=VALUE``) for all runs, after those of the grids. ``UserError`` where two runs share a folder.
     """
-    found: list[tuple[int, Run]] = []
+    found: list[tuple[int, PlannedRun]] = []
     for grid in grids:
         for task in grid.tasks:
             for method in grid.methods:
@@ -55,7 +55,7 @@ def runs(grids: Iterable[Grid], *, root: str, overrides: Sequence[str] = ()) -> 
     return ordered
 
 
-def _run(grid: Grid, task: str, method: str, seed: int, root: str, overrides: Sequence[str]) -> Run:
+def _run(grid: Grid, task: str, method: str, seed: int, root: str, overrides: Sequence[str]) -> PlannedRun:
     name = "/".join(part for part in (task, method, grid.label, f"seed_{seed}") if part)
     folder = f"{root.rstrip('/')}/{name}"
     flags = (
@@ -65,7 +65,7 @@ def _run(grid: Grid, task: str, method: str, seed: int, root: str, overrides: Se
         *overrides,
         f"--config.run_folder={folder}",
     )
-    return Run(name, folder, flags)
+    return PlannedRun(name, folder, flags)
 
 
 def selected(
@@ -88,7 +88,7 @@ def selected(
     ]
 
 
-def command(run: Run, *, python: str = "python") -> tuple[str, ...]:
+def command(run: PlannedRun, *, python: str = "python") -> tuple[str, ...]:
     """The run's words, interpreter first: for ``subprocess``, and by ``shell_line`` for a shell."""
     return (python, *PROGRAM, *run.flags)
 

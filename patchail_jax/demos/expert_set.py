@@ -129,7 +129,7 @@ def load_expert_set(
         frames = np.stack([[video_look(frame, image_size) for frame in demonstration] for demonstration in frames])
     actions = recorded.actions
     if action_size is None:
-        action_size = render.action_size(task) if actions is None else actions.shape[2]
+        action_size = render.task_action_size(task) if actions is None else actions.shape[2]
     if actions is not None and actions.shape[2] != action_size:
         raise UserError(f"{source}: holds actions of {actions.shape[2]} numbers, and {task} has {action_size}")
     return ExpertSet(

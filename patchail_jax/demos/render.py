@@ -45,7 +45,7 @@ def render(
     backend = rendering.choose_backend()  # first of all: whatever imports dm_control fixes the backend
     camera_id = tasks.facts(task).camera_id if camera_id is None else camera_id
     assert trajectories.states is not None
-    drawn = rendering.LOOKS.get(quality, quality)
+    drawn = rendering.QUALITIES.get(quality, quality)
     look = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": drawn, "backend": backend}
     demonstrations, length = trajectories.states.shape[:2]
     frames = np.empty((demonstrations, length, image_size, image_size, 3), np.uint8)
@@ -77,7 +77,7 @@ def render(
     return frames
 
 
-def action_size(task: str) -> int:
+def task_action_size(task: str) -> int:
     """Length of the task's action vector, for demonstrations that come without actions."""
     rendering.choose_backend()
     with dmc.load(task, quality="full") as environment:

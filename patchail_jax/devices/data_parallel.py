@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from patchail_jax.devices.replay_mirror import with_pixels
+from patchail_jax.devices.frames_on_devices import with_pixels
 from patchail_jax.errors import UserError
 from patchail_jax.methods import Method
 from patchail_jax.types import Specs
@@ -103,7 +103,7 @@ class Devices:
     def update(self, state: Any, batches: Any, shards: Any = None) -> tuple[Any, NamedScalars]:
         """K updates on batches whose leaves are ``[N,K,B/N,...]``; the given state is consumed.
 
-        ``shards`` is a ``ReplayMirror``'s where the batches have frame numbers in the place of pixels.
+        ``shards`` is a ``FramesOnDevices``'s where the batches have frame numbers in the place of pixels.
         Returns the new state and metrics (means over K and devices) at once, before the device has finished.
         """
         return self._update(state, batches, shards)

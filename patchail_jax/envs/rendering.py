@@ -12,7 +12,7 @@ import numpy as np
 from patchail_jax.errors import UserError
 
 # The names that caches of pictures know the qualities by: one that draws other pixels than before gets a new name.
-LOOKS = {"full": "full", "fast": "fast, coarse shapes"}
+QUALITIES = {"full": "full", "fast": "fast, coarse shapes"}
 _BACKENDS = ("egl", "osmesa")
 _PROBE = "from dm_control import suite; suite.load('cartpole', 'swingup').physics.render(8, 8)"
 
@@ -55,8 +55,8 @@ def apply_quality(physics: Any, quality: str) -> None:
 
     ``fast`` draws other pixels: use it for expert and agent alike, and never for published numbers.
     """
-    if quality not in LOOKS:
-        raise UserError(f"rendering quality {quality!r}; use one of {', '.join(LOOKS)}")
+    if quality not in QUALITIES:
+        raise UserError(f"rendering quality {quality!r}; use one of {', '.join(QUALITIES)}")
     if quality == "fast":
         physics.model.light_castshadow[:] = 0
         physics.model.mat_reflectance[:] = 0

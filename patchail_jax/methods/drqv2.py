@@ -18,8 +18,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from patchail_jax import schedules
-from patchail_jax.augmentation import AUGMENTATIONS
+from patchail_jax.equations import schedule as schedules
 from patchail_jax.equations.policy import noisy_action
 from patchail_jax.equations.td_target import td_target
 from patchail_jax.methods.method import Method
@@ -30,6 +29,7 @@ from patchail_jax.networks.geometry import encoder_layers, output_size
 from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.actor import Cloning, actor_update
+from patchail_jax.updates.augmentation import AUGMENTATIONS
 from patchail_jax.updates.critic import critic_update
 from patchail_jax.updates.gradient_step import make_optimizer
 from patchail_jax.updates.prepare_batch import sample_keys, sample_normal, stack_at

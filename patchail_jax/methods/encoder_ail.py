@@ -23,9 +23,9 @@ from patchail_jax.equations.patch_reward import REWARD_FORMS
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
+from patchail_jax.networks.activations import inspect
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
 from patchail_jax.networks.geometry import Layer
-from patchail_jax.networks.inspection import inspect
 from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update

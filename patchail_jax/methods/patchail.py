@@ -24,8 +24,8 @@ from patchail_jax.equations.similarity import DISTRIBUTIONS, mean_similarity, ne
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
+from patchail_jax.networks.activations import inspect
 from patchail_jax.networks.geometry import output_size, patch_layers, tile_layers
-from patchail_jax.networks.inspection import inspect
 from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.networks.patch_transformer import PatchTransformer

@@ -17,8 +17,8 @@ from typing import Any, cast
 import numpy as np
 
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.run_folder import RunFolder
 from patchail_jax.outputs.tensorboard import TensorBoard
+from patchail_jax.storage.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 """Batches for the learner: agent windows from replay, expert pairs from the demonstrations, laid out for devices.
 
 Batches are drawn as frame numbers: slot ``0 .. slots-1`` of the ring, then the demonstrations' frames in order. Pixels
-are filled in on the host (``Stream.pixel_batches``) or on the devices (``devices.replay_mirror``); both give the same.
+are filled in on the host (``Stream.pixel_batches``) or on the devices (``devices.frames_on_devices``): the
+same batches.
 """
 
 from collections import OrderedDict

@@ -14,7 +14,7 @@ from patchail_jax.reports.style import INK, MUTED, STYLE, write_figure
 _COLUMNS = 8
 
 
-class Explained(NamedTuple):
+class ExplainedRun(NamedTuple):
     """One run on an episode: ``frames [T+1,H,W,3] uint8``, the same for all runs of a task, and ``maps [T,H,W]``."""
 
     method: str
@@ -23,7 +23,7 @@ class Explained(NamedTuple):
     maps: np.ndarray
 
 
-def comparison(stem: Path, runs: Sequence[Explained], *, label: str) -> list[Path]:
+def comparison(stem: Path, runs: Sequence[ExplainedRun], *, label: str) -> list[Path]:
     """Frames in the first row, then a row a method, tasks side by side; ``stem.png`` and ``stem.pdf``.
 
     Each run has its own scale, symmetric about 0: what one discriminator calls high means nothing to another.

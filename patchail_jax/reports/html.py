@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from patchail_jax.explain.kinds import KINDS
+from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.overlay import colours, overlay
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run

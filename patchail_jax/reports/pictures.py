@@ -3,44 +3,35 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
+from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.overlay import limit_of, overlay
 from patchail_jax.reports.style import HIGH, INK, LOW, MUTED, STYLE, save, thousands, write_figure
 
 _COLUMNS = 8
 
 
-class Row(NamedTuple):
-    """One episode: ``frames [T+1,H,W,3] uint8``, ``maps [T,H,W]`` and, for a strip, ``rewards [T]`` of its steps."""
-
-    title: str
-    frames: np.ndarray
-    maps: np.ndarray
-    rewards: np.ndarray | None = None
-
-
-def contact_sheet(stem: Path, rows: Sequence[Row], *, label: str) -> list[Path]:
-    """Steps of each episode, and the same under their maps, on one scale; ``stem.png`` and ``stem.pdf``.
+def contact_sheet(stem: Path, rows: Sequence[ExplainedEpisode], *, label: str) -> list[Path]:
+    """Steps of each episode, the same under their maps, on one scale, and the rewards as a strip: PNG and PDF.
 
     ``maps`` are signed; ``label`` says what their colours mean.
     """
-    return write_figure(_sheet(rows, label), stem)
+    return write_figure(_sheet(rows, label, strips=True), stem)
 
 
-def patch_rewards(path: Path, rows: Sequence[Row]) -> None:
-    """``contact_sheet`` of patch rewards as one picture."""
-    save(_sheet(rows, "patch reward, red is expert-like"), path)
+def patch_rewards(path: Path, rows: Sequence[ExplainedEpisode]) -> None:
+    """``contact_sheet`` of patch rewards as one picture, without strips."""
+    save(_sheet(rows, "patch reward, red is expert-like", strips=False), path)
 
 
-def _sheet(rows: Sequence[Row], label: str) -> Any:
+def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Any:
     limit = limit_of([row.maps for row in rows])
-    strips = [row for row in rows if row.rewards is not None]
-    heights = [share for row in rows for share in ([1.0, 1.0] if row.rewards is None else [1.0, 1.0, 0.5])]
+    heights = ([1.0, 1.0, 0.5] if strips else [1.0, 1.0]) * len(rows)
     with plt.rc_context({**STYLE, "axes.grid": False}):
         figure = plt.figure(figsize=(1.2 * _COLUMNS + 1.1, 1.25 * sum(heights) + 0.35), layout="constrained")
         grid = figure.add_gridspec(len(heights), _COLUMNS, height_ratios=heights)
@@ -59,11 +50,11 @@ def _sheet(rows: Sequence[Row], label: str) -> Any:
                     if offset == 0:
                         axis.set_title(f"step {time}", fontsize=7, color=MUTED)
             line += 2
-            if row.rewards is not None:
+            if strips:
                 strip_axes.append(figure.add_subplot(grid[line, :]))
                 _strip(strip_axes[-1], row.rewards, times)
                 line += 1
-        highest = max((float(np.abs(row.rewards).max()) for row in strips if row.rewards is not None), default=1.0)
+        highest = max(float(np.abs(row.rewards).max()) for row in rows)
         for axis in strip_axes:
             axis.set_ylim(-1.08 * highest, 1.08 * highest)
         _colour_bar(figure, shown + strip_axes, limit, label)

@@ -11,8 +11,8 @@ import numpy as np
 
 from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.lease import is_held
-from patchail_jax.outputs.remote import is_remote, reading_copy, runs_in
+from patchail_jax.storage.lease import is_held
+from patchail_jax.storage.remote import is_remote, reading_copy, runs_in
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 

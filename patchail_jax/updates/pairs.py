@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from patchail_jax.augmentation import AUGMENTATIONS
 from patchail_jax.errors import choose
 from patchail_jax.types import Batch, Specs
+from patchail_jax.updates.augmentation import AUGMENTATIONS
 from patchail_jax.updates.prepare_batch import OBSERVATIONS, episode_windows, sample_keys, stack_at
 
 

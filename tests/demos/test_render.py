@@ -123,11 +123,11 @@ def test_other_look_is_another_picture(tiny, tmp_path, painted, other):
 def test_new_look_of_a_quality_is_another_picture(tiny, tmp_path, painted, monkeypatch):
     one = tiny._replace(states=tiny.states[:1])
     render.render(one, cache_dir=tmp_path, **LOOK)
-    monkeypatch.setitem(rendering.LOOKS, "fast", "fast, coarser still")
+    monkeypatch.setitem(rendering.QUALITIES, "fast", "fast, coarser still")
     render.render(one, cache_dir=tmp_path, **LOOK)
     assert len(painted) == 2 * 5
     render.render(one, cache_dir=tmp_path, **{**LOOK, "quality": "full"})
-    monkeypatch.setitem(rendering.LOOKS, "fast", "fast, finer")
+    monkeypatch.setitem(rendering.QUALITIES, "fast", "fast, finer")
     render.render(one, cache_dir=tmp_path, **{**LOOK, "quality": "full"})
     assert len(painted) == 3 * 5
 
@@ -223,4 +223,4 @@ def test_scene_drawn_at_reset_is_told(task, warned, tmp_path, painted, caplog):
 
 
 def test_action_size_is_the_tasks():
-    assert render.action_size("walker_walk") == 6
+    assert render.task_action_size("walker_walk") == 6

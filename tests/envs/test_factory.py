@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from patchail_jax.envs.dmc import FrameEnvironment
+from patchail_jax.envs.environment import make
 from patchail_jax.envs.factory import FactoryEnvironment
 from patchail_jax.envs.look import VideoLook
-from patchail_jax.envs.making import make
 from patchail_jax.envs.outcome import Reset, Step
 from patchail_jax.envs.workers import ProcessPool
 from patchail_jax.errors import UserError

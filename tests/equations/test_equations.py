@@ -9,8 +9,8 @@ from patchail_jax.equations.adversarial_loss import adversarial_loss
 from patchail_jax.equations.aggregation import AGGREGATIONS
 from patchail_jax.equations.patch_reward import REWARD_FORMS
 from patchail_jax.equations.policy import clamp_straight_through, noisy_action, policy_loss
+from patchail_jax.equations.schedule import linear
 from patchail_jax.equations.td_target import td_target
-from patchail_jax.schedules import linear
 
 
 def test_adversarial_loss_is_cross_entropy_of_the_patches():

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from launch import local
-from launch.table import Row, Table
 from patchail_jax.errors import UserError
+from patchail_jax.launch import local
+from patchail_jax.launch.table import Row, Table
 
 FAKE = str(Path(__file__).parent / "fake_python.py")
 KEY = "canary-key-of-wandb"
@@ -63,7 +63,7 @@ def test_as_many_as_asked_run_at_a_time_each_place_with_its_gpu(tmp_path):
 
 def test_one_ctrl_c_lets_runs_save_and_the_launcher_ends_as_a_shell_expects(tmp_path):
     words = ["figure7", "--tasks=finger", "--methods=patchail", f"--root={tmp_path}", f"--python={FAKE}", "--jobs=1"]
-    command = [sys.executable, "-m", "launch.local", *words, "--config.num_frames=4"]
+    command = [sys.executable, "-m", "patchail_jax.launch.local", *words, "--config.num_frames=4"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log = tmp_path / "finger/patchail/pair/seed_0/console.log"
     until = time.monotonic() + 30

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launch import kubernetes, skypilot
-from launch.kubernetes import job_set
-from launch.options import parse, parser
 from patchail_jax.errors import UserError
+from patchail_jax.launch import kubernetes, skypilot
+from patchail_jax.launch.kubernetes import job_set
+from patchail_jax.launch.options import parse, parser
 from tests.launch.test_local import KEY
 from tests.launch.test_tpu_pod import AWKWARD
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import submitit
 
-from launch import slurm
 from patchail_jax.errors import UserError
+from patchail_jax.launch import slurm
 from tests.launch.test_local import FAKE, KEY
 
 WORDS = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0", "--config.num_frames=400", f"--python={FAKE}"]

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from launch.options import config_of, parse, parser
-from launch.sweeps.paper import SWEEPS
-from launch.sweeps.sweep import Grid, command, identifier, runs, selected, shell_line
 from patchail_jax.errors import UserError
+from patchail_jax.launch.options import config_of, parse, parser
+from patchail_jax.launch.sweeps.paper import SWEEPS
+from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, runs, selected, shell_line
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import tpu_pod
 from patchail_jax.errors import UserError
+from patchail_jax.launch import tpu_pod
 from tests.launch.test_local import KEY
 
 HERE = Path(__file__).parent

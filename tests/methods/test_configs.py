@@ -5,13 +5,13 @@ import functools
 import jax
 import pytest
 
-from configs import base
-from patchail_jax.building import check_divisibility, check_fit, make_method
-from patchail_jax.command_line import parse
 from patchail_jax.demos import trajectory
 from patchail_jax.envs.features import feature_count
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.methods import METHODS
+from patchail_jax.programs.command_line import parse
+from patchail_jax.run.config import PRESETS
+from patchail_jax.run.parts import check_divisibility, check_fit, make_method
 from patchail_jax.types import Specs
 
 FILES = {
@@ -32,7 +32,7 @@ def sizes(task):
 
 
 def test_every_config_has_its_method():
-    assert set(base.METHODS) == set(METHODS) and set(FILES) == set(PAPER_TASKS)
+    assert set(PRESETS) == set(METHODS) and set(FILES) == set(PAPER_TASKS)
 
 
 @pytest.mark.parametrize("task", PAPER_TASKS)

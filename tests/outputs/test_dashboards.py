@@ -10,8 +10,8 @@ import pytest
 
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.metrics import Metrics
-from patchail_jax.outputs.run_folder import open_run
 from patchail_jax.outputs.video import write_video
+from patchail_jax.storage.run_folder import open_run
 
 COUNTS, EDGES = np.array([1, 2, 3]), np.array([-1.0, 0.0, 1.0, 2.0])
 FRAMES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)

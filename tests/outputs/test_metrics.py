@@ -12,7 +12,7 @@ import pytest
 
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.metrics import Metrics, wandb_mode_for
-from patchail_jax.outputs.run_folder import open_run
+from patchail_jax.storage.run_folder import open_run
 
 
 @pytest.fixture

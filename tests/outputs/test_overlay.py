@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from patchail_jax.outputs.film import Explained, explaining_film, reward_strip
+from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film, reward_strip
 from patchail_jax.outputs.overlay import colours, limit_of, overlay
 
 
@@ -43,7 +43,7 @@ def test_a_film_has_every_step_and_short_episodes_wait():
 
     def episode(title, steps):
         frames = rng.integers(0, 256, (steps + 1, 16, 16, 3), dtype=np.uint8)
-        return Explained(title, frames, rng.normal(size=(steps, 16, 16)), rng.normal(size=steps))
+        return ExplainedEpisode(title, frames, rng.normal(size=(steps, 16, 16)), rng.normal(size=steps))
 
     film = explaining_film([episode("expert", 3), episode("agent", 5)], side=32)
     assert film.shape[0] == 5 and film.dtype == np.uint8 and film.shape[2] == 2 * 32 + 6

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from configs.base import get_config
+from patchail_jax.run.config import get_config
 
 
 def make_run(

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from patchail_jax.explain.kinds import KINDS
-from patchail_jax.reports.__main__ import main
+from patchail_jax.maps.kinds import KINDS
+from patchail_jax.programs.reports import main
 from patchail_jax.reports.html import write_html
 from patchail_jax.reports.runs import read_run
 from tests.reports.fakes import make_run

@@ -3,13 +3,17 @@
 import matplotlib.image
 import numpy as np
 
-from patchail_jax.reports.pictures import Row, learning_curve, patch_rewards
+from patchail_jax.outputs.explaining_film import ExplainedEpisode
+from patchail_jax.reports.pictures import learning_curve, patch_rewards
 
 
 def test_high_rewards_are_red_and_low_ones_blue(tmp_path):
     frames = np.full((9, 16, 16, 3), 128, np.uint8)
     maps = np.ones((8, 16, 16), np.float32)
-    patch_rewards(tmp_path / "a" / "picture.png", [Row("expert", frames, maps), Row("agent", frames, -maps)])
+    patch_rewards(
+        tmp_path / "a" / "picture.png",
+        [ExplainedEpisode("expert", frames, maps, np.ones(8)), ExplainedEpisode("agent", frames, -maps, -np.ones(8))],
+    )
     picture = matplotlib.image.imread(tmp_path / "a" / "picture.png")[..., :3]
     difference = picture[..., 0] - picture[..., 2]
     rows = np.arange(len(picture))[:, None]

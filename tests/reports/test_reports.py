@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from patchail_jax.errors import UserError
+from patchail_jax.programs.reports import main
 from patchail_jax.reports import published
-from patchail_jax.reports.__main__ import main
 from patchail_jax.reports.curves import curves
 from patchail_jax.reports.runs import find_runs, read_run
 from patchail_jax.reports.table1 import cells

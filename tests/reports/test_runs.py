@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.run_folder import open_run
 from patchail_jax.reports.runs import find_runs, read_run, status_lines
+from patchail_jax.storage.run_folder import open_run
 from tests.reports.fakes import make_run
 
 

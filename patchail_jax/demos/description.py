@@ -1,0 +1,83 @@
+"""What a file of demonstrations holds, in words and as one picture."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from patchail_jax.demos.form import Trajectories
+from patchail_jax.demos.trajectory import whole_file
+from patchail_jax.errors import UserError
+
+SHEET_COLUMNS, SHEET_ROWS = 8, 10
+_STILL, _FLAT = 0.5, 2.0  # share of steps; grey levels
+
+
+def describe(trajectories: Trajectories) -> list[str]:
+    """Lines for the terminal: counts, lengths, returns, shapes, ranges, and what looks wrong."""
+    observed, steps, metadata = trajectories.observed, trajectories.steps, trajectories.metadata
+    kind = "states" if trajectories.frames is None else "frames"
+    lengths = f"{steps.min()}" if (steps == steps[0]).all() else f"{steps.min()} to {steps.max()}"
+    lines = [
+        f"task            {metadata['task']}, action repeat {metadata['action_repeat']}",
+        f"demonstrations  {len(observed)}, of {lengths} agent steps",
+        f"{kind}          {observed.dtype} {list(observed.shape)}, {_range(trajectories, observed)}",
+    ]
+    if trajectories.actions is None:
+        lines.append("actions         none: for methods that imitate from pictures alone")
+    else:
+        lines.append(
+            f"actions         {list(trajectories.actions.shape)}, {_range(trajectories, trajectories.actions)}"
+        )
+    returns = trajectories.returns
+    if returns is None:
+        lines.append("returns         unknown")
+    else:
+        each = " ".join(f"{value:.1f}" for value in returns)
+        lines.append(f"returns         mean {returns.mean():.1f}, std {returns.std():.1f}: {each}")
+    lines += [f"{key:15s} {value}" for key, value in metadata.items() if key not in ("task", "action_repeat")]
+    return lines + [f"note            {note}" for note in _doubts(trajectories)]
+
+
+def draw_sheet(path: Path, frames: np.ndarray) -> None:
+    """Writes ``frames [D,N,H,W,3] uint8`` as a PNG, a row a demonstration; the file appears when it is whole."""
+    rows, columns, height, width = frames.shape[:4]
+    sheet = frames.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as unfinished:
+            Image.fromarray(sheet).save(unfinished, "PNG")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def sheet_part(trajectories: Trajectories) -> Trajectories:
+    """The few demonstrations and moments that a contact sheet shows, ``[D,N,...]``: from start to end of each."""
+    few = trajectories.first(SHEET_ROWS)
+    times = np.linspace(0, few.steps, SHEET_COLUMNS).round().astype(int).T
+    states, frames = (
+        None if observed is None else observed[np.arange(len(times))[:, None], times]
+        for observed in (few.states, few.frames)
+    )
+    return few._replace(states=states, frames=frames, actions=None, rewards=None, lengths=None)
+
+
+def _range(trajectories: Trajectories, values: np.ndarray) -> str:
+    parts = [row[: steps + 1] for row, steps in zip(values, trajectories.steps, strict=True)]
+    mean = np.mean([part.mean(dtype=np.float64) for part in parts])
+    return f"from {min(part.min() for part in parts):.4g} to {max(part.max() for part in parts):.4g}, mean {mean:.4g}"
+
+
+def _doubts(trajectories: Trajectories) -> list[str]:
+    """What training accepts and nobody wants."""
+    doubts = []
+    if trajectories.frames is not None:
+        parts = [row[: steps + 1] for row, steps in zip(trajectories.frames, trajectories.steps, strict=True)]
+        still = np.mean([(part[1:] == part[:-1]).all(axis=(1, 2, 3)).mean() for part in parts])
+        if still > _STILL:
+            doubts.append(f"nothing moves in {100 * still:.0f}% of the steps: is the video's rate right?")
+        if max(part.std() for part in parts) < _FLAT:
+            doubts.append("the frames show one colour")
+    if trajectories.actions is not None and (trajectories.actions == trajectories.actions[:1, :1]).all():
+        doubts.append("all actions are the same")
+    return doubts

@@ -1,1 +1,0 @@
-"""From what a discriminator says about patches to what it says about pixels."""

@@ -1,0 +1,87 @@
+"""Maps over the frames of an episode that say where a trained discriminator's reward comes from."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.equations.aggregation import AGGREGATIONS
+from patchail_jax.errors import UserError, choose
+from patchail_jax.maps.gradcam import signed_gradcam
+from patchail_jax.maps.kinds import KINDS
+from patchail_jax.maps.patch_map import patch_map, weighted_patch_map
+from patchail_jax.maps.spatial_attention import spatial_attention
+from patchail_jax.methods import Method
+from patchail_jax.networks.geometry import Layer
+
+
+class Explanation(NamedTuple):
+    """The aggregated reward ``[T]`` of each step (Eq. 5), without the regularisation of Eq. 9 and 10, and maps
+    ``[T,H,W] float32`` by kind."""
+
+    rewards: np.ndarray
+    maps: dict[str, np.ndarray]
+
+
+class Explainer:
+    """Explains episodes by a method's discriminator; ``UserError`` where it has none."""
+
+    def __init__(self, config: ConfigDict, method: Method, devices: Devices) -> None:
+        if method.judge is None or method.examine is None:
+            raise UserError(f"the method {config.method} has no discriminator to explain")
+        examine = method.examine
+        self._devices, self._examine, self._side = devices, examine, config.env.image_size
+        self._aggregate = choose(AGGREGATIONS, config.reward.aggregation, field="reward.aggregation")
+        self._layers = method.layers or (Layer(self._side, 1, 0),)  # without patches the frame is one
+        # Attention and Grad-CAM are read off convolutions.
+        convolutional = config.discriminator.architecture == "convolutional"
+        self.kinds = tuple(KINDS) if convolutional else ("patch_rewards",)
+        self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
+        self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)
+
+    def logits(self, state: Any, frames: np.ndarray) -> np.ndarray:
+        """The discriminator's logits ``[T]`` or ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
+        return self._devices.over_episode(self._logits, state, frames)
+
+    def patch_rewards(self, state: Any, frames: np.ndarray) -> np.ndarray:
+        """Patch rewards ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``; P is 1 where the frame is judged as a whole."""
+        rewards = self._devices.judge(state, frames)
+        assert rewards is not None
+        return rewards.reshape(len(rewards), *(rewards.shape[1:] or (1, 1)))
+
+    def explain(self, state: Any, frames: np.ndarray, kinds: Collection[str]) -> Explanation:
+        """The rewards and the maps of ``kinds``, some of ``KINDS``, for ``frames [T+1,H,W,3] uint8``.
+
+        Attention is 1 where it is even. Grad-CAM is positive for the expert's label, negative for the non-expert's.
+        ``UserError`` for a kind that this discriminator does not have.
+        """
+        for kind in kinds:
+            if kind not in self.kinds:
+                raise UserError(f"no kind {kind!r} of map here; use one of {', '.join(self.kinds)}")
+        patch_rewards, found = self.patch_rewards(state, frames), {}
+        if not {"patch_rewards", "weighted"}.isdisjoint(kinds):
+            found["patch_rewards"] = patch_map(patch_rewards, image_size=self._side, layers=self._layers)
+        if not {"attention", "weighted"}.isdisjoint(kinds):
+            found["attention"] = self._devices.over_episode(self._attention, state, frames)
+        if "weighted" in kinds:
+            found["weighted"] = weighted_patch_map(found["patch_rewards"], found["attention"])
+        if "gradcam" in kinds:
+            found["gradcam"] = self._devices.over_episode(self._gradcam, state, frames)
+        maps = {kind: np.asarray(found[kind], np.float32) for kind in kinds}
+        return Explanation(np.asarray(self._aggregate(patch_rewards)), maps)
+
+    def _attend(self, state: Any, frames: Any) -> Any:
+        """The last layer's, times the number of positions."""
+        _, activations = self._examine(state, frames, {})
+        last = list(activations.values())[-1]
+        return spatial_attention(last, image_size=self._side) * (last.shape[1] * last.shape[2])
+
+    def _attribute(self, state: Any, frames: Any) -> Any:
+        def look(pixels: Any, offsets: Any) -> tuple[Any, dict[str, Any]]:
+            return self._examine(state, pixels, offsets)
+
+        layer = list(look(frames, {})[1])[-1]
+        return signed_gradcam(look, frames, layer=layer, image_size=self._side)

@@ -1,0 +1,238 @@
+"""How fast this machine is: ``make bench``, or ``python -m patchail_jax.programs.bench --config=configs/cheetah.py``.
+
+Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (bench.json), rewritten after each:
+
+- agent steps per second of the environments alone, rendering included, in 1, 2, 4, ... processes;
+- milliseconds per update of every method on random frames of the config's shapes: the median over rounds of dispatched
+  updates with one wait at the end, as the loop runs them, after the compilation and a warm-up round;
+- beside each, the floor: its operations, counted from the shapes, over the device's measured matrix rate;
+- agent steps per second of the loop as a whole.
+
+``--quick`` measures PatchAIL alone. A CPU, which compiles for minutes, is spared some variants and the other precision.
+"""
+
+import json
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from patchail_jax.envs.rendering import choose_backend
+from patchail_jax.programs.command_line import parse
+from patchail_jax.programs.console import one_line_errors
+from patchail_jax.types import Episode
+
+SECONDS, ROUNDS = 2.0, 20  # of one measurement, and the rounds it is cut into
+LOOP_SECONDS = 10.0
+
+
+def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, float]:
+    """The median time of one update in milliseconds, and its operations (floating-point, all devices)."""
+    import jax
+
+    from patchail_jax.demos.expert_set import ExpertSet
+    from patchail_jax.devices.data_parallel import Devices
+    from patchail_jax.devices.frames_on_devices import FramesOnDevices, fits
+    from patchail_jax.replay.ring import Ring
+    from patchail_jax.replay.stream import Stream
+    from patchail_jax.run.parts import make_method, make_specs
+
+    specs = make_specs(config, action_size)
+    method = make_method(config, specs)
+    devices = Devices(method, specs, count=config.devices)
+    steps, rng = config.env.episode_frames // config.env.action_repeat, np.random.default_rng(0)
+    ring = Ring(capacity=4 * (steps + 1), specs=specs)
+    for _ in range(4):
+        frames = rng.integers(0, 256, (steps + 1, *specs.frame_shape)).astype(specs.frame_dtype)
+        actions = rng.uniform(-1, 1, (steps, action_size)).astype(np.float32)
+        ring.add(Episode(frames, actions, np.zeros(steps, np.float32), np.ones(steps, np.float32)))
+    experts = ExpertSet(frames[None], actions[None], None, action_size)
+    stream = Stream(
+        ring,
+        experts,
+        batch_size=config.replay.batch_size,
+        expert_batch_size=config.replay.expert_batch_size,
+        frame_stack=specs.frame_stack,
+        devices=devices.count,
+        updates_per_call=config.replay.updates_per_call,
+        whole_demonstration=method.reads_demonstration,
+        root=(0,),
+    )
+    # As large as the run's own: a device looks frames up no faster in a small mirror, but it must fit.
+    count = config.replay.capacity + 10 * (steps + 1)
+    mirror = None
+    if fits(config.replay.frames_on_device, count * frames[0].nbytes, devices.devices)[0]:
+        mirror = FramesOnDevices(count, ring.frames.shape[1:], ring.frames.dtype, devices=devices.devices)
+        mirror.write(np.arange(ring.slots), ring.frames)
+        mirror.write(ring.slots + np.arange(len(frames)), frames)
+    draw, shards = (stream.batches, mirror.shards) if mirror else (stream.pixel_batches, None)
+    state = devices.init(0)
+    operations = devices.operations(state, draw(0), shards)
+    number = 0
+
+    def seconds(calls: int) -> float:
+        """Of ``calls`` dispatched one after the other, as the loop does, with one wait at the end."""
+        nonlocal state, number
+        before = time.perf_counter()
+        for _ in range(calls):
+            state, _ = devices.update(state, draw(number), shards)
+            number += config.replay.updates_per_call
+        jax.block_until_ready(state)
+        return time.perf_counter() - before
+
+    seconds(1)  # compiles
+    warm = seconds(2) / 2
+    calls = max(1, round(SECONDS / ROUNDS / warm))
+    rounds = max(5, min(ROUNDS, round(SECONDS / calls / warm)))
+    times = [seconds(calls) / calls / config.replay.updates_per_call for _ in range(rounds)]
+    return 1e3 * statistics.median(times), operations
+
+
+def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
+    """Agent steps per second of ``num_envs`` environments in processes, rendering included, and the action size."""
+    from patchail_jax.acting.collect import Collector
+    from patchail_jax.run.parts import environment_factory, make_pool
+
+    pool = make_pool(environment_factory(config), num_envs, "process")
+    try:
+        collector = Collector(pool, frame_stack=1, action_size=pool.action_size, root=(0,))
+        collector.start()
+        actions, steps = np.zeros((num_envs, pool.action_size), np.float32), 0
+        began = time.monotonic()
+        while time.monotonic() - began < SECONDS:
+            collector.send(actions)
+            collector.receive()
+            steps += num_envs
+        return steps / (time.monotonic() - began), pool.action_size
+    finally:
+        pool.close()
+
+
+def loop_steps_per_second(config: ConfigDict) -> float:
+    """Agent steps per second of the whole loop once it learns, evaluations and checkpoints left out."""
+    from patchail_jax.outputs.metrics import Metrics
+    from patchail_jax.storage.run_folder import open_run
+    from patchail_jax.train import Training
+
+    config = config.copy_and_resolve_references()
+    episode = config.env.num_envs * (config.env.episode_frames // config.env.action_repeat)
+    config.agent.first_update_step = config.agent.random_steps = episode
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as resources:
+        run = open_run(Path(folder) / "run", config=config.to_dict(), may_differ=())
+        resources.callback(run.close)
+        metrics = Metrics(
+            run,
+            agent=config.method,
+            task=config.env.task,
+            seed=config.seed,
+            wandb_mode="disabled",
+            wandb_project="",
+            wandb_group="",
+            run_name="",
+            config={},
+        )
+        resources.callback(metrics.close)
+        training = Training(config, run, metrics, resources)
+        training.collector.start()
+        parameters = training.devices.publish(training.state)
+        while training.progress.update < 20:  # the first one compiles
+            parameters = training.step(parameters)
+        began, first = time.monotonic(), training.progress.agent_step
+        while time.monotonic() - began < LOOP_SECONDS:
+            parameters = training.step(parameters)
+        rate = (training.progress.agent_step - first) / (time.monotonic() - began)
+    logging.disable(logging.NOTSET)
+    return rate
+
+
+def main(argv: list[str]) -> None:
+    """Measures, prints and writes."""
+    output = Path(next((word.split("=", 1)[1] for word in argv if word.startswith("--output=")), "bench.json"))
+    program, *words = (word for word in argv if not word.startswith("--output=") and word != "--quick")
+    if not any(word.startswith("--config=") for word in words):
+        words.insert(0, "--config=configs/quickstart.py")
+    config = parse([program, *words]).config
+    choose_backend()
+    result: dict[str, Any] = {"config": config.to_dict(), "environments": {}, "update": {}}
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        output.write_text(json.dumps(result, indent=2) + "\n")
+
+    action_size = 1
+    for num_envs in (1, 2, 4, 8, 16):
+        if num_envs > max(2, (os.cpu_count() or 1)):
+            break
+        rate, action_size = steps_per_second(config, num_envs)
+        result["environments"][str(num_envs)] = rate
+        say(f"environments  {num_envs:2d} processes  {rate:8.1f} agent steps/s")
+
+    import jax
+
+    from patchail_jax.devices.data_parallel import matrix_rate
+
+    device = jax.local_devices()[0].device_kind
+    result |= {"device": device, "devices": jax.local_device_count(), "jax": jax.__version__}
+    rates = result["matrix_rate"] = {precision: matrix_rate(precision) for precision in ("bfloat16", "float32")}
+    for precision, rate in rates.items():
+        say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
+    accelerator = jax.default_backend() != "cpu"
+    for label, case in cases(config, everything="--quick" not in argv, accelerator=accelerator).items():
+        milliseconds, operations = update_milliseconds(case, action_size)
+        floor = 1e3 * operations / rates[case.network.precision] / jax.local_device_count()
+        result["update"][label] = {"ms": milliseconds, "operations": operations, "floor_ms": floor}
+        say(f"update        {label:52s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
+    result["loop_steps_per_second"] = loop_steps_per_second(config)
+    say(f"loop          {config.env.num_envs:2d} environments  {result['loop_steps_per_second']:8.1f} agent steps/s")
+
+
+def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[str, ConfigDict]:
+    """What is timed, by label: each method with its own settings, and what makes an update dearer."""
+    from patchail_jax.run.config import PRESETS
+
+    own = config.network.precision
+    other = "float32" if own == "bfloat16" else "bfloat16"
+    found = {}
+
+    def add(label: str, *, method: str = "patchail", precisions: tuple[str, ...], **fields: str) -> None:
+        for precision in precisions:
+            case = config.copy_and_resolve_references()
+            case.method = method
+            PRESETS[method](case)
+            case.replay.capacity = config.replay.capacity
+            case.network.precision = precision
+            case.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
+            found[f"{label}, {precision}"] = case
+
+    precisions = (own, other) if accelerator else (own,)
+    at_end = {"reward__moment": "at_episode_end"}
+    add("patchail, rewards at episode end", precisions=(own, other), **at_end)
+    add("patchail, rewards at update", precisions=precisions, reward__moment="at_update")
+    if not everything:
+        return found
+    for method in ("patchail_w", "patchail_b"):
+        for pairs in ("batch", "trajectory") if accelerator else ("batch",):
+            fields = {"similarity__expert_pairs": pairs, "similarity__agent_pairs": "window", **at_end}
+            add(f"{method}, {pairs}, rewards at episode end", method=method, precisions=precisions, **fields)
+        at_update = {"reward__moment": "at_update"}
+        if accelerator:
+            add(f"{method}, batch, rewards at update", method=method, precisions=precisions, **at_update)
+    for method in PRESETS:
+        if not method.startswith("patchail"):
+            add(method, method=method, precisions=precisions)
+    return found
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main(sys.argv)

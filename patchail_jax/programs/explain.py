@@ -1,0 +1,116 @@
+"""See where the reward comes from: ``python -m patchail_jax.explain --run=runs/cheetah_run/patchail/seed_0``.
+
+``--input`` names episodes, ``expert,agent`` unless asked otherwise, and ``--kind`` one of four maps over their frames.
+Writes a contact sheet (PNG, PDF), a film (mp4, gif) and the maps (npz), all inputs on one scale, and prints the names.
+``--compare RUN RUN ...`` draws the rows of the paper's Figure 5 instead: the same frames under each run's maps.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from patchail_jax.envs.rendering import choose_backend
+from patchail_jax.errors import UserError
+from patchail_jax.maps.kinds import KINDS, signed
+from patchail_jax.programs.arguments import Arguments
+from patchail_jax.programs.console import one_line_errors
+from patchail_jax.storage.remote import is_remote, reading_copy
+
+FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
+GIF_STEPS = 125  # a gif has every k-th step, at most so many
+
+
+def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: str, output: Path | None) -> list[Path]:
+    """Explains episodes of one run; returns what it has written."""
+    from patchail_jax.maps.explainer import Explainer
+    from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
+    from patchail_jax.outputs.video import write_video
+    from patchail_jax.programs.footage import footage
+    from patchail_jax.reports.pictures import contact_sheet
+    from patchail_jax.run.reopened import open_trained
+
+    trained = open_trained(path, step=step)
+    explainer = Explainer(trained.config, trained.method, trained.devices)
+    episodes: list[ExplainedEpisode] = []
+    arrays: dict[str, np.ndarray] = {}
+    for number, source in enumerate(sources):
+        frames, name = footage(source, trained), Path(source).stem
+        name = f"{name}_{number}" if f"{name}_maps" in arrays else name
+        rewards, found = explainer.explain(trained.state, frames, [kind])
+        maps = found[kind]
+        episodes.append(ExplainedEpisode(name, frames, signed(kind, maps), rewards))
+        arrays |= {f"{name}_frames": frames, f"{name}_maps": maps, f"{name}_rewards": rewards}
+    folder = output or path / "explain"
+    stem = folder / f"{kind}_{'_'.join(episode.title for episode in episodes)}_at_{trained.frame}"
+    written = contact_sheet(stem, episodes, label=KINDS[kind])
+    every = -(-max(len(episode.maps) for episode in episodes) // GIF_STEPS)
+    for suffix, stride, side in ((".mp4", 1, 256), (".gif", every, 128)):
+        written.append(stem.with_name(stem.name + suffix))
+        write_video(written[-1], explaining_film(episodes, side=side)[::stride], fps=FRAMES_PER_SECOND / stride)
+    written.append(stem.with_name(f"{stem.name}.npz"))
+    with written[-1].open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return written
+
+
+def compare_runs(paths: Sequence[Path], *, source: str, kind: str, output: Path) -> list[Path]:
+    """The newest checkpoints of several runs on the same frames, a row a method, tasks side by side (Figure 5)."""
+    from patchail_jax.maps.explainer import Explainer
+    from patchail_jax.programs.footage import footage
+    from patchail_jax.reports.comparison import ExplainedRun, comparison
+    from patchail_jax.run.reopened import open_trained
+
+    found: list[ExplainedRun] = []
+    frames: dict[tuple[str, int], np.ndarray] = {}
+    for path in paths:
+        trained = open_trained(path)
+        explainer = Explainer(trained.config, trained.method, trained.devices)
+        place = trained.config.env.task, trained.specs.image_size
+        if place not in frames:  # the first run's: all rows of a task show the same
+            frames[place] = footage(source, trained)
+        maps = signed(kind, explainer.explain(trained.state, frames[place], [kind]).maps[kind])
+        found.append(ExplainedRun(trained.config.method, trained.config.env.task, frames[place], maps))
+    return comparison(output / f"comparison_{kind}_{Path(source).stem}", found, label=KINDS[kind])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Explains what ``argv`` asks for."""
+    options = _parser().parse_args(argv)
+    choose_backend()
+    sources = list(dict.fromkeys(options.input.split(",")))
+    if (options.run is None) == (options.compare is None):
+        raise UserError("give --run=RUN, or --compare RUN RUN ...")
+    if options.compare is None:
+        output = options.output or (Path("reports") if is_remote(options.run) else None)
+        run = reading_copy(options.run)
+        written = explain_run(run, step=options.checkpoint, sources=sources, kind=options.kind, output=output)
+    elif options.checkpoint is not None:
+        raise UserError("--compare takes the newest checkpoint of each run, not --checkpoint")
+    else:
+        output = options.output or Path("reports")
+        runs = [reading_copy(run) for run in options.compare]
+        written = compare_runs(runs, source=sources[0], kind=options.kind, output=output)
+    for path in written:
+        sys.stdout.write(f"{path}\n")
+
+
+def _parser() -> Arguments:
+    parser = Arguments(prog="python -m patchail_jax.explain", description="Where the reward comes from, in pictures.")
+    parser.add_argument("--run", help="a run folder, which may be gs://")
+    parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders, for rows of Figure 5")
+    parser.add_argument("--checkpoint", type=int, metavar="STEP", help="agent step of a checkpoint, else the newest")
+    parser.add_argument(
+        "--input", default="expert,agent", help="expert, agent, random, FILE.mp4, FILE.npz; several with commas"
+    )
+    parser.add_argument("--kind", choices=list(KINDS), default="patch_rewards", help="%(default)s unless given")
+    parser.add_argument(
+        "--output", type=Path, help="folder to write into; RUN/explain, or reports with --compare and gs://"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main(sys.argv[1:])

@@ -1,0 +1,84 @@
+"""Episodes to explain: the expert's, the agent's, a random one, or a file's."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from patchail_jax.acting.evaluate import evaluate
+from patchail_jax.envs.workers import InlinePool
+from patchail_jax.errors import UserError
+from patchail_jax.outputs.video import read_video, resized
+from patchail_jax.run.evaluations import EVALUATION
+from patchail_jax.run.parts import environment_factory, load_experts
+from patchail_jax.run.reopened import Trained
+
+FRAMES = "frames"  # of an npz file: [T+1,H,W,3] uint8
+SUFFIXES = (".mp4", ".npz")
+
+
+def footage(source: str, trained: Trained) -> np.ndarray:
+    """Frames ``[T+1,H,W,3] uint8`` of the run's size; ``source`` is "expert", "agent", "random" or a file's name.
+
+    A file is an mp4, a frame a step; an npz with ``frames``; or an npz of demonstrations, of which the first is taken.
+    ``UserError`` for anything else, and for fewer than two frames.
+    """
+    if source in INPUTS:
+        return INPUTS[source](trained)
+    path = Path(source).expanduser()
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or a file that ends in {' or '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    side = trained.specs.image_size
+    frames = read_video(path, image_size=side) if path.suffix == ".mp4" else _read_npz(path, trained)
+    if len(frames) < 2:
+        raise UserError(f"{path} has {len(frames)} frames; a step takes two")
+    return frames
+
+
+def _read_npz(path: Path, trained: Trained) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if FRAMES not in archive:
+                return _expert(trained, path=str(path))
+            frames = archive[FRAMES]
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read as an npz file") from error
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise UserError(f"{path}: 'frames' must be [T+1,H,W,3] uint8, not {frames.dtype}{list(frames.shape)}")
+    return resized(frames, trained.specs.image_size)
+
+
+def _expert(trained: Trained, *, path: str = "") -> np.ndarray:
+    """The first demonstration of the run's own, or of another file."""
+    config = trained.config.copy_and_resolve_references()
+    config.demos.num_demonstrations = 1
+    config.demos.path = path or config.demos.path
+    return load_experts(config, trained.specs.action_size).frames[0]
+
+
+def _play(trained: Trained, act: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The first episode of the run's evaluations, under another policy."""
+    config = trained.config
+    pool = InlinePool(environment_factory(config), 1)
+    try:
+        found = evaluate(pool, act, episodes=1, specs=trained.specs, root=(config.seed, EVALUATION))
+    finally:
+        pool.close()
+    return found.episode.frames
+
+
+def _agent(trained: Trained) -> np.ndarray:
+    devices = trained.devices
+    return _play(trained, functools.partial(devices.exploit, devices.publish(trained.state)))
+
+
+def _random(trained: Trained) -> np.ndarray:
+    rng = np.random.default_rng(trained.config.seed)
+    size = trained.specs.action_size
+    return _play(trained, lambda observations: rng.uniform(-1, 1, (len(observations), size)).astype(np.float32))
+
+
+INPUTS: dict[str, Callable[[Trained], np.ndarray]] = {"expert": _expert, "agent": _agent, "random": _random}

@@ -1,0 +1,118 @@
+"""Checks of the machine: what is installed, what computes, what draws."""
+
+import contextlib
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from patchail_jax.programs.finding import Finding, Status
+from patchail_jax.storage.run_folder import versions
+
+FRAMES = 30
+GIT = ("git_commit", "git_dirty")
+SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software rasterizer")
+NVIDIA, TPU = Path("/dev/nvidiactl"), Path("/dev/accel0")
+
+
+def check_versions(config: ConfigDict) -> Finding:
+    """Python and the packages that compute, against what this program is made for."""
+    del config
+    found = {name: version for name, version in versions().items() if name not in ("patchail_jax", *GIT)}
+    line = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    missing = [name for name, version in found.items() if version is None]
+    if missing:
+        status: Status = "warning" if missing == ["wandb"] else "problem"  # a run goes on without W&B
+        return Finding("versions", status, f"not installed: {', '.join(missing)}", "launch/setup.sh")
+    if int(found["mujoco"].split(".")[0]) > 3:
+        return Finding("versions", "problem", line, "dm_control breaks with mujoco 4: pip install 'mujoco>=3.17,<4'")
+    return Finding("versions", "ok", line)
+
+
+def check_devices(config: ConfigDict) -> Finding:
+    """What JAX computes on, and whether it overlooks an accelerator."""
+    import jax
+
+    devices = jax.local_devices()
+    kind, platform = devices[0].device_kind, devices[0].platform
+    memory = (devices[0].memory_stats() or {}).get("bytes_limit")
+    line = f"{len(devices)} x {kind}" + (f", {memory / 1024**3:.1f} GiB each" if memory else "")
+    if config.devices > len(devices):
+        return Finding("devices", "problem", line, f"config.devices is {config.devices}; 0 takes all there are")
+    if platform == "cpu" and (NVIDIA.exists() or shutil.which("nvidia-smi")):
+        line = f"{line}, and an NVIDIA GPU that JAX does not see"
+        return Finding("devices", "warning", line, "EXTRAS=cuda12 launch/setup.sh")
+    if platform == "cpu" and TPU.exists():
+        line = f"{line}, and a TPU that JAX does not see"
+        return Finding("devices", "warning", line, "EXTRAS=tpu launch/setup.sh")
+    if platform == "cpu" and config.env.image_size >= 64:
+        line = f"{line}: on two cores the paper's configuration takes about 45 s an update"
+        return Finding("devices", "warning", line, "a GPU or TPU; on a CPU --config=configs/quickstart.py")
+    return Finding("devices", "ok", line)
+
+
+def check_matrix_rate(config: ConfigDict) -> Finding:
+    """Operations a second of a large matrix product, in the run's precision."""
+    import jax
+    import jax.numpy as jnp
+
+    on_cpu = jax.local_devices()[0].platform == "cpu"
+    side, dtype = (1024 if on_cpu else 8192), jnp.dtype(config.network.precision)
+    matrix = jnp.ones((side, side), dtype)
+    multiply = jax.jit(jnp.matmul)
+    multiply(matrix, matrix).block_until_ready()
+    fastest = float("inf")
+    for _ in range(5):
+        before = time.perf_counter()
+        multiply(matrix, matrix).block_until_ready()
+        fastest = min(fastest, time.perf_counter() - before)
+    rate = 2 * side**3 / fastest / 1e12
+    line = f"{rate:.3g} TFLOP/s in {config.network.precision}"
+    if on_cpu and config.network.precision == "bfloat16":
+        return Finding("matrix rate", "warning", line, "on a CPU set config.network.precision=float32")
+    return Finding("matrix rate", "ok", line)
+
+
+def check_rendering(config: ConfigDict) -> Finding:
+    """Which OpenGL draws, and how long a frame of the run takes; of one's own environment, that it shows one."""
+    if config.env.observation == "features":
+        return Finding("rendering", "ok", "not needed: features are no pictures")
+    if config.env.factory:
+        return _own_environment(config)
+    from patchail_jax.envs.dmc import load
+    from patchail_jax.envs.rendering import Renderer, choose_backend, renderer_name
+    from patchail_jax.envs.tasks import facts
+
+    backend, env = choose_backend(), config.env
+    physics = load(env.task, quality=env.quality).physics
+    camera_id = facts(env.task).camera_id if env.camera_id < 0 else env.camera_id
+    draw = Renderer(physics, image_size=env.image_size, camera_id=camera_id)
+    draw()
+    before = time.perf_counter()
+    for _ in range(FRAMES):
+        draw()
+    milliseconds = 1e3 * (time.perf_counter() - before) / FRAMES
+    name = renderer_name(physics)
+    physics.free()
+    software = any(word in name.lower() for word in SOFTWARE)
+    line = f"{backend}, {name}{', software rendering' if software else ''}: {milliseconds:.1f} ms a frame"
+    if software and env.quality == "full":
+        remedy = "a GPU's EGL, more config.env.num_envs, or config.env.quality=fast (other pixels than the paper's)"
+        return Finding("rendering", "warning", line, remedy)
+    return Finding("rendering", "ok", line)
+
+
+def _own_environment(config: ConfigDict) -> Finding:
+    from patchail_jax.run.parts import environment_factory
+
+    with contextlib.closing(environment_factory(config)()) as environment:
+        height, width = environment.reset(config.seed).frame.shape[:2]
+        before, steps, last = time.perf_counter(), 0, False
+        while steps < FRAMES and not last:
+            last, steps = environment.step(np.zeros(environment.action_size)).last, steps + 1
+        milliseconds = 1e3 * (time.perf_counter() - before) / steps
+    return Finding(
+        "rendering", "ok", f"{width}x{height} from {config.env.factory}: {milliseconds:.1f} ms an agent step"
+    )

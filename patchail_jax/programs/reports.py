@@ -1,0 +1,62 @@
+"""From finished runs to the paper's table and figures: ``python -m patchail_jax.reports table1 RUNS...``.
+
+RUNS are run folders, or folders above them: ``runs`` is all there is. Prints the names of the files it writes.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from patchail_jax.programs.arguments import Arguments, whole_numbers
+from patchail_jax.programs.console import one_line_errors
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes the report that ``argv`` asks for."""
+    options = _parser().parse_args(argv)
+    from patchail_jax.reports.aggregate import write_aggregate
+    from patchail_jax.reports.curves import write_curves
+    from patchail_jax.reports.html import write_html
+    from patchail_jax.reports.runs import find_runs, status_lines
+    from patchail_jax.reports.table1 import write_table1
+
+    runs = find_runs(options.runs)
+    for line in status_lines(runs):
+        sys.stderr.write(f"not finished: {line}\n")
+    match options.report:
+        case "table1":
+            written = write_table1(runs, options.output, frames=options.frames)
+        case "curves":
+            written = write_curves(runs, options.output, by=options.by)
+        case "html":
+            written = [write_html(run, options.output) for run in runs]
+        case _:
+            written = write_aggregate(runs, options.output, frames=options.frames)
+    for path in written:
+        sys.stdout.write(f"{path}\n")
+
+
+def _parser() -> Arguments:
+    parser = Arguments(prog="python -m patchail_jax.reports", description="Tables and figures from run folders.")
+    reports = parser.add_subparsers(dest="report", required=True, metavar="REPORT")
+    for name, text in (
+        ("table1", "mean and standard deviation over seeds at given frames, with the paper's (Table 1)"),
+        ("curves", "learning curves with the band over seeds (Figures 4, 6 to 10)"),
+        ("aggregate", "interquartile mean, probability of improvement, performance profile"),
+        ("html", "a run as one page with curves, its newest episode under its rewards, and its config"),
+    ):
+        report = reports.add_parser(name, help=text, description=text)
+        report.add_argument("runs", nargs="+", metavar="RUNS", help="run folders, or folders above them")
+        report.add_argument("--output", type=Path, default=Path("reports"), help="folder to write into (%(default)s)")
+        if name == "curves":
+            report.add_argument(
+                "--by", default="", metavar="FIELD", help="a curve a value, as discriminator.kernel_size"
+            )
+        if name in ("table1", "aggregate"):
+            report.add_argument("--frames", type=whole_numbers, help="500000,1000000 unless the runs are shorter")
+    return parser
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main(sys.argv[1:])

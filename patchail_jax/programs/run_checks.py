@@ -1,0 +1,143 @@
+"""Checks of a run's config against this machine: method, memory, demonstrations, folders, W&B."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from patchail_jax.errors import UserError
+from patchail_jax.programs.finding import Finding
+from patchail_jax.types import Specs
+
+_GIB = 1024**3
+
+
+def check_method(config: ConfigDict) -> Finding:
+    """Whether the config's fields make a method, and its batches fall evenly on the devices."""
+    import jax
+
+    from patchail_jax.run.parts import check_divisibility, make_method
+
+    make_method(config, _specs(config))
+    check_divisibility(config, config.devices or jax.local_device_count())
+    return Finding("method", "ok", f"{config.method} on {config.env.task}")
+
+
+def check_memory(config: ConfigDict) -> Finding:
+    """The full replay and the rendered demonstrations against what is free."""
+    from patchail_jax.storage import memory
+
+    return Finding("memory", "ok", memory.require_memory(_replay_bytes(config) + _expert_bytes(config)))
+
+
+def check_demonstrations(config: ConfigDict) -> Finding:
+    """The expert's file, where the method needs one."""
+    if _needs_none(config):
+        return Finding("demonstrations", "ok", f"{config.method} needs none")
+    path, recorded = _recorded(config)
+    held = len(recorded.observed)
+    actions = "with actions" if recorded.actions is not None else "without actions"
+    line = f"{held} {actions} in {path}"
+    if not 0 <= config.demos.num_demonstrations <= held:
+        remedy = f"config.demos.num_demonstrations must be 1..{held}, or 0 for all"
+        return Finding("demonstrations", "problem", line, remedy)
+    return Finding("demonstrations", "ok", line)
+
+
+def check_run_folder(config: ConfigDict) -> Finding:
+    """Whether the run folder can be written, and holds the checkpoints of a full replay."""
+    from patchail_jax.main import run_folder_of
+    from patchail_jax.storage.remote import check, is_remote, local_folder
+
+    location = run_folder_of(config)
+    if is_remote(location):
+        try:
+            check(location)
+        except UserError as error:
+            return Finding("run folder", "problem", str(error), "set config.run_folder")
+    folder = local_folder(location).expanduser().absolute()
+    parent = _nearest(folder)
+    if not _is_writable(parent):
+        return Finding("run folder", "problem", f"{parent} cannot be written", "set config.run_folder")
+    free, needed = shutil.disk_usage(parent).free, (config.checkpoint.keep + 1) * _replay_bytes(config)
+    line = f"{folder}, {free / _GIB:.1f} GiB free for up to {needed / _GIB:.1f} GiB of checkpoints"
+    if needed > free:
+        # Compressed frames take less, and a full disk costs a checkpoint and not the run.
+        return Finding("run folder", "warning", line, "lower config.checkpoint.keep, or set config.run_folder")
+    return Finding("run folder", "ok", line)
+
+
+def check_cache(config: ConfigDict) -> Finding:
+    """Whether rendered demonstrations can be kept."""
+    from patchail_jax.storage.cache import default_cache_dir
+
+    folder = Path(config.demos.cache_dir or default_cache_dir()).expanduser().absolute()
+    parent = _nearest(folder)
+    if _is_writable(parent):
+        return Finding("cache", "ok", str(folder))
+    remedy = "set config.demos.cache_dir, or every start renders the demonstrations again"
+    return Finding("cache", "warning", f"{parent} cannot be written", remedy)
+
+
+def check_wandb(config: ConfigDict) -> Finding:
+    """Where W&B's numbers go."""
+    from patchail_jax.outputs.metrics import WANDB_MODES, has_wandb_key, wandb_mode_for
+
+    if config.log.wandb_mode not in WANDB_MODES:
+        return Finding("W&B", "problem", f"no mode {config.log.wandb_mode!r}", f"one of {', '.join(WANDB_MODES)}")
+    mode, key = wandb_mode_for(config.log.wandb_mode), has_wandb_key()
+    line = f"{mode}, {'a key is there' if key else 'no key'}"
+    if mode == "online" and not key:
+        return Finding("W&B", "warning", line, "wandb login, or WANDB_API_KEY; without one the run goes on without W&B")
+    return Finding("W&B", "ok", line)
+
+
+def _specs(config: ConfigDict) -> Specs:
+    from patchail_jax.run.parts import action_size, make_specs
+
+    return make_specs(config, action_size(config))
+
+
+def _replay_bytes(config: ConfigDict) -> int:
+    from patchail_jax.replay.ring import nbytes
+    from patchail_jax.run.parts import ring_slots
+
+    return nbytes(ring_slots(config), _specs(config))
+
+
+def _expert_bytes(config: ConfigDict) -> int:
+    if _needs_none(config):
+        return 0
+    steps = config.env.episode_frames // config.env.action_repeat
+    demonstrations = config.demos.num_demonstrations or len(_recorded(config)[1].observed)
+    return int(demonstrations * (steps + 1) * 3 * config.env.image_size**2)
+
+
+def _needs_none(config: ConfigDict) -> bool:
+    from patchail_jax.run.parts import make_method
+
+    return bool(make_method(config, _specs(config)).uses_task_reward)
+
+
+def _recorded(config: ConfigDict) -> tuple[Path, Any]:
+    """The file of demonstrations and what it holds."""
+    from patchail_jax.demos import trajectory
+
+    path = Path(config.demos.path).expanduser() if config.demos.path else trajectory.shipped(config.env.task)
+    return path, trajectory.load(path, expected_task=config.env.task, action_repeat=config.env.action_repeat)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the closest one around it that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _is_writable(folder: Path) -> bool:
+    """Tried, and not asked for: root is told yes where the file system says no."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

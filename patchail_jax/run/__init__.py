@@ -1,0 +1,1 @@
+"""One run: its config, its parts, its state and its evaluations."""

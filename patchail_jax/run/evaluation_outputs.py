@@ -1,0 +1,98 @@
+"""What an evaluation leaves to look at: a film of the agent under its patch rewards, histograms, the newest episode.
+
+Everything is in the run folder and, where they are on, in the dashboards: ``videos/<frames>.mp4``, ``histograms.jsonl``
+and ``videos/latest.npz``, the newest episode under every kind of map, from which the run's page is made.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from patchail_jax.acting.evaluate import Evaluation
+from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.maps.explainer import Explainer
+from patchail_jax.maps.kinds import signed
+from patchail_jax.methods import Method
+from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
+from patchail_jax.outputs.metrics import Metrics
+from patchail_jax.outputs.overlay import limit_of
+from patchail_jax.outputs.video import write_video
+from patchail_jax.storage.memory_use import memory_use
+from patchail_jax.storage.run_folder import RunFolder
+
+FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
+FILM_STEPS = 125  # dashboards that take no mp4 get every k-th step, at most so many
+BINS = 60  # of a histogram, over the range of expert and agent together
+
+
+class EvaluationOutputs:
+    """Writes the pictures and histograms of one run's evaluations."""
+
+    def __init__(
+        self, config: ConfigDict, method: Method, devices: Devices, experts: ExpertSet | None, run: RunFolder
+    ) -> None:
+        self._run, self._devices, self._films = run, devices, config.log.films
+        explains = method.judge is not None and method.examine is not None and experts is not None
+        self._explainer = Explainer(config, method, devices) if explains else None
+        self._expert = None if experts is None else experts.frames[0]
+
+    def write(self, state: Any, evaluation: Evaluation, metrics: Metrics, *, frame: int) -> dict[str, float]:
+        """Writes files and dashboards at ``frame`` frames; returns scalars to log with the evaluation's returns."""
+        scalars = memory_use(self._devices.devices)
+        frames = evaluation.episode.frames
+        episode: dict[str, np.ndarray] = {"frame": np.asarray(frame), "frames": frames}
+        if self._explainer is None or self._expert is None:
+            if self._films and frames.ndim == 4:  # and not physics features
+                self._write_film(frames, metrics, frame)
+                self._write_latest(episode)
+            return scalars
+        explainer = self._explainer
+        logits = {
+            "expert": explainer.logits(state, self._expert),
+            "agent": explainer.logits(state, frames),
+        }
+        expert = explainer.explain(state, self._expert, ["patch_rewards"] if self._films else [])
+        agent = explainer.explain(state, frames, explainer.kinds if self._films else [])
+        rewards = {"expert": expert.rewards, "agent": agent.rewards}
+        for name, values in (("logits", logits), ("rewards", rewards)):
+            _write_histograms(metrics, name, values, frame)
+            scalars |= {f"evaluation/{who}_{name[:-1]}": float(value.mean()) for who, value in values.items()}
+        right = np.mean(logits["expert"] > 0), np.mean(logits["agent"] < 0)
+        scalars["evaluation/discriminator_accuracy"] = float(np.mean(right))
+        if self._films:
+            maps = {kind: signed(kind, one) for kind, one in agent.maps.items()}
+            # One scale for expert and agent, as the rewards are to be compared.
+            limits = {kind: limit_of([one]) for kind, one in maps.items()}
+            limits["patch_rewards"] = limit_of([maps["patch_rewards"], expert.maps["patch_rewards"]])
+            film = explaining_film(
+                [ExplainedEpisode("agent", frames, maps["patch_rewards"], rewards["agent"])],
+                limit=limits["patch_rewards"],
+            )
+            self._write_film(film, metrics, frame)
+            episode |= {f"maps_{kind}": one.astype(np.float16) for kind, one in maps.items()}
+            episode |= {f"limit_{kind}": np.asarray(limit) for kind, limit in limits.items()}
+            self._write_latest({**episode, "rewards": rewards["agent"]})
+        return scalars
+
+    def _write_film(self, frames: np.ndarray, metrics: Metrics, frame: int) -> None:
+        path = self._run.videos / f"{frame:09d}.mp4"
+        write_video(path, frames, fps=FRAMES_PER_SECOND, scale=max(1, 256 // frames.shape[1]))
+        stride = -(-len(frames) // FILM_STEPS)
+        metrics.film("evaluation/agent", path, frames[::stride], fps=FRAMES_PER_SECOND / stride, frame=frame)
+
+    def _write_latest(self, arrays: dict[str, np.ndarray]) -> None:
+        self._run.latest_episode.parent.mkdir(exist_ok=True)
+        unfinished = self._run.latest_episode.with_suffix(".unfinished")
+        with unfinished.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+        os.replace(unfinished, self._run.latest_episode)
+
+
+def _write_histograms(metrics: Metrics, name: str, values: dict[str, np.ndarray], frame: int) -> None:
+    """Histograms of expert and agent over the same bins."""
+    edges = np.histogram_bin_edges(np.concatenate([one.ravel() for one in values.values()]), BINS)
+    for who, one in values.items():
+        metrics.histogram(f"evaluation/{who}_{name}", np.histogram(one, edges)[0], edges, frame=frame)

@@ -1,0 +1,52 @@
+"""From the folder of a run to demonstrations by its policy: config, environment, method and newest checkpoint."""
+
+import importlib.metadata
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from patchail_jax.acting.record import record
+from patchail_jax.demos.form import Trajectories
+from patchail_jax.devices.data_parallel import Devices, fetch
+from patchail_jax.errors import UserError
+from patchail_jax.run.parts import environment_factory, make_method, make_specs, stored_config
+from patchail_jax.storage.checkpoints import read_state
+from patchail_jax.storage.remote import reading_copy
+from patchail_jax.storage.run_folder import reopen_run
+
+RECORDING = 3  # what the seed is mixed with; train.py has the others
+
+
+def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int, float], None]) -> Trajectories:
+    """``episodes`` episodes with the mean action of the newest checkpoint in ``location``, all kept.
+
+    ``report(number, return)`` is called after each. ``UserError`` for a folder without a run or a checkpoint, and for
+    a run that is going on.
+    """
+    if episodes < 1:
+        raise UserError(f"--episodes is {episodes}; record at least one")
+    with ExitStack() as resources:
+        run, stored = reopen_run(reading_copy(location))
+        resources.callback(run.close)
+        config = stored_config(stored)
+        environment = environment_factory(config)()
+        resources.callback(environment.close)
+        specs = make_specs(config, environment.action_size)
+        devices = Devices(make_method(config, specs), specs, count=1)
+        state, step = read_state(run.checkpoints, fetch(devices.init(config.seed)))
+        parameters = devices.publish(devices.place(state))
+        metadata = {
+            "task": config.env.task,
+            "action_repeat": config.env.action_repeat,
+            "source": f"{config.method}, seed {config.seed}, checkpoint at {step * config.env.action_repeat} frames",
+            "recording_seed": seed,
+            **{package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")},
+        }
+        return record(
+            environment,
+            lambda observations: devices.exploit(parameters, observations),
+            episodes=episodes,
+            specs=specs,
+            root=(seed, RECORDING),
+            metadata=metadata,
+            report=report,
+        )

@@ -1,0 +1,54 @@
+"""A run opened for reading: its config, and a checkpoint's state in the method that made it."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.errors import UserError
+from patchail_jax.methods import Method
+from patchail_jax.run.parts import action_size, make_method, make_specs, stored_config
+from patchail_jax.storage.checkpoints import read_state
+from patchail_jax.types import Specs
+
+
+class Trained(NamedTuple):
+    """What a run has learned; ``step`` is the agent step of the checkpoint."""
+
+    path: Path
+    config: ConfigDict
+    specs: Specs
+    method: Method
+    devices: Devices
+    state: Any
+    step: int
+
+    @property
+    def frame(self) -> int:
+        """Frames the run had played."""
+        return self.step * int(self.config.env.action_repeat)
+
+
+def open_trained(path: Path, *, step: int | None = None) -> Trained:
+    """Reads the run in ``path`` at a checkpoint's ``step``, None for the newest; the run may be going on.
+
+    ``UserError`` where there is no run, no such checkpoint, or one of another version of this program.
+    """
+    try:
+        config = stored_config(json.loads((path / "config.json").read_text()))
+        config.network.precision = "float32"  # as the parameters are; and CPUs are slow at anything else
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
+    try:
+        specs = make_specs(config, action_size(config))
+        method = make_method(config, specs)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} was made by another version of this program ({error})") from error
+    # Shapes only: making a real first state takes seconds.
+    template = jax.eval_shape(method.init, jax.random.PRNGKey(0))
+    state, found = read_state(path / "checkpoints", template, step=step)
+    devices = Devices(method, specs, count=1)
+    return Trained(path, config, specs, method, devices, devices.place(state), found)

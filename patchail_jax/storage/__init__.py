@@ -1,0 +1,1 @@
+"""What a run must not lose: its folder, its checkpoints, their replica in a bucket."""

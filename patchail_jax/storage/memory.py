@@ -1,0 +1,57 @@
+"""Whether the replay fits in this machine's memory, asked before it fills."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from patchail_jax.errors import UserError
+
+_GIB = 1024**3
+_CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+
+
+def available() -> int:
+    """Bytes that this process can still take: the machine's, or those of a control group it is in where that is less.
+
+    A group's usage counts the pages of files it has read and written; the inactive ones are given back on demand.
+    """
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    for group, limit_file, usage_file, reclaimable in _groups():
+        try:
+            limit, usage = (int((group / name).read_text()) for name in (limit_file, usage_file))
+            statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):  # no such group, or the limit is "max"
+            continue
+        free = min(free, limit - usage + int(statistics.get(reclaimable, 0)))
+    return max(free, 0)
+
+
+def _groups() -> Iterator[tuple[Path, str, str, str]]:
+    """Folders of this process's memory group and of all groups around it, with the names that their version uses."""
+    for line in _OWN_GROUPS.read_text().splitlines():
+        _, controllers, name = line.split(":", 2)
+        if not controllers:  # version 2
+            root, files = _CGROUP, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root = _CGROUP / "memory"
+            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        # Inside a container the name may be the host's: then only the root is there, and it is the container's.
+        group = root / name.lstrip("/")
+        for folder in (group, *group.parents):
+            yield (folder, *files)
+            if folder == root:
+                break
+
+
+def require_memory(needed: int) -> str:
+    """A line for the log; ``UserError`` when ``needed`` bytes are more than there are."""
+    free = available()
+    if needed > free:
+        raise UserError(
+            f"the replay needs {needed / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB of memory are free; "
+            "lower config.replay.capacity or config.env.image_size"
+        )
+    return f"replay: {needed / _GIB:.2f} GiB of {free / _GIB:.1f} GiB free memory"

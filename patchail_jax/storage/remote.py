@@ -1,0 +1,130 @@
+"""Run folders on object storage (gs://, s3://, az://): their addresses, and copies of them for reading."""
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from patchail_jax.errors import UserError
+from patchail_jax.storage import run_folder
+from patchail_jax.storage.cache import default_cache_dir
+from patchail_jax.storage.lease import LEASE
+from patchail_jax.storage.remote_files import MANIFEST, download, read_manifest, receive, step_of
+
+if TYPE_CHECKING:
+    from etils import epath
+
+# The library that reads each scheme, and what pip calls it.
+_READERS = {"gs": ("gcsfs", "'patchail_jax[gcs]'"), "s3": ("s3fs", "s3fs"), "az": ("adlfs", "adlfs")}
+_TRIES = 3  # to read a run that goes on: what was listed may be gone
+
+
+def is_remote(location: str) -> bool:
+    """Whether ``location`` is an address (``scheme://``), not a local path."""
+    return "://" in location
+
+
+def local_folder(location: str, purpose: str = "runs") -> Path:
+    """``location`` itself where it is local, else its place in the cache folder: ``runs/gs/bucket/...``."""
+    if not is_remote(location):
+        return Path(location)
+    scheme, path = location.split("://", 1)
+    parts = PurePosixPath(path.strip("/")).parts
+    if ".." in parts or not parts:
+        raise UserError(f"{location} does not name a folder in a bucket")
+    return default_cache_dir().absolute() / purpose / scheme / Path(*parts)
+
+
+def storage(location: str) -> "epath.Path":
+    """The address as a path of ``etils.epath``; ``UserError`` for a scheme that nobody can open."""
+    scheme = location.split("://", 1)[0]
+    if scheme not in _READERS:
+        known = ", ".join(f"{name}://" for name in _READERS)
+        raise UserError(f"{location} cannot be opened: use {known} or a local folder")
+    from etils import epath
+
+    logging.getLogger(_READERS[scheme][0]).setLevel(logging.CRITICAL)  # it logs tracebacks of what it raises as well
+    return epath.Path(location.rstrip("/"))
+
+
+@contextlib.contextmanager
+def reachable(location: str) -> Iterator[None]:
+    """What storage raises while entered, as one ``UserError`` that says what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ImportError as error:
+        scheme = location.split("://", 1)[0]
+        raise UserError(f"{location} cannot be opened without a library: pip install {_READERS[scheme][1]}") from error
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        remedy = "log in (gcloud auth application-default login)" if location.startswith("gs://") else "log in"
+        raise UserError(f"{location} cannot be used ({reason}): check the bucket's name, or {remedy}") from error
+
+
+def _for_reports(name: str) -> bool:
+    return step_of(name) is None
+
+
+def _for_policies(name: str) -> bool:
+    """A checkpoint's replay, by far the largest part, is for going on alone."""
+    return step_of(name) is None or "/arrays/" not in name
+
+
+def check(location: str) -> None:
+    """``UserError``, one line, unless the storage of ``location`` can be read."""
+    with reachable(location):
+        read_manifest(storage(location))
+
+
+def reading_copy(location: str, *, checkpoints: bool = True) -> Path:
+    """A run folder to read: ``location`` itself where it is local, else a copy in the cache folder, brought up to date.
+
+    The copy has all but replay, and with ``checkpoints`` false no checkpoint. It is not the one that a run on this
+    machine works in. Raises ``UserError``, one line, where there is no run.
+    """
+    if not is_remote(location):
+        return Path(location)
+    remote, folder = storage(location), local_folder(location, "read")
+    with reachable(location):
+        for _ in range(_TRIES):
+            manifest = read_manifest(remote)
+            if manifest is None:
+                raise UserError(f"no run in {location}: it has no {MANIFEST}")
+            if download(remote, manifest, folder, wanted=_for_policies if checkpoints else _for_reports):
+                break
+        try:
+            receive(remote / LEASE, folder / LEASE)
+        except FileNotFoundError:  # nobody writes there
+            (folder / LEASE).unlink(missing_ok=True)
+    return folder
+
+
+def runs_in(location: str) -> list[str]:
+    """The remote run folders in ``location``, itself or below it; nothing below a run folder is one."""
+
+    def search(folder: "epath.Path") -> Iterator[str]:
+        if (folder / MANIFEST).exists():
+            yield str(folder)
+        elif folder.is_dir():
+            for child in sorted(folder.iterdir()):
+                yield from search(child)
+
+    with reachable(location):
+        return list(search(storage(location)))
+
+
+def finished_frames(location: str) -> int:
+    """``run_folder.finished_frames`` of a folder that may be remote."""
+    if not is_remote(location):
+        return run_folder.finished_frames(Path(location))
+    remote = storage(location)
+    with reachable(location):
+        manifest = read_manifest(remote)
+        if manifest is None or run_folder.FINISHED not in manifest.files:
+            return 0
+        with (remote / run_folder.FINISHED).open("rb") as stream:
+            return int(json.loads(stream.read())["num_frames"])

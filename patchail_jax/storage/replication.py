@@ -1,0 +1,93 @@
+"""The thread that keeps a remote run folder up to date beside the training, which never waits for it but at the end."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from patchail_jax.storage.lease import BEAT_SECONDS, LeaseLost
+from patchail_jax.storage.remote import is_remote, local_folder, reachable, storage
+from patchail_jax.storage.replica import Replica
+
+_log = logging.getLogger(__name__)
+
+
+def _nothing() -> None:
+    """All that a local folder needs."""
+
+
+@contextlib.contextmanager
+def replicated(location: str) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """The local folder to run in, and what to call when something worth keeping has been written.
+
+    ``location`` itself where it is local; then there is nothing to do. Leaving waits for the last push. Raises
+    ``UserError``, one line, where the storage cannot be used or another run writes there.
+    """
+    if not is_remote(location):
+        yield Path(location), _nothing
+        return
+    with reachable(location):
+        replica = Replica(storage(location), local_folder(location))
+    thread = ReplicaThread(replica)
+    try:
+        yield replica.folder, thread.push_soon
+    finally:
+        thread.close()
+
+
+class ReplicaThread:
+    """Pushes when asked to, several calls at once if they come faster than it works, and renews the lease.
+
+    What fails is one warning and is tried again, about four times a minute, until it succeeds.
+    """
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._asked, self._ending = threading.Event(), threading.Event()
+        self._behind = self._lost = False
+        self._thread = threading.Thread(target=self._work, name="replica", daemon=True)
+        self._thread.start()
+
+    def push_soon(self) -> None:
+        """Asks for a push, and does not wait for it."""
+        self._asked.set()
+
+    def close(self) -> None:
+        """The last push, waited for; the next run is let in."""
+        self._ending.set()
+        self._asked.set()
+        self._thread.join()
+        self._attempt(self._replica.push)
+        if self._behind or self._lost:
+            _log.warning("%s lacks the last of this run, which is in %s", self._replica.remote, self._replica.folder)
+        self._attempt(self._replica.lease.release)
+
+    def _work(self) -> None:
+        while True:
+            self._asked.wait(BEAT_SECONDS / 2)
+            if self._ending.is_set():
+                return
+            asked = self._asked.is_set()  # what wait() returned may be older
+            if asked:
+                self._asked.clear()
+            self._attempt(self._replica.push if asked or self._behind else self._replica.lease.renew)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        if self._lost:
+            return
+        replica = self._replica
+        try:
+            action()
+        except LeaseLost as error:
+            self._lost = True
+            _log.warning("%s: nothing more is copied there, and this run goes on in %s", error, replica.folder)
+        except Exception as error:
+            if not self._behind:
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                _log.warning("%s cannot be reached (%s): the run goes on, and tries again", replica.remote, reason)
+            self._behind = True
+        else:
+            if self._behind:
+                _log.info("%s can be reached again", replica.remote)
+            self._behind = False

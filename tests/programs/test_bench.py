@@ -1,0 +1,61 @@
+"""What the benchmark times can be built; its loop and its clock give figures."""
+
+import json
+
+import pytest
+
+from patchail_jax.configs import quickstart
+from patchail_jax.programs import bench
+from patchail_jax.run.config import PRESETS
+from patchail_jax.run.parts import make_method, make_specs
+
+FEATURES = "drqv2_features, float32"
+TINY = [
+    "--config=configs/quickstart.py:drqv2_features",  # the cheapest to compile
+    "--config.env.episode_frames=80",
+    "--config.env.workers=inline",
+    "--config.replay.batch_size=8",
+    "--config.replay.expert_batch_size=8",
+    "--config.network.hidden_size=4",
+]
+
+
+def test_every_method_is_timed_in_the_precisions_of_the_device():
+    config = quickstart.get_config()
+    both = bench.cases(config, everything=True, accelerator=True)
+    assert {case.method for case in both.values()} == set(PRESETS)
+    for label, case in both.items():
+        assert label.endswith(case.network.precision)
+        make_method(case, make_specs(case, 1))
+    one = bench.cases(config, everything=True, accelerator=False)
+    assert set(one) < set(both) and {case.method for case in one.values()} == set(PRESETS)
+    assert config.method == "patchail" and config.similarity.regularizer == "none"
+
+
+def test_a_benchmark_that_is_cut_short_leaves_what_it_has_measured(tmp_path, monkeypatch):
+    def cut(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "SECONDS", 0.1)
+    monkeypatch.setattr(bench, "cases", cut)
+    output = tmp_path / "figures.json"
+    with pytest.raises(KeyboardInterrupt):
+        bench.main(["bench", *TINY, f"--output={output}"])
+    figures = json.loads(output.read_text())
+    assert figures["matrix_rate"]["float32"] > 0 and figures["environments"]["1"] > 0
+
+
+def test_a_benchmark_ends_with_a_file_of_its_figures(tmp_path, monkeypatch, capsys):
+    every = bench.cases
+    monkeypatch.setattr(bench, "SECONDS", 0.1)
+    monkeypatch.setattr(bench, "LOOP_SECONDS", 0.1)
+    monkeypatch.setattr(bench, "cases", lambda *args, **options: {"one": every(*args, **options)[FEATURES]})
+    output = tmp_path / "figures.json"
+    bench.main(["bench", *TINY, f"--output={output}"])
+    figures = json.loads(output.read_text())
+    case = figures["update"]["one"]
+    assert case["ms"] > 0 and case["operations"] > 1e3
+    floor = 1e3 * case["operations"] / figures["matrix_rate"]["float32"] / figures["devices"]
+    assert case["floor_ms"] == pytest.approx(floor)
+    assert figures["loop_steps_per_second"] > 0 and set(figures["environments"]) >= {"1", "2"}
+    assert "update        one" in capsys.readouterr().out

@@ -1,0 +1,139 @@
+"""The doctor on this machine, and each of its findings made to happen."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from patchail_jax.errors import UserError
+from patchail_jax.programs import machine_checks as machine
+from patchail_jax.programs import run_checks as run
+from patchail_jax.programs.command_line import parse
+from patchail_jax.programs.doctor import CHECKS, main
+from patchail_jax.programs.finding import Finding, examine
+from tests.launch.test_local import KEY
+
+
+def config(*overrides, name="quickstart.py"):
+    return parse(["x", f"--config=configs/{name}", *overrides]).config
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return [f"--config.run_folder={tmp_path}/run", f"--config.demos.cache_dir={tmp_path}/cache"]
+
+
+def test_a_sound_machine_is_told_so_with_a_line_a_check(folders, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    assert main(["doctor", *folders]) == 0
+    said = capsys.readouterr().out
+    table = [line for line in said.splitlines()[:-1] if not line.startswith(" ")]
+    assert [line[9:24].strip() for line in table] == list(CHECKS)
+    assert all(line.startswith(("ok", "warning")) for line in table)
+    assert said.splitlines()[-1] == "a run would work: patchail on cartpole_swingup"
+    assert " ms a frame" in said and " TFLOP/s in float32" in said and "a key is there" in said
+    assert ("llvmpipe" in said) == ("software rendering" in said)
+    assert KEY not in said and not list(tmp_path.iterdir())  # looked at, not made
+
+
+@pytest.mark.parametrize(("method", "status"), [("drqv2_features", 0), ("drqv2", 1)])
+def test_who_learns_from_pixels_needs_opengl_and_from_features_does_not(folders, method, status):
+    command = [sys.executable, "-m", "patchail_jax.doctor", f"--config=configs/quickstart.py:{method}", *folders]
+    without = {**os.environ, "MUJOCO_GL": "disabled"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=without)
+    assert result.returncode == status
+    assert ("problem  rendering       no OpenGL can draw" in result.stdout) == bool(status)
+
+
+def test_what_would_fail_a_run_ends_with_status_one_and_a_remedy(folders):
+    words = ["--config.replay.capacity=100000000000", "--config.demos.num_demonstrations=11"]
+    command = [sys.executable, "-m", "patchail_jax.doctor", *folders, *words]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    lines = result.stdout.splitlines()
+    (memory,) = [number for number, line in enumerate(lines) if line.startswith("problem  memory")]
+    assert "-> lower config.replay.capacity" in lines[memory + 1]
+    assert any(line.startswith("problem  demonstrations") for line in lines)
+    assert any(line.startswith("warning  run folder") for line in lines)  # nor would the checkpoints fit
+    assert lines[-1].startswith("2 to mend")
+
+
+def test_a_wrong_flag_is_one_line():
+    command = [sys.executable, "-m", "patchail_jax.doctor", "--config=configs/nothing.py"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2 and result.stderr.startswith("error: no config file")
+
+
+@pytest.mark.parametrize(
+    ("check", "overrides", "status", "words"),
+    [
+        (run.check_method, ["--config.reward.form=wgan"], "problem", "airl"),
+        (run.check_method, ["--config.replay.expert_batch_size=15"], "problem", "expert_batch_size"),
+        (run.check_demonstrations, ["--config.demos.path=/nowhere.npz"], "problem", "/nowhere.npz"),
+        (run.check_run_folder, ["--config.run_folder=/proc/none/run"], "problem", "/proc"),
+        (run.check_run_folder, ["--config.run_folder=ftp://host/run"], "problem", "cannot be opened"),
+        (run.check_cache, ["--config.demos.cache_dir=/dev/null/cache"], "warning", "/dev/null"),
+        (run.check_wandb, ["--config.log.wandb_mode=sometimes"], "problem", "sometimes"),
+        (run.check_wandb, ["--config.log.wandb_mode=online"], "warning", "no key"),
+        (machine.check_devices, ["--config.devices=9"], "problem", "4 x"),
+        (machine.check_matrix_rate, ["--config.network.precision=bfloat16"], "warning", "bfloat16"),
+        (machine.check_rendering, ["--config.env.task=cartpol_swingup"], "problem", "did you mean"),
+    ],
+)
+def test_each_trouble_is_found(check, overrides, status, words, monkeypatch, tmp_path):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    chosen = config(*overrides)
+    found = examine("x", lambda: check(chosen))
+    assert found.status == status and words in f"{found.finding} {found.remedy}"
+
+
+def test_an_accelerator_that_jax_does_not_see_is_named(monkeypatch, tmp_path):
+    (tmp_path / "device").write_text("")
+    monkeypatch.setattr(machine, "NVIDIA", tmp_path / "none")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert machine.check_devices(config()).status == "ok"
+    monkeypatch.setattr(machine, "NVIDIA", tmp_path / "device")
+    found = machine.check_devices(config())
+    assert found.status == "warning" and "cuda12" in found.remedy
+
+
+def test_a_wrong_version_is_named(monkeypatch):
+    versions = machine.versions()
+    monkeypatch.setattr(machine, "versions", lambda: {**versions, "mujoco": "4.0.0"})
+    assert "mujoco>=3.17,<4" in machine.check_versions(config()).remedy
+    monkeypatch.setattr(machine, "versions", lambda: {**versions, "flax": None, "wandb": None})
+    assert machine.check_versions(config())[1:3] == ("problem", "not installed: flax, wandb")
+
+
+def test_task_reward_needs_no_demonstrations_and_the_paper_s_size_counts_them(monkeypatch):
+    assert run.check_demonstrations(parse(["x", "--config=configs/cheetah.py:drqv2"]).config).status == "ok"
+    asked = []
+    monkeypatch.setattr("patchail_jax.storage.memory.require_memory", lambda needed: asked.append(needed) or "")
+    run.check_memory(config(name="cheetah.py"))
+    transitions, demonstrations = 150_000 + 300, 10 * 501
+    np.testing.assert_allclose(asked[0], (transitions + demonstrations) * 84 * 84 * 3, rtol=0.01)
+
+
+def test_memory_is_counted_in_features_where_no_pixels_are_kept(monkeypatch):
+    asked = []
+    monkeypatch.setattr("patchail_jax.storage.memory.require_memory", lambda needed: asked.append(needed) or "")
+    small = parse(["x", "--config=configs/cheetah.py:drqv2_features"]).config
+    run.check_memory(small)
+    assert small.replay.capacity * 17 * 4 <= asked[0] < small.replay.capacity * 200  # cheetah's 17 numbers, not pixels
+
+
+def test_whatever_a_check_raises_is_a_problem():
+    def broken():
+        raise ZeroDivisionError("oh\nno")
+
+    def asked():
+        raise UserError("too small; make it larger")
+
+    assert examine("a", broken)[:3] == ("a", "problem", "ZeroDivisionError: oh no")
+    assert examine("b", asked) == Finding("b", "problem", "too small", "make it larger")
+    assert json.dumps(examine("b", asked))

@@ -1,0 +1,193 @@
+"""A small run from its evaluations' films to pictures, page and maps, as the command line makes them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from etils import epath
+from PIL import Image
+
+from patchail_jax.demos import trajectory
+from patchail_jax.errors import UserError
+from patchail_jax.main import train
+from patchail_jax.maps.explainer import Explainer
+from patchail_jax.maps.kinds import KINDS
+from patchail_jax.outputs.video import read_video, write_video
+from patchail_jax.programs import demos
+from patchail_jax.programs.command_line import parse
+from patchail_jax.programs.explain import main
+from patchail_jax.programs.footage import footage
+from patchail_jax.programs.reports import main as reports
+from patchail_jax.run.reopened import open_trained
+from patchail_jax.storage.replica import Replica
+from tests.storage.bucket import make_bucket
+from tests.test_train import arguments
+
+STEPS, SIDE = 10, 16  # 80 frames an episode at action repeat 8
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of three evaluations and two checkpoints, with films."""
+    folder, cache = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("cache")
+    overrides = ["--config.num_frames=480", "--config.log.films=True", "--config.demos.num_demonstrations=2"]
+    train(parse(arguments(folder, cache, *overrides)).config)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(run):
+    return open_trained(run)
+
+
+def test_each_evaluation_leaves_a_film_histograms_and_scalars(run):
+    assert sorted(path.name for path in (run / "videos").glob("*.mp4")) == [
+        "000000000.mp4", "000000240.mp4", "000000480.mp4",
+    ]  # fmt: skip
+    assert len(read_video(run / "videos" / "000000480.mp4", image_size=32)) == STEPS
+    lines = [json.loads(line) for line in (run / "histograms.jsonl").read_text().splitlines()]
+    assert {(line["frame"], line["name"]) for line in lines} == {
+        (frame, f"evaluation/{who}_{what}")
+        for frame in (0, 240, 480) for who in ("expert", "agent") for what in ("logits", "rewards")
+    }  # fmt: skip
+    patches = 25  # 5 a side at 16 pixels
+    assert all(sum(line["counts"]) == STEPS * patches for line in lines if line["name"] == "evaluation/agent_logits")
+    assert all(sum(line["counts"]) == STEPS for line in lines if line["name"] == "evaluation/agent_rewards")
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    (last,) = (line for line in logged if line["kind"] == "evaluation" and line["frame"] == 480)
+    assert 0 <= last["evaluation/discriminator_accuracy"] <= 1 and last["memory/host_gib"] > 0
+    assert last["evaluation/agent_reward"] == pytest.approx(last["evaluation/agent_logit"] / 2, rel=1e-4)  # scale 0.5
+
+
+def test_the_newest_episode_is_kept_under_every_map(run, trained):
+    with np.load(run / "videos" / "latest.npz") as stored:
+        assert int(stored["frame"]) == 480 and stored["frames"].shape == (STEPS + 1, SIDE, SIDE, 3)
+        explainer = Explainer(trained.config, trained.method, trained.devices)
+        # The last checkpoint is of the same frame, and so is the agent's first evaluation episode.
+        frames = footage("agent", trained)
+        np.testing.assert_array_equal(stored["frames"], frames)
+        for kind in KINDS:
+            maps = explainer.explain(trained.state, frames, [kind]).maps[kind] - (kind == "attention")
+            np.testing.assert_allclose(stored[f"maps_{kind}"], maps, rtol=2e-3, atol=2e-3)
+
+
+def test_maps_fit_together(trained):
+    explainer = Explainer(trained.config, trained.method, trained.devices)
+    frames = footage("random", trained)
+    explained = explainer.explain(trained.state, frames, KINDS)
+    maps = explained.maps
+    assert {one.shape for one in maps.values()} == {(STEPS, SIDE, SIDE)}
+    np.testing.assert_allclose(maps["weighted"], maps["patch_rewards"] * maps["attention"], rtol=1e-5)
+    assert maps["attention"].mean() == pytest.approx(1.0, abs=0.1)
+    rewards = explainer.patch_rewards(trained.state, frames)
+    np.testing.assert_allclose(explained.rewards, rewards.mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(rewards, 0.5 * explainer.logits(trained.state, frames), rtol=1e-5)
+
+
+def test_one_command_writes_sheet_film_and_maps(run, tmp_path, capsys):
+    before = sorted(run.rglob("*"))
+    main([f"--run={run}", "--input=agent,random", "--kind=gradcam", f"--output={tmp_path}"])
+    written = capsys.readouterr().out.splitlines()
+    stem = tmp_path / "gradcam_agent_random_at_480"
+    assert written == [f"{stem}{suffix}" for suffix in (".png", ".pdf", ".mp4", ".gif", ".npz")]
+    assert len(read_video(stem.with_suffix(".mp4"), image_size=32)) == STEPS
+    with Image.open(f"{stem}.gif") as gif:
+        assert gif.n_frames > 1
+    with np.load(f"{stem}.npz") as stored:
+        assert stored["random_maps"].shape == (STEPS, SIDE, SIDE) and stored["random_rewards"].shape == (STEPS,)
+        assert len(stored["agent_frames"]) == len(stored["agent_maps"]) + 1
+    assert sorted(run.rglob("*")) == before  # looking leaves the run as it is
+
+
+def test_files_are_explained_at_the_run_s_size(run, trained, tmp_path, capsys):
+    frames = np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)
+    write_video(tmp_path / "film.mp4", frames, fps=25)
+    np.savez(tmp_path / "array.npz", frames=frames)
+    for name in ("film.mp4", "array.npz"):
+        assert footage(str(tmp_path / name), trained).shape == (6, SIDE, SIDE, 3)
+    expected = np.asarray(Image.fromarray(frames[2]).resize((SIDE, SIDE), Image.Resampling.BOX))
+    np.testing.assert_array_equal(footage(str(tmp_path / "array.npz"), trained)[2], expected)
+    from patchail_jax.demos.trajectory import shipped
+
+    demonstration = footage(str(shipped("cartpole_swingup")), trained)
+    np.testing.assert_array_equal(demonstration, footage("expert", trained))
+
+
+def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
+    main(["--compare", str(run), str(run), "--kind=attention", "--input=expert", f"--output={tmp_path}"])
+    assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path}/comparison_attention_expert.png"
+    assert (tmp_path / "comparison_attention_expert.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_an_older_checkpoint_is_another_discriminator(run, trained):
+    older = open_trained(run, step=40)
+    assert older.frame == 320 and trained.frame == 480
+    assert int(older.state.update) < int(trained.state.update)
+
+
+def test_the_page_of_a_real_run_has_its_episode(run, tmp_path):
+    reports(["html", str(run), f"--output={tmp_path}"])
+    text = (tmp_path / "cartpole_swingup_patchail_0.html").read_text()
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert data["episode"]["frame"] == 480 and set(data["episode"]["sprites"]) == {"frames", *KINDS}
+    assert [one["frame"] for one in data["histograms"]["agent"]] == [0, 240, 480]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--checkpoint=3"], "no checkpoint 3 in .*; there are 40, 60"),
+        (["--input=somebody"], "expert, agent, random, or a file that ends in .mp4 or .npz"),
+        (["--input=/nowhere.mp4"], "no file /nowhere.mp4"),
+        (["--kind=saliency"], "invalid choice"),
+        (["--compare", "x"], "give --run=RUN, or --compare"),
+    ],
+)
+def test_bad_input_is_one_line(run, words, message):
+    with pytest.raises(UserError, match=message) as error:
+        main([f"--run={run}", *words])
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_no_films_are_one_line(trained, tmp_path):
+    for name, content, message in (
+        ("no.mp4", b"text", "cannot be read as a film"),
+        ("no.npz", b"text", "cannot be read as an npz file"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            footage(str(tmp_path / name), trained)
+    np.savez(tmp_path / "flat.npz", frames=np.zeros((3, 3)))
+    with pytest.raises(UserError, match="must be"):
+        footage(str(tmp_path / "flat.npz"), trained)
+    np.savez(tmp_path / "one.npz", frames=np.zeros((1, 4, 4, 3), np.uint8))
+    with pytest.raises(UserError, match="a step takes two"):
+        footage(str(tmp_path / "one.npz"), trained)
+
+
+def test_a_folder_without_a_run_or_without_a_checkpoint_is_one_line(run, tmp_path):
+    with pytest.raises(UserError, match="not a run folder"):
+        open_trained(tmp_path)
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    with pytest.raises(UserError, match="there is no checkpoint in"):
+        open_trained(tmp_path)
+    config = json.loads((run / "config.json").read_text())
+    config["agent"]["discount_rate"] = config["agent"].pop("discount")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="another version"):
+        open_trained(tmp_path)
+
+
+def test_a_run_in_a_bucket_is_explained_reported_and_recorded_too(run, tmp_path, monkeypatch, capsys):
+    make_bucket(monkeypatch, tmp_path / "cache")
+    replica = Replica(epath.Path("gs://bucket/run"), tmp_path / "copy")
+    shutil.copytree(run, tmp_path / "copy", dirs_exist_ok=True)
+    replica.push()
+    monkeypatch.chdir(tmp_path)
+    main(["--run=gs://bucket/run", "--input=random"])
+    reports(["html", "gs://bucket"])
+    assert {path.suffix for path in (tmp_path / "reports").iterdir()} >= {".mp4", ".npz", ".html"}
+    demos.run(["record", "gs://bucket/run", "episodes.npz", "--episodes=1"])
+    recorded = trajectory.load(tmp_path / "episodes.npz")
+    assert len(recorded.rewards) == 1 and "checkpoint at 480 frames" in recorded.metadata["source"]

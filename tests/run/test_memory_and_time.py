@@ -1,0 +1,38 @@
+"""Shares of wall time add up, and memory is that of this process."""
+
+import time
+
+import numpy as np
+import pytest
+
+from patchail_jax.run.scalars import Stopwatch
+from patchail_jax.storage.memory_use import memory_use
+
+
+def test_shares_add_up_to_one_and_start_anew():
+    stopwatch = Stopwatch()
+    for part in ("acting", "environment", "acting"):
+        time.sleep(0.02)
+        stopwatch.lap(part)
+    read = stopwatch.read(updates=3)
+    assert read.pop("time/updates_per_second") == pytest.approx(3 / 0.06, rel=0.5)
+    assert sum(read.values()) == pytest.approx(1.0, abs=0.05)
+    assert read["time/acting"] == pytest.approx(2 * read["time/environment"], rel=0.5)
+    assert set(stopwatch.read(updates=0)) == {"time/updates_per_second"}
+
+
+def test_memory_grows_by_what_is_allocated_and_devices_tell_theirs():
+    class Device:
+        def __init__(self, used):
+            self.used = used
+
+        def memory_stats(self):
+            return None if self.used is None else {"bytes_in_use": self.used, "peak_bytes_in_use": 2 * self.used}
+
+    before = memory_use()
+    block = np.ones(2**25)  # a quarter of a GiB
+    after = memory_use([Device(2**30), Device(None), Device(2**31)])
+    assert after["memory/host_gib"] - before["memory/host_gib"] == pytest.approx(0.25, abs=0.05) and block.all()
+    assert after["memory/host_peak_gib"] >= after["memory/host_gib"] - 0.01
+    assert after["memory/device_gib"] == 2.0 and after["memory/device_peak_gib"] == 4.0
+    assert "memory/device_gib" not in memory_use([Device(None)])

@@ -1,0 +1,88 @@
+"""One run a folder, one process a run."""
+
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+
+from patchail_jax.errors import UserError
+from patchail_jax.storage.run_folder import open_run
+
+CONFIG = {"seed": 1, "env": {"task": "cheetah_run", "workers": "process"}, "log": {"every": 5}}
+
+
+def test_config_and_versions_are_written(tmp_path):
+    run = open_run(tmp_path / "a" / "b", config=CONFIG)
+    assert json.loads((run.path / "config.json").read_text()) == CONFIG
+    versions = json.loads((run.path / "versions.json").read_text())
+    assert versions["jax"] and versions["mujoco"] and "git_commit" in versions
+    run.close()
+
+
+def test_the_same_config_opens_the_folder_again(tmp_path):
+    open_run(tmp_path, config=CONFIG).close()
+    other = {**CONFIG, "log": {"every": 6}, "env": {**CONFIG["env"], "workers": "inline"}}
+    run = open_run(tmp_path, config=other, may_differ=("log", "env.workers"))
+    assert json.loads((tmp_path / "config.json").read_text()) == CONFIG  # until it is known to fit
+    run.describe(other)
+    run.close()
+    assert json.loads((tmp_path / "config.json").read_text()) == other
+
+
+def test_another_config_is_refused_with_the_field(tmp_path):
+    open_run(tmp_path, config=CONFIG).close()
+    other = {**CONFIG, "env": {**CONFIG["env"], "task": "walker_walk"}}
+    with pytest.raises(UserError, match="env.task='cheetah_run', not 'walker_walk'"):
+        open_run(tmp_path, config=other, may_differ=("log",))
+    assert json.loads((tmp_path / "config.json").read_text()) == CONFIG
+
+
+def test_a_field_that_the_run_s_version_did_not_have_is_said(tmp_path, caplog):
+    open_run(tmp_path, config=CONFIG).close()
+    newer = {**CONFIG, "env": {**CONFIG["env"], "quality": "full"}}
+    run = open_run(tmp_path, config=newer)
+    run.describe(newer)
+    run.close()
+    assert "without config.env.quality; it goes on with 'full'" in caplog.text
+    with pytest.raises(UserError, match="env.quality='full', not None"):
+        open_run(tmp_path, config=CONFIG)  # a field that has gone may have meant something
+
+
+def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path):
+    run = open_run(tmp_path, config=CONFIG)
+    code = "\n".join(
+        [
+            "from pathlib import Path",
+            "from patchail_jax.storage.run_folder import open_run",
+            f"open_run(Path({str(tmp_path)!r}), config={CONFIG!r})",
+        ]
+    )
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert second.returncode != 0 and "another process is running" in second.stderr
+    run.close()
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_refused_config_frees_the_lock_while_its_error_lives(tmp_path):
+    open_run(tmp_path, config=CONFIG).close()
+    with pytest.raises(UserError) as error:
+        open_run(tmp_path, config={**CONFIG, "seed": 2})
+    open_run(tmp_path, config=CONFIG).close()
+    assert "seed=1, not 2" in str(error.value)
+
+
+def test_a_file_system_without_locks_is_not_another_run(tmp_path, monkeypatch):
+    def no_locks(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(UserError, match="cannot be locked .No locks available."):
+        open_run(tmp_path, config=CONFIG)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        open_run(tmp_path / "file" / "run", config=CONFIG)
