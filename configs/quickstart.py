@@ -5,7 +5,7 @@ The README has what three seeds reached of the expert's 847, and how long it tak
 
 from ml_collections import ConfigDict
 
-from patchail_jax.run.config import PRESETS, paper_config
+from patchail_jax.run.config import apply_preset, paper_config
 
 
 def get_config(method: str = "patchail") -> ConfigDict:
@@ -40,7 +40,7 @@ def get_config(method: str = "patchail") -> ConfigDict:
         config.agent.first_update_step = 750
         config.agent.std_duration = 3_000
         config.network.encoder_channels = 16
-        PRESETS[config.method](config)  # what they need comes before what makes others quick
+        apply_preset(config, config.method)  # what they need comes before what makes others quick
         config.env.action_repeat = 2  # the shipped demonstrations': at others the expert's actions are not known
     else:
         config.env.action_repeat = 4  # at 8 DrQ-v2 itself, with the task's reward and from features, stays below 350

@@ -9,11 +9,21 @@ an *update* one learner update. The module is shared by the host and the device 
 jax nor dm_control. All records are NamedTuples, hence pytrees.
 """
 
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = Any  # numpy on the host, jax on the device
+
+
+class Purpose(IntEnum):
+    """What a run's seed is mixed with, so that no two purposes draw the same numbers."""
+
+    TRAINING = 0  # starts of training episodes
+    EVALUATION = 1  # starts of evaluation episodes
+    BATCHES = 2  # what updates draw from replay and demonstrations
+    RECORDING = 3  # starts of recorded episodes
 
 
 class Specs(NamedTuple):

@@ -1,7 +1,6 @@
 """The learner on devices: the one pmap, with the batch sharded and the state whole on every device."""
 
 import functools
-import time
 from typing import Any
 
 import flax.struct
@@ -81,11 +80,12 @@ class Devices:
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
-        self._score = None if method.score is None else jax.jit(method.score)
-        self._judge = None if method.judge is None else jax.jit(method.judge)
-        self._score_episode = None
-        if method.score_episode is not None:
-            self._score_episode = jax.jit(method.score_episode, donate_argnums=0)
+        self._label = self._label_by_steps = self._judge = None
+        if method.label is not None:
+            self._label = jax.jit(method.label, donate_argnums=0)
+            self._label_by_steps = jax.jit(functools.partial(_rewards_alone, method.label))
+        if method.discriminator is not None:
+            self._judge = jax.jit(method.discriminator.patch_rewards)
 
     @property
     def count(self) -> int:
@@ -150,22 +150,23 @@ class Devices:
         """Mean actions ``[B,A] float32``; waits for the device."""
         return np.asarray(self._exploit(parameters, observations))
 
-    def score(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
-        """Rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``, or None where replay needs no scores."""
-        return None if self._score is None else self.over_episode(self._score, state, frames)
+    def label(self, state: Any, frames: np.ndarray, demonstrations: Any = None) -> tuple[Any, np.ndarray | None]:
+        """The state and rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``; None where replay needs no labels.
 
-    def score_episode(self, state: Any, frames: np.ndarray, demonstrations: Any, steps: Any) -> tuple[Any, np.ndarray]:
-        """The state, the given one consumed, and rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``.
-
-        For methods whose rewards need the ``demonstrations [D,M+1,H,W,3]`` too; each has its number of ``steps [D]``.
+        ``demonstrations``, frames ``[D,M+1,H,W,3]`` and steps ``[D]``, are for methods that label whole episodes; these
+        consume the given state.
         """
-        assert self._score_episode is not None
-        state, rewards = self._score_episode(state, frames, demonstrations, steps)
+        if self._label is None or self._label_by_steps is None:
+            return state, None
+        if not self._method.needs.whole_episodes:
+            return state, self.over_episode(self._label_by_steps, state, frames)
+        state, rewards = self._label(state, frames, demonstrations)
         return self.place(state), np.asarray(rewards)
 
-    def judge(self, state: Any, frames: np.ndarray) -> np.ndarray | None:
-        """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, or None without a discriminator."""
-        return None if self._judge is None else self.over_episode(self._judge, state, frames)
+    def patch_rewards(self, state: Any, frames: np.ndarray) -> np.ndarray:
+        """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, for methods with a discriminator."""
+        assert self._judge is not None
+        return self.over_episode(self._judge, state, frames)
 
     def over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
         """``function(state, frames [t+S,H,W,3]) -> [t,...]`` for all T steps of one episode's frames ``[T+1,H,W,3]``.
@@ -187,22 +188,8 @@ def fetch(tree: Any) -> Any:
     return jax.device_get(tree)
 
 
-def matrix_rate(precision: str) -> float:
-    """Floating-point operations per second of large square matrix products on the first device, measured."""
-    device = jax.local_devices()[0]
-    size, repeats = (1024, 4) if device.platform == "cpu" else (8192, 20)
-    with jax.default_device(device):
-        matrix = jax.random.normal(jax.random.PRNGKey(0), (size, size), jnp.dtype(precision)) / size**0.5
-        product = jax.jit(lambda left, right: left @ right)
-        jax.block_until_ready(product(matrix, matrix))
-        rates = []
-        for _ in range(3):
-            began, result = time.perf_counter(), matrix
-            for _ in range(repeats):
-                result = product(result, matrix)
-            jax.block_until_ready(result)
-            rates.append(repeats * 2 * size**3 / (time.perf_counter() - began))
-    return max(rates)
+def _rewards_alone(label: Any, state: Any, frames: Any) -> Any:
+    return label(state, frames, None)[1]
 
 
 def acting_key(seed: int, agent_step: int) -> Any:

@@ -17,15 +17,16 @@ from patchail_jax.types import Batch
 from patchail_jax.updates.gradient_step import DEVICE_AXIS
 
 _GIB = 1024**3
+ON_DEVICE = {"auto": None, "yes": True, "no": False}  # config.replay.frames_on_device
 _CHUNK = 128  # frames a device takes in at a time: one shape, so one compilation
 _SHARE = 0.6  # of a device's free memory that the frames may take; the rest is the learner's
 
 
 class FramesOnDevices:
-    """``frames`` numbered frames of ``shape`` and ``dtype``, spread over ``devices``."""
+    """``count`` numbered frames of ``shape`` and ``dtype``, spread over ``devices``."""
 
-    def __init__(self, frames: int, shape: tuple[int, ...], dtype: Any, *, devices: Sequence[Any]) -> None:
-        self._count, self._rows = len(devices), -(-frames // len(devices))
+    def __init__(self, count: int, shape: tuple[int, ...], dtype: Any, *, devices: Sequence[Any]) -> None:
+        self._count, self._rows = len(devices), -(-count // len(devices))
         self._write = jax.pmap(_put, devices=devices, donate_argnums=0)
         self._shape, self._dtype = shape, dtype
         self.shards = jax.pmap(lambda _: jnp.zeros((self._rows, *shape), dtype), devices=devices)(
@@ -82,7 +83,7 @@ def fits(choice: str, nbytes: int, devices: Sequence[Any]) -> tuple[bool, str]:
     needed = nbytes / len(devices)
     size = f"{needed / _GIB:.2f} GiB a device"
     memory = devices[0].memory_stats() if choice == "auto" else None
-    chosen = choose({"yes": True, "no": False, "auto": None}, choice, field="replay.frames_on_device")
+    chosen = choose(ON_DEVICE, choice, field="replay.frames_on_device")
     if chosen is not None:
         return chosen, f"frames: {'on the devices, ' + size if chosen else 'streamed from the host'}, as configured"
     if devices[0].platform == "cpu" or not memory or "bytes_limit" not in memory:

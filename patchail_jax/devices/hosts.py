@@ -40,6 +40,10 @@ class Hosts(NamedTuple):
         """The smallest ``number`` of all processes."""
         return int(self.gather(number).min())
 
+    def largest(self, number: int) -> int:
+        """The largest ``number`` of all processes."""
+        return int(self.gather(number).max())
+
     def first(self, tree: Any) -> Any:
         """The first process's arrays, for all: platforms may disagree in a last bit."""
         return tree if self.processes == 1 else multihost_utils.broadcast_one_to_all(tree)

@@ -15,7 +15,7 @@ import numpy as np
 
 from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Step
 from patchail_jax.envs.worker import obey, work
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, choose
 
 _log = logging.getLogger(__name__)
 
@@ -210,3 +210,12 @@ class ProcessPool:
         if isinstance(answer, Exception):
             raise WorkerError(f"environment {index} failed:\n{answer}") from answer
         return answer
+
+
+AnyPool = InlinePool | ProcessPool
+POOLS: dict[str, Callable[[Callable[[], Any], int], AnyPool]] = {"process": ProcessPool, "inline": InlinePool}
+
+
+def make_pool(make: Callable[[], Any], num_envs: int, workers: str) -> AnyPool:
+    """``num_envs`` environments in processes, or in this one: ``config.env.workers``."""
+    return choose(POOLS, workers, field="env.workers")(make, num_envs)

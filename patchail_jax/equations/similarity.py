@@ -44,3 +44,25 @@ def nearest_similarity(log_agent: Any, log_experts: Any) -> Any:
 def mean_similarity(log_agent: Any, log_expert: Any) -> Any:
     """Eq. 7 and 8: ``exp(-KL(Delta_agent || Delta_E))``, ``[B]``; ``log_agent [B,P,P]``, one ``log_expert [P,P]``."""
     return jnp.exp(-divergence(log_agent, log_expert[None]))
+
+
+def to_nearest(log_agent: Any, expert_logits: Any, to_log_distribution: Any, *, axis_name: str) -> Any:
+    """Eq. 6 against every expert pair on all devices."""
+    log_experts = to_log_distribution(jax.lax.all_gather(expert_logits, axis_name, tiled=True))
+    return nearest_similarity(log_agent, log_experts)
+
+
+def to_mean_logits(log_agent: Any, expert_logits: Any, to_log_distribution: Any, *, axis_name: str) -> Any:
+    """Eq. 7, the distribution of the expert's mean logits."""
+    log_expert = to_log_distribution(jax.lax.pmean(jnp.mean(expert_logits, axis=0), axis_name))
+    return mean_similarity(log_agent, log_expert)
+
+
+def to_mean(log_agent: Any, expert_logits: Any, to_log_distribution: Any, *, axis_name: str) -> Any:
+    """Eq. 8, the mean of the expert's distributions."""
+    shares = jnp.mean(jnp.exp(to_log_distribution(expert_logits)), axis=0)
+    return mean_similarity(log_agent, jnp.log(jax.lax.pmean(shares, axis_name)))
+
+
+# Similarity [B] of log_agent [B,P,P] to the expert pairs of all devices, of which this one has expert_logits [E,P,P].
+EXPERTS: dict[str, Callable[..., Any]] = {"mean": to_mean, "mean_logits": to_mean_logits, "nearest": to_nearest}

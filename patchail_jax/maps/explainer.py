@@ -5,17 +5,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from patchail_jax.devices.data_parallel import Devices
-from patchail_jax.equations.aggregation import AGGREGATIONS
-from patchail_jax.errors import UserError, choose
+from patchail_jax.errors import UserError
 from patchail_jax.maps.gradcam import signed_gradcam
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.maps.patch_map import patch_map, weighted_patch_map
 from patchail_jax.maps.spatial_attention import spatial_attention
-from patchail_jax.methods import Method
-from patchail_jax.networks.geometry import Layer
+from patchail_jax.methods.method import Judge
 
 
 class Explanation(NamedTuple):
@@ -27,30 +24,20 @@ class Explanation(NamedTuple):
 
 
 class Explainer:
-    """Explains episodes by a method's discriminator; ``UserError`` where it has none."""
+    """Explains episodes by a discriminator, for frames of ``image_size`` pixels a side."""
 
-    def __init__(self, config: ConfigDict, method: Method, devices: Devices) -> None:
-        if method.judge is None or method.examine is None:
-            raise UserError(f"the method {config.method} has no discriminator to explain")
-        examine = method.examine
-        self._devices, self._examine, self._side = devices, examine, config.env.image_size
-        self._aggregate = choose(AGGREGATIONS, config.reward.aggregation, field="reward.aggregation")
-        self._layers = method.layers or (Layer(self._side, 1, 0),)  # without patches the frame is one
+    def __init__(self, discriminator: Judge, devices: Devices, *, image_size: int) -> None:
+        examine = discriminator.examine
+        self._devices, self._examine, self._side = devices, examine, image_size
+        self._aggregate, self._layers = discriminator.aggregate, discriminator.layers
         # Attention and Grad-CAM are read off convolutions.
-        convolutional = config.discriminator.architecture == "convolutional"
-        self.kinds = tuple(KINDS) if convolutional else ("patch_rewards",)
+        self.kinds = tuple(KINDS) if discriminator.convolutional else ("patch_rewards",)
         self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
         self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)
 
     def logits(self, state: Any, frames: np.ndarray) -> np.ndarray:
         """The discriminator's logits ``[T]`` or ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
         return self._devices.over_episode(self._logits, state, frames)
-
-    def patch_rewards(self, state: Any, frames: np.ndarray) -> np.ndarray:
-        """Patch rewards ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``; P is 1 where the frame is judged as a whole."""
-        rewards = self._devices.judge(state, frames)
-        assert rewards is not None
-        return rewards.reshape(len(rewards), *(rewards.shape[1:] or (1, 1)))
 
     def explain(self, state: Any, frames: np.ndarray, kinds: Collection[str]) -> Explanation:
         """The rewards and the maps of ``kinds``, some of ``KINDS``, for ``frames [T+1,H,W,3] uint8``.
@@ -61,7 +48,7 @@ class Explainer:
         for kind in kinds:
             if kind not in self.kinds:
                 raise UserError(f"no kind {kind!r} of map here; use one of {', '.join(self.kinds)}")
-        patch_rewards, found = self.patch_rewards(state, frames), {}
+        patch_rewards, found = self._devices.patch_rewards(state, frames), {}
         if not {"patch_rewards", "weighted"}.isdisjoint(kinds):
             found["patch_rewards"] = patch_map(patch_rewards, image_size=self._side, layers=self._layers)
         if not {"attention", "weighted"}.isdisjoint(kinds):

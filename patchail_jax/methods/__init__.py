@@ -1,11 +1,12 @@
-"""The methods by name."""
+"""The methods by name, a file each: ``METHODS[name](specs, config)``, the config's groups as plain dicts."""
 
 from collections.abc import Callable
 
 from patchail_jax.methods import bc, drqv2, encoder_ail, patchail, rot
-from patchail_jax.methods.method import Method
+from patchail_jax.methods.method import Config, Method
+from patchail_jax.types import Specs
 
-METHODS: dict[str, Callable[..., Method]] = {
+METHODS: dict[str, Callable[[Specs, Config], Method]] = {
     "drqv2": drqv2.make,
     "drqv2_features": drqv2.make,
     "patchail": patchail.make,

@@ -1,61 +1,95 @@
 """The form every method has: a record of pure functions that the loop and the devices layer know how to run."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import flax.linen as nn
+import jax
 
 from patchail_jax.networks.geometry import Layer
+from patchail_jax.types import Batch
+
+SubConfig = Mapping[str, Any]  # one group of the config, as a plain dict
+Config = Mapping[str, SubConfig]  # all groups, by name
+State = Any  # a pytree of arrays, the method's own
+Policy = Any  # a pytree of parameters: the part of the state that acting reads
+Metrics = dict[str, jax.Array]  # scalars by name
+
+
+def apply(network: nn.Module, params: Policy, *inputs: jax.Array, method: str | None = None) -> jax.Array:
+    """``network.apply`` of a network, or of its ``method``, that gives one array."""
+    return cast(jax.Array, network.apply(params, *inputs, method=method))
+
+
+class Needs(NamedTuple):
+    """What a method reads beside its batches of frames."""
+
+    task_reward: bool = False
+    """Replay keeps the task's own rewards; imitators never see them."""
+
+    actions: bool = False
+    """Updates read the expert's actions: demonstrations without them are refused."""
+
+    demonstration: bool = False
+    """An update reads one whole demonstration (``types.Batch.demonstration``)."""
+
+    environment: bool = True
+    """It learns from what it plays; a method that does not only makes its updates."""
+
+    whole_episodes: bool = False
+    """``label`` needs a whole episode, and all demonstrations beside it."""
+
+
+class Judge(NamedTuple):
+    """A method's discriminator, for those who look at it: maps, films, histograms."""
+
+    patch_rewards: Callable[[State, jax.Array], jax.Array]
+    """``patch_rewards(state, frames [t+S,H,W,3]) -> [t,P,P]`` (the h of Eq. 5, scaled), not aggregated; P is 1 where
+    the frame is judged as a whole."""
+
+    aggregate: Callable[[Any], Any]
+    """``aggregate(patch rewards [...,P,P]) -> rewards [...]`` (the Aggr of Eq. 5)."""
+
+    examine: Callable[[State, jax.Array, dict[str, jax.Array]], tuple[jax.Array, dict[str, jax.Array]]]
+    """``examine(state, frames [t+S,H,W,3], offsets) -> (logits [t,P,P], activations {layer: [t,h,w,c]})``, layers in
+    order; ``offsets``, {} or of the activations' form, are added to them for gradients."""
+
+    layers: tuple[Layer, ...]
+    """Where on the image each patch lies."""
+
+    convolutional: bool
+    """Whether there are activations to look at."""
 
 
 class Method(NamedTuple):
     """Pure functions of one method; networks and optimizers are closed over, the state is arrays only."""
 
-    init: Callable[[Any], Any]
-    """``init(key [2] uint32) -> state``, a pytree of arrays."""
+    init: Callable[[jax.Array], State]
+    """``init(key [2] uint32) -> state``."""
 
-    uses_task_reward: bool
-    """Whether replay keeps the task's own rewards; imitators never see them."""
+    publish: Callable[[State], Policy]
+    """``publish(state) -> policy``."""
 
-    publish: Callable[[Any], Any]
-    """``publish(state) -> parameters``: the part of the state that acting reads."""
+    explore: Callable[[Policy, jax.Array, jax.Array, jax.Array], jax.Array]
+    """``explore(policy, observations [B,H,W,3S] uint8, key, agent_step) -> actions [B,A]`` with noise."""
 
-    explore: Callable[[Any, Any, Any, Any], Any]
-    """``explore(parameters, observations [B,H,W,3S] uint8, key, agent_step) -> actions [B,A]`` with noise."""
+    exploit: Callable[[Policy, jax.Array], jax.Array]
+    """``exploit(policy, observations) -> actions [B,A]``: the mean action, for evaluation."""
 
-    exploit: Callable[[Any, Any], Any]
-    """``exploit(parameters, observations) -> actions [B,A]``: the mean action, for evaluation."""
+    update: Callable[[State, Batch], tuple[State, Metrics]]
+    """``update(state, batch) -> (state, metrics)``, under ``gradient_step.DEVICE_AXIS``; metrics are scalars of this
+    device's shard."""
 
-    update: Callable[[Any, Any], tuple[Any, dict[str, Any]]]
-    """``update(state, batch: types.Batch) -> (state, metrics)``, under ``gradient_step.DEVICE_AXIS``; metrics are
-    scalars of this device's shard."""
+    needs: Needs = Needs()
 
-    reads_demonstration: bool
-    """Whether an update reads one whole demonstration (``types.Batch.demonstration``)."""
+    label: Callable[[State, jax.Array, Any], tuple[State, jax.Array]] | None = None
+    """``label(state, frames [t+S,H,W,3], None) -> (state, rewards [t])`` for t consecutive steps of a finished episode,
+    with S-1 frames before the first step's own. Where ``needs.whole_episodes``, ``label(state, frames [T+1,H,W,3],
+    (demonstrations [D,M+1,H,W,3], steps [D]))``, demonstrations of up to M steps each. None where the stored rewards
+    are the task's or are not read."""
 
-    reads_actions: bool
-    """Whether updates read the expert's actions: demonstrations without them are refused."""
-
-    score: Callable[[Any, Any], Any] | None
-    """``score(state, frames [t+S,H,W,3]) -> rewards [t]`` for t consecutive steps of a finished episode, with S-1
-    frames before the first step's own; None where the stored rewards are the task's or are ignored."""
-
-    judge: Callable[[Any, Any], Any] | None
-    """``judge(state, frames [t+S,H,W,3]) -> patch rewards [t,P,P]``, not aggregated; None without a discriminator.
-    P is 1 where the frame is judged as a whole."""
-
-    layers: tuple[Layer, ...] | None
-    """Where on the image each of ``judge``'s patches lies; None without patches."""
-
-    examine: Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]] | None = None
-    """``examine(state, frames [t+S,H,W,3], offsets) -> (logits [t] or [t,P,P], activations {layer: [t,h,w,c]})`` of the
-    discriminator, its layers in order; ``offsets``, {} or of the activations' form, are added to them for gradients."""
-
-    plays: bool = True
-    """Whether it learns from what it plays; a method that does not only makes its updates."""
-
-    pretrain: Callable[[Any, Any], tuple[Any, dict[str, Any]]] | None = None
+    pretrain: Callable[[State, Batch], tuple[State, Metrics]] | None = None
     """As ``update``, on the expert's pairs alone: ``config.cloning.pretraining_updates`` of them, before the first
     step is played."""
 
-    score_episode: Callable[[Any, Any, Any, Any], tuple[Any, Any]] | None = None
-    """``score_episode(state, frames [T+1,H,W,3], demonstrations [D,M+1,H,W,3], steps [D]) -> (state, rewards [T])`` in
-    the place of ``score``, where rewards need a whole episode and all demonstrations, of up to M steps each."""
+    discriminator: Judge | None = None

@@ -13,18 +13,19 @@ One update, in this order:
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import optax
 
 from patchail_jax.equations.behaviour_cloning import soft_q_filter
 from patchail_jax.equations.optimal_transport import cosine_cost, transport_rewards, unit
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
-from patchail_jax.methods.bc import make_clone
-from patchail_jax.methods.method import Method
+from patchail_jax.methods.bc import make_cloner
+from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy, SubConfig
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.gradient_step import DEVICE_AXIS
 from patchail_jax.updates.prepare_batch import episode_windows, stack_at
@@ -33,111 +34,102 @@ CHUNK = 128  # observations that are encoded at a time: an episode's features ar
 
 
 @flax.struct.dataclass
-class State(drqv2.State):
+class State:
     """DrQ-v2's state, the frozen ``reference`` policy, and what the rewards need; ``target`` is a policy too.
 
     ``reward_scale []`` is 0 until the first episode sets it; ``cloning_optimizer`` serves the pre-training alone.
     """
 
-    reference: Any
-    cloning_optimizer: Any
-    target: Any
-    reward_scale: Any
+    learner: drqv2.State
+    cloning_optimizer: optax.OptState
+    reference: Policy
+    target: Policy
+    reward_scale: jax.Array
 
 
-def make(
-    specs: Specs,
-    *,
-    agent: dict[str, Any],
-    network: dict[str, Any],
-    cloning: dict[str, Any],
-    optimal_transport: dict[str, Any],
-) -> Method:
-    """ROT for ``specs``; the arguments are the sub-configs of the same names."""
-    learner = drqv2.make_learner(specs, cloning, **agent, **network)
-    return _make(specs, learner, agent, cloning["std"], **optimal_transport)
+def make(specs: Specs, config: Config) -> Method:
+    """ROT for ``specs``, by ``config.agent``, ``.network``, ``.cloning`` and ``.optimal_transport``."""
+    learner = drqv2.make_learner(specs, config["agent"], config["network"], config["cloning"])
+    cloner, transport = make_cloner(learner), config["optimal_transport"]
+    rewards_of = make_episode_rewards(learner, transport)
 
+    def init(key: jax.Array) -> State:
+        base = learner.init(key)
+        policy = learner.publish(base)
+        reference, target = (jax.tree.map(jnp.copy, policy) for _ in range(2))
+        return State(base, cloner.optimizer.init(policy), reference, target, jnp.zeros(()))
 
-def _make(
-    specs: Specs,
-    learner: drqv2.Learner,
-    agent: dict[str, Any],
-    std: float,
-    *,
-    features: str,
-    epsilon: float,
-    iterations: int,
-    first_sum: float,
-    target_steps: int,
-) -> Method:
-    clone, init_optimizer = make_clone(learner, agent=agent, std=std)
-    see = choose(learner.features, features, field="optimal_transport.features")
-    copy, size = jnp.copy, specs.frame_stack
-
-    def init(key: Any) -> State:
-        base = learner.method.init(key)
-        policy = learner.method.publish(base)
-        return State(
-            **vars(base),
-            reference=jax.tree.map(copy, policy),
-            cloning_optimizer=init_optimizer(policy),
-            target=jax.tree.map(copy, policy),
-            reward_scale=jnp.zeros(()),
-        )
-
-    def pretrain(state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
-        key = jax.random.fold_in(state.key, state.update)
-        policy, optimizer_state, metrics = clone(learner.method.publish(state), state.cloning_optimizer, batch, key)
-        state = dataclasses.replace(
-            state,
-            update=state.update + 1,
-            critic={**state.critic, "encoder": policy["encoder"]},
+    def pretrain(state: State, batch: Batch) -> tuple[State, Metrics]:
+        base = state.learner
+        key = jax.random.fold_in(base.key, base.update)
+        policy, optimizer_state, metrics = cloner.clone(learner.publish(base), state.cloning_optimizer, batch, key)
+        base = dataclasses.replace(
+            base,
+            update=base.update + 1,
+            critic={**base.critic, "encoder": policy["encoder"]},
             actor=policy["actor"],
-            reference=jax.tree.map(copy, policy),
-            cloning_optimizer=optimizer_state,
-            target=jax.tree.map(copy, policy),
         )
-        return state, metrics
+        reference, target = (jax.tree.map(jnp.copy, policy) for _ in range(2))
+        return State(base, optimizer_state, reference, target, state.reward_scale), metrics
 
-    def update(state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
-        key, step = jax.random.fold_in(state.key, state.update), learner.agent_step(state)
+    def update(state: State, batch: Batch) -> tuple[State, Metrics]:
+        base = state.learner
+        key, step = jax.random.fold_in(base.key, base.update), learner.agent_step(base)
 
-        def weight(value_of: Any, observations: Any, values: Any) -> Any:
-            theirs = value_of(learner.method.exploit(state.reference, observations))
+        def weight(value_of: Callable[..., jax.Array], observations: jax.Array, values: jax.Array) -> jax.Array:
+            theirs = value_of(learner.exploit(state.reference, observations))
             return jax.lax.pmean(soft_q_filter(theirs, values), DEVICE_AXIS)
 
-        state, metrics = learner.learn(state, batch, batch.agent.rewards, key, weight)
-        due = step % target_steps < agent["steps_per_update"]
-        policy = learner.method.publish(state)
+        base, metrics = learner.learn(base, batch, batch.agent.rewards, key, weight)
+        due = step % transport["target_steps"] < config["agent"]["steps_per_update"]
+        policy = learner.publish(base)
         target = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.target, policy)
-        return dataclasses.replace(state, target=target), {**metrics, "reward/scale": state.reward_scale}
+        return dataclasses.replace(state, learner=base, target=target), {**metrics, "reward/scale": state.reward_scale}
 
-    def successors(policy: Any, frames: Any) -> Any:
+    def label(state: State, frames: jax.Array, demonstrations: tuple[jax.Array, jax.Array]) -> tuple[State, jax.Array]:
+        closest = rewards_of(state.target, frames, *demonstrations)
+        first = transport["first_sum"] / jnp.maximum(jnp.abs(jnp.sum(closest)), 1e-8)
+        reward_scale = jnp.where(state.reward_scale == 0, first, state.reward_scale)
+        return dataclasses.replace(state, reward_scale=reward_scale), reward_scale * closest
+
+    return Method(
+        init=init,
+        publish=lambda state: learner.publish(state.learner),
+        explore=learner.explore,
+        exploit=learner.exploit,
+        update=update,
+        needs=Needs(actions=True, whole_episodes=True),
+        label=label,
+        pretrain=pretrain,
+    )
+
+
+def make_episode_rewards(learner: drqv2.Learner, transport: SubConfig) -> Callable[..., jax.Array]:
+    """``rewards(target, frames [T+1,H,W,3], demonstrations [D,M+1,H,W,3], steps [D]) -> [T]``, not yet scaled.
+
+    Those of the demonstration with the largest sum; ``UserError`` names a wrong field of ``config.optimal_transport``.
+    """
+    see = choose(
+        {"encoder": learner.encode, "trunk": learner.trunk}, transport["features"], field="optimal_transport.features"
+    )
+    size = learner.specs.frame_stack
+
+    def successors(policy: Policy, frames: jax.Array) -> jax.Array:
         """Unit features ``[T,F]`` of s_1 .. s_T, from an episode's frames ``[T+1,H,W,3]``."""
         frames = jnp.concatenate([jnp.repeat(frames[:1], size - 1, axis=0), frames])
         stacks = stack_at(episode_windows(frames, size)[1:], 0, size)
         return unit(jax.lax.map(lambda stack: see(policy, stack[None])[0], stacks, batch_size=CHUNK))
 
-    def score_episode(state: State, frames: Any, demonstrations: Any, steps: Any) -> tuple[State, Any]:
-        episode = successors(state.target, frames)
+    def rewards(target: Policy, frames: jax.Array, demonstrations: jax.Array, steps: jax.Array) -> jax.Array:
+        episode = successors(target, frames)
 
-        def against(each: tuple[Any, Any]) -> Any:
+        def against(each: tuple[jax.Array, jax.Array]) -> jax.Array:
             demonstration, length = each
-            cost = cosine_cost(episode, successors(state.target, demonstration))
-            return transport_rewards(cost, length, epsilon=epsilon, iterations=iterations)
+            cost = cosine_cost(episode, successors(target, demonstration))
+            return transport_rewards(cost, length, epsilon=transport["epsilon"], iterations=transport["iterations"])
 
         # One demonstration at a time: of all ten at once the features alone would take most of a gigabyte.
-        rewards = jax.lax.map(against, (demonstrations, steps))
-        closest = rewards[jnp.argmax(jnp.sum(rewards, axis=1))]
-        first = first_sum / jnp.maximum(jnp.abs(jnp.sum(closest)), 1e-8)
-        reward_scale = jnp.where(state.reward_scale == 0, first, state.reward_scale)
-        return dataclasses.replace(state, reward_scale=reward_scale), reward_scale * closest
+        each = jax.lax.map(against, (demonstrations, steps))
+        return each[jnp.argmax(jnp.sum(each, axis=1))]
 
-    return learner.method._replace(
-        init=init,
-        uses_task_reward=False,
-        update=update,
-        reads_actions=True,
-        pretrain=pretrain,
-        score_episode=score_episode,
-    )
+    return rewards

@@ -24,7 +24,6 @@ GIF_STEPS = 125  # a gif has every k-th step, at most so many
 
 def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: str, output: Path | None) -> list[Path]:
     """Explains episodes of one run; returns what it has written."""
-    from patchail_jax.maps.explainer import Explainer
     from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
     from patchail_jax.outputs.video import write_video
     from patchail_jax.programs.footage import footage
@@ -32,7 +31,7 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     from patchail_jax.run.reopened import open_trained
 
     trained = open_trained(path, step=step)
-    explainer = Explainer(trained.config, trained.method, trained.devices)
+    explainer = trained.explainer()
     episodes: list[ExplainedEpisode] = []
     arrays: dict[str, np.ndarray] = {}
     for number, source in enumerate(sources):
@@ -57,7 +56,6 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
 
 def compare_runs(paths: Sequence[Path], *, source: str, kind: str, output: Path) -> list[Path]:
     """The newest checkpoints of several runs on the same frames, a row a method, tasks side by side (Figure 5)."""
-    from patchail_jax.maps.explainer import Explainer
     from patchail_jax.programs.footage import footage
     from patchail_jax.reports.comparison import ExplainedRun, comparison
     from patchail_jax.run.reopened import open_trained
@@ -66,7 +64,7 @@ def compare_runs(paths: Sequence[Path], *, source: str, kind: str, output: Path)
     frames: dict[tuple[str, int], np.ndarray] = {}
     for path in paths:
         trained = open_trained(path)
-        explainer = Explainer(trained.config, trained.method, trained.devices)
+        explainer = trained.explainer()
         place = trained.config.env.task, trained.specs.image_size
         if place not in frames:  # the first run's: all rows of a task show the same
             frames[place] = footage(source, trained)

@@ -10,9 +10,9 @@ from patchail_jax.acting.evaluate import evaluate
 from patchail_jax.envs.workers import InlinePool
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.video import read_video, resized
-from patchail_jax.run.evaluations import EVALUATION
-from patchail_jax.run.parts import environment_factory, load_experts
+from patchail_jax.run.design import environment_factory, load_experts
 from patchail_jax.run.reopened import Trained
+from patchail_jax.types import Purpose
 
 FRAMES = "frames"  # of an npz file: [T+1,H,W,3] uint8
 SUFFIXES = (".mp4", ".npz")
@@ -64,7 +64,7 @@ def _play(trained: Trained, act: Callable[[np.ndarray], np.ndarray]) -> np.ndarr
     config = trained.config
     pool = InlinePool(environment_factory(config), 1)
     try:
-        found = evaluate(pool, act, episodes=1, specs=trained.specs, root=(config.seed, EVALUATION))
+        found = evaluate(pool, act, episodes=1, specs=trained.specs, root=(config.seed, Purpose.EVALUATION))
     finally:
         pool.close()
     return found.episode.frames

@@ -105,7 +105,7 @@ def check_rendering(config: ConfigDict) -> Finding:
 
 
 def _own_environment(config: ConfigDict) -> Finding:
-    from patchail_jax.run.parts import environment_factory
+    from patchail_jax.run.design import environment_factory
 
     with contextlib.closing(environment_factory(config)()) as environment:
         height, width = environment.reset(config.seed).frame.shape[:2]

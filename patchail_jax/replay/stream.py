@@ -76,7 +76,7 @@ class Stream:
         process: int = 0,
         remembered: int = 0,
     ) -> None:
-        self._process = process
+        self._process, self.reads_replay = process, batch_size > 0
         self._recent: OrderedDict[int, Batch] = OrderedDict()
         self._remembered = remembered
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root

@@ -8,14 +8,12 @@ import os
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.maps.kinds import signed
-from patchail_jax.methods import Method
 from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.overlay import limit_of
@@ -32,11 +30,9 @@ class EvaluationOutputs:
     """Writes the pictures and histograms of one run's evaluations."""
 
     def __init__(
-        self, config: ConfigDict, method: Method, devices: Devices, experts: ExpertSet | None, run: RunFolder
+        self, run: RunFolder, devices: Devices, explainer: Explainer | None, experts: ExpertSet | None, *, films: bool
     ) -> None:
-        self._run, self._devices, self._films = run, devices, config.log.films
-        explains = method.judge is not None and method.examine is not None and experts is not None
-        self._explainer = Explainer(config, method, devices) if explains else None
+        self._run, self._devices, self._films, self._explainer = run, devices, films, explainer
         self._expert = None if experts is None else experts.frames[0]
 
     def write(self, state: Any, evaluation: Evaluation, metrics: Metrics, *, frame: int) -> dict[str, float]:

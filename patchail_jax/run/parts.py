@@ -1,139 +1,229 @@
-"""From a config to the parts of a run: environments, sizes, method, demonstrations; and whether they fit together."""
+"""The one way down: from a config to the parts of a run, made once and in the order of the data."""
 
-import contextlib
-import functools
-import inspect
+import logging
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from typing import NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
-from patchail_jax.demos.render import task_action_size
-from patchail_jax.envs import environment
-from patchail_jax.envs.features import FeatureEnvironment, feature_count
-from patchail_jax.envs.workers import InlinePool, ProcessPool
-from patchail_jax.errors import UserError, choose
-from patchail_jax.methods import METHODS, Method
-from patchail_jax.run.config import paper_config
-from patchail_jax.storage.cache import default_cache_dir
-from patchail_jax.storage.memory import available
-from patchail_jax.types import Specs
+from patchail_jax.acting.actors import Actors
+from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.devices.data_parallel import Devices, fetch
+from patchail_jax.devices.frames_on_devices import FramesOnDevices, fits
+from patchail_jax.devices.hosts import Hosts
+from patchail_jax.devices.profiler import Profiler
+from patchail_jax.envs.rendering import choose_backend
+from patchail_jax.envs.workers import make_pool
+from patchail_jax.maps.explainer import Explainer
+from patchail_jax.methods import Method
+from patchail_jax.outputs.metrics import Metrics
+from patchail_jax.replay.ring import Ring, nbytes
+from patchail_jax.replay.stream import NoExperts, Stream
+from patchail_jax.run.clock import Clock
+from patchail_jax.run.config import refuse_numbers
+from patchail_jax.run.design import (
+    environment_factory,
+    load_experts,
+    make_method,
+    make_specs,
+    ring_slots,
+)
+from patchail_jax.run.evaluation_outputs import EvaluationOutputs
+from patchail_jax.run.evaluations import Contest, Evaluations
+from patchail_jax.run.experience import Experience
+from patchail_jax.run.learner import Learner
+from patchail_jax.run.log import Log
+from patchail_jax.run.refusals import refuse
+from patchail_jax.run.scalars import Scalars
+from patchail_jax.run.snapshot import Snapshot
+from patchail_jax.run.stopwatch import Stopwatch
+from patchail_jax.storage.checkpoints import Checkpoints
+from patchail_jax.storage.memory import require_memory
+from patchail_jax.storage.run_folder import RunFolder
+from patchail_jax.types import Purpose, Specs
 
-AnyPool = InlinePool | ProcessPool
-
-OBSERVATIONS = {"pixels": False, "features": True}  # config.env.observation: whether they are the physics' features
+_log = logging.getLogger(__name__)
 
 
-def stored_config(stored: dict[str, Any]) -> ConfigDict:
-    """A run's ``config.json``; fields that are newer than the run have their defaults. ``KeyError`` for other files."""
-    config = paper_config(stored["env"]["task"], stored["method"])
-    config.update(stored)
-    return config
+class Parts(NamedTuple):
+    """One run, built. What comes later in the order of the data comes later here."""
+
+    config: ConfigDict
+    hosts: Hosts
+    specs: Specs
+    method: Method
+    devices: Devices
+    experts: ExpertSet | None
+    clock: Clock
+    learner: Learner
+    experience: Experience
+    actors: Actors
+    evaluations: Evaluations
+    log: Log
+    snapshot: Snapshot
 
 
-def environment_factory(config: ConfigDict) -> Any:
-    """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
-    env = config.env
-    if choose(OBSERVATIONS, env.observation, field="env.observation"):
-        return functools.partial(
-            FeatureEnvironment, task=env.task, action_repeat=env.action_repeat, episode_frames=env.episode_frames
-        )
-    return functools.partial(
-        environment.make,
-        task=env.task,
-        action_repeat=env.action_repeat,
-        image_size=env.image_size,
-        camera_id=None if env.camera_id < 0 else env.camera_id,
-        quality=env.quality,
-        episode_frames=env.episode_frames,
-        factory=env.factory,
-        look=env.look,
-        look_size=env.look_size,
+class Surroundings(NamedTuple):
+    """What a run is given: its folder, its sinks, and who else trains it."""
+
+    folder: RunFolder
+    metrics: Metrics
+    hosts: Hosts = Hosts()
+    profiler: Profiler = Profiler(None)
+    push: Callable[[], None] = lambda: None  # called when something worth keeping has been written
+
+
+def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Parts:
+    """Everything that ``train`` needs, made once; ``resources`` closes it.
+
+    ``UserError``, one line, for what ``refusals.refuse`` refuses, and for files, memory and environments.
+    """
+    refuse_numbers(config)
+    folder, metrics, hosts, profiler, push = given
+    _log.info("rendering: %s", choose_backend())
+    make_environment, inline = environment_factory(config), config.env.workers == "inline"
+    pool = make_pool(make_environment, config.env.num_envs, config.env.workers)
+    resources.callback(pool.close)
+    evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, config.env.workers)
+    resources.callback(evaluation_pool.close)
+    specs = make_specs(config, pool.action_size)
+    method = make_method(config, specs)
+    devices = Devices(method, specs, count=config.devices)
+    _log.info("learner: %d x %s", devices.count, devices.devices[0].device_kind)
+    refuse(config, method, specs, devices=devices.count, processes=hosts.processes)
+    _log.info(require_memory(nbytes(ring_slots(config), specs)))  # before minutes go into rendering
+    experts = None
+    if not method.needs.task_reward:
+        experts = load_experts(config, specs.action_size, with_actions=method.needs.actions)
+
+    stopwatch, clock = Stopwatch(), Clock(config)
+    experience = make_experience(config, method, specs, devices, experts, hosts, stopwatch)
+    resources.callback(experience.close)
+    learner = make_learner(config, method, devices, experts, hosts, stopwatch, profiler)
+    root = (config.seed, Purpose.TRAINING, hosts.process)
+    actors = Actors(pool, specs, root=root, lap=stopwatch.lap)
+    evaluations = Evaluations(
+        Contest(evaluation_pool, specs, config.evaluation.episodes, config.seed),
+        devices,
+        make_evaluation_outputs(config, method, specs, devices, experts, folder),
+        metrics,
+        clock,
+        stopwatch,
+        beside=not inline,
+        leads=hosts.process == 0,  # one process is enough
+        push=push,
+    )
+    resources.callback(evaluations.close)
+    scalars = Scalars(updates_per_call=config.replay.updates_per_call)
+    log = Log(metrics, clock, scalars, stopwatch, lost=lambda: actors.lost, on=config.log.every_updates > 0)
+    checkpoints = Checkpoints(folder.checkpoints, keep=config.checkpoint.keep)
+    snapshot = Snapshot(
+        clock,
+        learner,
+        experience,
+        actors,
+        evaluations,
+        log,
+        stopwatch,
+        checkpoints,
+        folder,
+        hosts,
+        config.to_dict(),
+        push,
+    )
+    return Parts(
+        config, hosts, specs, method, devices, experts, clock, learner, experience, actors, evaluations, log, snapshot
     )
 
 
-def action_size(config: ConfigDict) -> int:
-    """Length of the action vector, asked of the task, or of an environment of one's own."""
-    if not config.env.factory:
-        return task_action_size(config.env.task)
-    with contextlib.closing(environment_factory(config)()) as environment:
-        return int(environment.action_size)
-
-
-def make_specs(config: ConfigDict, action_size: int) -> Specs:
-    """The sizes that everything must agree on."""
-    env = config.env
-    features = feature_count(env.task) if OBSERVATIONS[env.observation] else 0
-    return Specs(env.image_size, env.frame_stack, action_size, config.replay.n_step, features)
-
-
-def make_pool(make_environment: Any, num_envs: int, workers: str) -> AnyPool:
-    """``num_envs`` environments in processes, or in this one."""
-    make: dict[str, Callable[[Any, int], AnyPool]] = {"process": ProcessPool, "inline": InlinePool}
-    return choose(make, workers, field="env.workers")(make_environment, num_envs)
-
-
-def make_method(config: ConfigDict, specs: Specs) -> Any:
-    """The method's pure functions; each gets the sub-configs that its parameters name."""
-    make = METHODS[config.method]
-    groups = [name for name in inspect.signature(make).parameters if name != "specs"]
-    return make(specs, **{group: config[group].to_dict() for group in groups})
-
-
-def load_experts(config: ConfigDict, action_size: int, *, with_actions: bool = False) -> ExpertSet:
-    """The demonstrations, shown as the agent's frames are; ``UserError`` where wanted actions are not known."""
-    env, demos = config.env, config.demos
-    return load_expert_set(
-        task=env.task,
-        path=demos.path,
-        num_demonstrations=demos.num_demonstrations,
-        action_repeat=env.action_repeat,
-        image_size=env.image_size,
-        camera_id=None if env.camera_id < 0 else env.camera_id,
-        quality=env.quality,
-        cache_dir=demos.cache_dir or default_cache_dir(),
-        look=env.look,
-        look_size=env.look_size,
-        factory=env.factory,
-        action_size=action_size,
-        memory=available(),
-        with_actions=with_actions,
-    )
-
-
-def ring_slots(config: ConfigDict) -> int:
-    """Frame slots for ``replay.capacity`` transitions: an episode of T transitions has T+1 frames."""
-    steps = max(config.env.episode_frames // config.env.action_repeat, 1)
-    return config.replay.capacity + -(-config.replay.capacity // steps)
-
-
-def check_fit(config: ConfigDict, method: Method, processes: int) -> None:
-    """What the config asks of the method must be something that it does, in as many processes as there are."""
-    if processes > 1 and method.score_episode is not None:
-        raise UserError(f"{config.method} scales its rewards by the first episode, and runs in one process alone")
-    if OBSERVATIONS[config.env.observation] and not method.uses_task_reward:
-        raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
-    if config.replay.rescore_updates and method.score is None:
-        raise UserError(
-            "config.replay.rescore_updates is for stored rewards of a discriminator: "
-            "set it to 0, or config.reward.moment=at_episode_end"
-        )
-    updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
-    if updates and method.pretrain is None:
-        raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")
-    if updates % per_call:
-        raise UserError(f"config.cloning.pretraining_updates is {updates}, no multiple of {per_call} updates_per_call")
-
-
-def check_divisibility(config: ConfigDict, devices: int) -> None:
-    """The batch must fall evenly on devices, and the discriminator's share evenly on the batch."""
+def make_experience(
+    config: ConfigDict,
+    method: Method,
+    specs: Specs,
+    devices: Devices,
+    experts: ExpertSet | None,
+    hosts: Hosts,
+    stopwatch: Stopwatch,
+) -> Experience:
+    """Replay, empty, with the demonstrations; their frames on the devices where there is room."""
     replay = config.replay
-    for name in ("batch_size", "expert_batch_size"):
-        if replay[name] % devices:
-            raise UserError(f"config.replay.{name} is {replay[name]}, which {devices} devices cannot share evenly")
-    if replay.batch_size % replay.expert_batch_size:
-        raise UserError(
-            f"config.replay.batch_size ({replay.batch_size}) must be a multiple of "
-            f"expert_batch_size ({replay.expert_batch_size})"
+    ring = Ring(capacity=ring_slots(config), specs=specs)
+
+    def stream(batch_size: int) -> Stream:
+        return Stream(
+            ring,
+            experts or NoExperts(ring.frames.shape[1:]),
+            batch_size=batch_size // hosts.processes,
+            expert_batch_size=replay.expert_batch_size // hosts.processes,
+            frame_stack=specs.frame_stack,
+            devices=devices.count,
+            updates_per_call=replay.updates_per_call,
+            whole_demonstration=method.needs.demonstration,
+            root=(config.seed, Purpose.BATCHES, hosts.process),
+            process=hosts.process,
+            remembered=Clock(config).log_interval + 1,  # one may be drawn ahead
         )
+
+    return Experience(
+        ring,
+        stream(replay.batch_size if method.needs.environment else 0),
+        stream(0),
+        _frames_on_devices(replay.frames_on_device, ring, experts, devices),
+        updates_per_call=replay.updates_per_call,
+        agree=lambda yes: bool(hosts.gather(int(yes)).all()),
+        stopwatch=stopwatch,
+    )
+
+
+def _frames_on_devices(choice: str, ring: Ring, experts: ExpertSet | None, devices: Devices) -> FramesOnDevices | None:
+    """Replay's frames and the demonstrations' behind them, where there is room; None: streamed from the host."""
+    shape, dtype = ring.frames.shape[1:], ring.frames.dtype
+    images = np.zeros((0, *shape), dtype) if experts is None else experts.frames.reshape(-1, *shape)
+    count = ring.slots + len(images)
+    on_device, line = fits(choice, count * ring.frames[0].nbytes, devices.devices)
+    _log.info(line)
+    if not on_device:
+        return None
+    frames = FramesOnDevices(count, shape, dtype, devices=devices.devices)
+    frames.write(np.arange(ring.slots, count), images)
+    return frames
+
+
+def make_learner(
+    config: ConfigDict,
+    method: Method,
+    devices: Devices,
+    experts: ExpertSet | None,
+    hosts: Hosts,
+    stopwatch: Stopwatch,
+    profiler: Profiler,
+) -> Learner:
+    """The learner with its first state, that of the first process."""
+    state = devices.init(config.seed)
+    if hosts.processes > 1:
+        state = devices.place(hosts.first(fetch(state)))
+    demonstrations = None
+    if method.needs.whole_episodes and experts is not None:
+        demonstrations = devices.place((experts.frames, experts.steps))
+    return Learner(
+        method,
+        devices,
+        state,
+        demonstrations=demonstrations,
+        seed=config.seed,
+        process=hosts.process,
+        stopwatch=stopwatch,
+        profiler=profiler,
+    )
+
+
+def make_evaluation_outputs(
+    config: ConfigDict, method: Method, specs: Specs, devices: Devices, experts: ExpertSet | None, folder: RunFolder
+) -> EvaluationOutputs:
+    """Films and histograms, explained where there are a discriminator and an expert."""
+    explainer = None
+    if method.discriminator is not None and experts is not None:
+        explainer = Explainer(method.discriminator, devices, image_size=specs.image_size)
+    return EvaluationOutputs(folder, devices, explainer, experts, films=config.log.films)

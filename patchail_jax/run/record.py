@@ -8,12 +8,12 @@ from patchail_jax.acting.record import record
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
-from patchail_jax.run.parts import environment_factory, make_method, make_specs, stored_config
+from patchail_jax.run.config import stored_config
+from patchail_jax.run.design import environment_factory, make_method, make_specs
 from patchail_jax.storage.checkpoints import read_state
 from patchail_jax.storage.remote import reading_copy
 from patchail_jax.storage.run_folder import reopen_run
-
-RECORDING = 3  # what the seed is mixed with; train.py has the others
+from patchail_jax.types import Purpose
 
 
 def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int, float], None]) -> Trajectories:
@@ -46,7 +46,7 @@ def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int
             lambda observations: devices.exploit(parameters, observations),
             episodes=episodes,
             specs=specs,
-            root=(seed, RECORDING),
+            root=(seed, Purpose.RECORDING),
             metadata=metadata,
             report=report,
         )

@@ -9,8 +9,10 @@ from ml_collections import ConfigDict
 
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import UserError
+from patchail_jax.maps.explainer import Explainer
 from patchail_jax.methods import Method
-from patchail_jax.run.parts import action_size, make_method, make_specs, stored_config
+from patchail_jax.run.config import stored_config
+from patchail_jax.run.design import action_size_of, make_method, make_specs
 from patchail_jax.storage.checkpoints import read_state
 from patchail_jax.types import Specs
 
@@ -25,6 +27,12 @@ class Trained(NamedTuple):
     devices: Devices
     state: Any
     step: int
+
+    def explainer(self) -> Explainer:
+        """Maps over frames by the run's discriminator; ``UserError`` where its method has none."""
+        if self.method.discriminator is None:
+            raise UserError(f"the method {self.config.method} has no discriminator to explain")
+        return Explainer(self.method.discriminator, self.devices, image_size=self.specs.image_size)
 
     @property
     def frame(self) -> int:
@@ -43,7 +51,7 @@ def open_trained(path: Path, *, step: int | None = None) -> Trained:
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
     try:
-        specs = make_specs(config, action_size(config))
+        specs = make_specs(config, action_size_of(config))
         method = make_method(config, specs)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} was made by another version of this program ({error})") from error

@@ -1,8 +1,6 @@
-"""Counters of a run, and what has been measured since the last log line. Both go into checkpoints."""
+"""What has been measured since the last log line, and the check for numbers that are not finite."""
 
-import dataclasses
 import logging
-import time
 from typing import Any
 
 import numpy as np
@@ -13,52 +11,6 @@ from patchail_jax.errors import UserError
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass
-class Progress:
-    """Where a run stands."""
-
-    agent_step: int = 0  # steps of all environments together
-    update: int = 0
-    next_evaluation_frame: int = 0
-    next_checkpoint_frame: int = 0
-    hours: float = 0.0  # wall time before the last restart
-
-    def state(self, *, hours: float) -> dict[str, Any]:
-        """For a checkpoint, with the wall time up to now."""
-        return {**dataclasses.asdict(self), "hours": hours}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Takes over every counter of ``state``."""
-        for field in dataclasses.fields(self):
-            setattr(self, field.name, type(getattr(self, field.name))(state[field.name]))
-
-
-class Stopwatch:
-    """Where the wall time goes, in shares: each ``lap`` books the time since the last one.
-
-    ``waiting`` is for the devices, which are busy then; ``learner`` draws and dispatches batches, ``acting`` dispatches
-    the policy.
-    """
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
-        self._last = self._read = time.monotonic()
-
-    def lap(self, part: str) -> None:
-        """Books the time since the last lap for ``part``."""
-        now = time.monotonic()
-        self._seconds[part] = self._seconds.get(part, 0.0) + now - self._last
-        self._last = now
-
-    def read(self, updates: int) -> dict[str, float]:
-        """The share of each part since the last reading, and ``updates`` per second over it."""
-        now = time.monotonic()
-        elapsed, self._read = max(now - self._read, 1e-9), now
-        shares = {f"time/{part}": seconds / elapsed for part, seconds in self._seconds.items()}
-        self._seconds = {}
-        return {**shares, "time/updates_per_second": updates / elapsed}
-
-
 class NotFinite(UserError):
     """An update gave a number that is not finite: ``first`` is the first of its call, ``metrics`` what it gave."""
 
@@ -67,7 +19,7 @@ class NotFinite(UserError):
         self.first, self.metrics = first, metrics
 
 
-class Window:
+class Scalars:
     """Scalars of the updates and returns of the training episodes since the last log line.
 
     The updates' scalars stay on the device until they are needed: fetching them would wait for the learner.
@@ -101,7 +53,7 @@ class Window:
             )
 
     def close(self, update: int) -> dict[str, float]:
-        """The means, and an empty window; an actor that has stopped learning is said, once."""
+        """Returns the means and empties the interval. Warns once if the actor's gradient is 0."""
         self.check_finite(update)
         names, values = self._fetch()
         means = dict(zip(names, values.mean(axis=0, dtype=np.float64).tolist(), strict=True))
@@ -125,7 +77,7 @@ class Window:
         return {"names": list(names), "values": values, "returns": np.asarray(self.returns)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes over the window of ``state``."""
+        """Takes over the interval of ``state``."""
         names = tuple(state["names"])
         self.updates = [NamedScalars(row, names) for row in np.asarray(state["values"])]
         self.returns = [float(value) for value in state["returns"]]

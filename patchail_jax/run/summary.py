@@ -3,48 +3,43 @@
 import csv
 import logging
 
-import numpy as np
-
 from patchail_jax.acting.evaluate import Evaluation
-from patchail_jax.maps.patch_map import patch_map
+from patchail_jax.maps.explainer import Explainer
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.video import write_video
 from patchail_jax.reports.pictures import learning_curve, patch_rewards
-from patchail_jax.train import Training
+from patchail_jax.run.parts import Parts
 
 FRAMES_PER_SECOND = 25.0  # agent steps a second, for the eye: not the simulator's time
 
 _log = logging.getLogger(__name__)
 
 
-def write_summary(training: Training, evaluation: Evaluation) -> None:
+def write_summary(run: Parts, evaluation: Evaluation) -> None:
     """Prints first, best and last return and writes ``pictures/`` in the run folder."""
-    run, experts = training.run, training.experts
-    with run.eval_csv.open() as stream:
+    folder, experts = run.snapshot.folder, run.experts
+    with folder.eval_csv.open() as stream:
         returns = [float(row["episode_reward"]) for row in csv.DictReader(stream)]
     expert_return = None if experts is None or experts.returns is None else float(experts.returns.mean())
     against = "" if expert_return is None else f", the expert {expert_return:.1f}"
     _log.info("")
     _log.info("returns: first %.1f, best %.1f, last %.1f%s", returns[0], max(returns), returns[-1], against)
 
-    if not training.specs.feature_count:
-        film = run.pictures / "agent.mp4"
-        scale = max(1, 256 // training.specs.image_size)
+    if not run.specs.feature_count:
+        film = folder.pictures / "agent.mp4"
+        scale = max(1, 256 // run.specs.image_size)
         write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=scale)
         _log.info("the agent's last evaluation: %s", film)
-    curve = run.pictures / "learning_curve.png"
-    learning_curve(curve, run.eval_csv, expert_return=expert_return)
+    curve = folder.pictures / "learning_curve.png"
+    learning_curve(curve, folder.eval_csv, expert_return=expert_return)
     _log.info("learning curve: %s", curve)
-    if experts is None:
+    if experts is None or run.method.discriminator is None:
         return
+    explainer = Explainer(run.method.discriminator, run.devices, image_size=run.specs.image_size)
     rows = []
     for title, frames in (("expert", experts.frames[0]), ("agent", evaluation.episode.frames)):
-        rewards = training.devices.judge(training.state, frames)
-        layers = training.method.layers
-        if rewards is None or layers is None:
-            return
-        maps = patch_map(rewards, image_size=training.specs.image_size, layers=layers)
-        rows.append(ExplainedEpisode(title, frames, np.asarray(maps), rewards.mean(axis=(1, 2))))
-    picture = run.pictures / "patch_rewards.png"
+        rewards, maps = explainer.explain(run.learner.state, frames, ["patch_rewards"])
+        rows.append(ExplainedEpisode(title, frames, maps["patch_rewards"], rewards))
+    picture = folder.pictures / "patch_rewards.png"
     patch_rewards(picture, rows)
     _log.info("patch rewards, expert above agent: %s", picture)

@@ -1,6 +1,6 @@
 """Transitions as a discriminator sees them: inputs cut from windows of frames, augmented for the update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -51,16 +51,13 @@ class Pairs(NamedTuple):
         return self.to_input(first, second)
 
 
-def make_pairs(
-    specs: Specs, *, observation: str, augmentation: str, augmentation_pad: int, agent_successor: str
-) -> Pairs:
-    """By the fields of ``config.discriminator``."""
+def make_pairs(specs: Specs, discriminator: Mapping[str, Any]) -> Pairs:
+    """By the fields of ``config.discriminator``; ``UserError`` names one that does not exist."""
+    steps, successor = {"one_step": 1, "n_step": specs.n_step}, discriminator["agent_successor"]
     return Pairs(
         size=specs.frame_stack,
-        to_input=choose(OBSERVATIONS, observation, field="discriminator.observation"),
-        augment=choose(AUGMENTATIONS, augmentation, field="discriminator.augmentation"),
-        pad=augmentation_pad,
-        agent_step=choose(
-            {"one_step": 1, "n_step": specs.n_step}, agent_successor, field="discriminator.agent_successor"
-        ),
+        to_input=choose(OBSERVATIONS, discriminator["observation"], field="discriminator.observation"),
+        augment=choose(AUGMENTATIONS, discriminator["augmentation"], field="discriminator.augmentation"),
+        pad=discriminator["augmentation_pad"],
+        agent_step=choose(steps, successor, field="discriminator.agent_successor"),
     )

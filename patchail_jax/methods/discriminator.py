@@ -1,0 +1,89 @@
+"""What judges pairs in an adversarial method: the record that PatchAIL and the encoder baselines fill in."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.struct
+import jax
+import optax
+
+from patchail_jax.methods.method import Metrics, Policy, State, SubConfig
+from patchail_jax.networks.geometry import Layer
+from patchail_jax.types import Batch
+from patchail_jax.updates.discriminator import discriminator_update
+from patchail_jax.updates.gradient_step import make_optimizer
+from patchail_jax.updates.pairs import Pairs
+
+
+class UpdateKeys(NamedTuple):
+    """The random draws of one update: augmentation of expert and agent, the penalty's inputs, the learner."""
+
+    expert: jax.Array
+    agent: jax.Array
+    mix: jax.Array
+    learner: jax.Array
+
+
+@flax.struct.dataclass
+class Trained:
+    """A discriminator's parameters and its optimizer's state."""
+
+    params: Policy
+    optimizer: optax.OptState
+
+
+class Discriminator(NamedTuple):
+    """Functions of a method's state, which has ``learner`` (``drqv2.State``) and ``discriminator`` (``Trained``)."""
+
+    init: Callable[..., Trained]
+    """``init(keys [2,2], learner)``: the first parameters; ``learner`` is ``drqv2.State``."""
+
+    update: Callable[[State, Batch, UpdateKeys], tuple[Trained, Metrics]]
+    """One step on expert and agent pairs (Eq. 4 and the gradient penalty)."""
+
+    logits: Callable[[State, jax.Array], jax.Array]
+    """``logits(state, inputs [B,H,W,C]) -> [B,P,P]``, high for the expert."""
+
+    window_logits: Callable[[State, jax.Array], jax.Array]
+    """``window_logits(state, frames [B,S+n,H,W,3]) -> [B,n,P,P]``: every step of the windows."""
+
+    examine: Callable[[State, jax.Array, dict[str, jax.Array]], tuple[jax.Array, dict[str, jax.Array]]]
+    """As ``method.Judge.examine``."""
+
+    pairs: Pairs
+    layers: tuple[Layer, ...]
+    convolutional: bool
+
+
+class Trainer(NamedTuple):
+    """How a discriminator's parameters begin and change."""
+
+    start: Callable[[Policy], Trained]
+    step: Callable[[State, Batch, UpdateKeys], tuple[Trained, Metrics]]
+
+
+def make_trainer(
+    config: SubConfig,
+    pairs: Pairs,
+    *,
+    logits: Callable[[Policy, jax.Array], jax.Array],
+    represent: Callable[[State, Policy, jax.Array], jax.Array],
+    pixel_scale: float,
+) -> Trainer:
+    """By ``config.discriminator``: ``logits(params, features)`` of ``represent(state, params, inputs)``."""
+    optimizer = make_optimizer(config["optimizer"], config["learning_rate"], config["decay"], group="discriminator")
+
+    def step(state: State, batch: Batch, keys: UpdateKeys) -> tuple[Trained, Metrics]:
+        params, optimizer_state, metrics = discriminator_update(
+            state.discriminator.params,
+            state.discriminator.optimizer,
+            optimizer,
+            represent=lambda params, inputs: represent(state, params, inputs),
+            logits=logits,
+            **pairs.for_update(batch, keys.expert, keys.agent, keys.mix),
+            penalty_weight=config["penalty_weight"],
+            penalty_pixel_scale=pixel_scale,
+        )
+        return Trained(params, optimizer_state), metrics
+
+    return Trainer(lambda params: Trained(params, optimizer.init(params)), step)

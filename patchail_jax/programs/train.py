@@ -1,0 +1,62 @@
+"""Trains: ``patchail train --config=cheetah:patchail_w --config.seed=1``. Starts the run of a config, or resumes it."""
+
+from contextlib import ExitStack
+
+from ml_collections import ConfigDict
+
+from patchail_jax.programs.interruption import Interruption
+from patchail_jax.run.config import MAY_DIFFER
+
+
+def train(config: ConfigDict, *, profile: bool = False) -> None:
+    """The run of ``config``, to its end; ``profile`` adds a trace of a few updates.
+
+    ``UserError``, one line, for bad input; ``KeyboardInterrupt`` with the signal's number after a stop that was saved.
+    """
+    # Imported here: a wrong flag should not wait for jax, and MUJOCO_GL must be chosen before dm_control is imported.
+    from patchail_jax.envs.rendering import choose_backend
+
+    choose_backend()
+    from patchail_jax import train as loop
+    from patchail_jax.devices.hosts import join, losses_in_one_line
+    from patchail_jax.devices.profiler import Profiler
+    from patchail_jax.outputs.metrics import Metrics
+    from patchail_jax.run.design import run_folder_of
+    from patchail_jax.run.parts import Surroundings, build
+    from patchail_jax.run.scalars import NotFinite
+    from patchail_jax.run.summary import write_summary
+    from patchail_jax.storage.replication import replicated
+    from patchail_jax.storage.run_folder import open_run
+
+    hosts = join(**config.hosts)
+    location = run_folder_of(config) + (f"/process_{hosts.process}" if hosts.process else "")
+    with (
+        losses_in_one_line(hosts),
+        replicated(location) as (path, push),
+        ExitStack() as resources,
+        Interruption() as interruption,
+    ):
+        folder = open_run(path, config=config.to_dict(), may_differ=MAY_DIFFER)
+        resources.callback(folder.close)
+        metrics = Metrics(
+            folder,
+            agent=config.method,
+            task=config.env.task,
+            seed=config.seed,
+            wandb_mode="disabled" if hosts.process else config.log.wandb_mode,
+            wandb_project=config.log.wandb_project,
+            wandb_group=f"{config.env.task}/{config.method}",
+            run_name=f"{config.env.task}/{config.method}/{config.seed}",
+            config=config.to_dict(),
+            tensorboard=config.log.tensorboard,
+        )
+        resources.callback(metrics.close)
+        given = Surroundings(folder, metrics, hosts, Profiler(folder.profile if profile else None), push)
+        run = build(config, given, resources)
+        try:
+            evaluation = loop.train(run, lambda: interruption.signal_number)
+        except NotFinite as error:
+            raise run.snapshot.write_batch(error) from error
+        if config.log.picture and evaluation is not None:
+            write_summary(run, evaluation)
+        folder.finish(config.num_frames)

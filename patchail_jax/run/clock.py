@@ -1,0 +1,123 @@
+"""Where a run stands, and what is due there: every decision of the loop is a function of these counters."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+NEVER = 2**62  # a frame that no run comes to
+SILENT_INTERVAL = 500  # updates between two checks for numbers that are not finite, where nothing is logged
+
+
+class Clock:
+    """Counters of one run. Steps are those of all environments and processes together."""
+
+    def __init__(self, config: ConfigDict) -> None:
+        self.agent_step = self.update = 0
+        self._config, self._per_call = config, config.replay.updates_per_call
+        self._next_evaluation = 0 if config.evaluation.every_frames else NEVER
+        self._next_checkpoint = config.checkpoint.every_frames or NEVER
+        self._hours_before, self._began = 0.0, time.monotonic()
+
+    @property
+    def frame(self) -> int:
+        """Frames that all processes have played; where a method plays none, those that go with its updates."""
+        return self.agent_step * int(self._config.env.action_repeat)
+
+    @property
+    def hours(self) -> float:
+        """Wall time of the run, that before a restart included."""
+        return self._hours_before + (time.monotonic() - self._began) / 3600
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its last frame."""
+        return self.frame >= self._config.num_frames
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether it is time to save, since the last ``checkpoint_made``."""
+        return self.frame >= self._next_checkpoint
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether it is time to evaluate, since the last ``evaluation_made``."""
+        return self.frame >= self._next_evaluation
+
+    @property
+    def next_evaluation_frame(self) -> int:
+        """The frame of the next evaluation: what is logged from there on will be logged again."""
+        return self._next_evaluation
+
+    @property
+    def pretraining(self) -> bool:
+        """Whether updates on the demonstrations alone are still to be made."""
+        return self.update < self._config.cloning.pretraining_updates
+
+    @property
+    def log_interval(self) -> int:
+        """Updates between two looks at what was measured, also where none is logged."""
+        return int(self._config.log.every_updates) or SILENT_INTERVAL
+
+    @property
+    def log_due(self) -> bool:
+        """Whether the newest updates complete a log interval."""
+        return self._completes(self.log_interval)
+
+    @property
+    def rescoring_due(self) -> bool:
+        """Whether replay is to be scored anew after the newest updates."""
+        return self._completes(self._config.replay.rescore_updates)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the first update has come, if there is something to learn from."""
+        return self.agent_step >= self._config.agent.first_update_step
+
+    def next_updates(self) -> int:
+        """Counts one call of updates; the number of its first."""
+        first, self.update = self.update, self.update + self._per_call
+        return first
+
+    def updates_due(self) -> Iterator[int]:
+        """Calls of updates that should have been made by now, by ``next_updates``: one update every few steps."""
+        agent = self._config.agent
+        since = self.agent_step - agent.first_update_step
+        due = self._config.cloning.pretraining_updates + since // agent.steps_per_update + 1
+        while due - self.update >= self._per_call:
+            yield self.next_updates()
+
+    def advance(self, steps: int) -> None:
+        """Counts ``steps`` agent steps."""
+        self.agent_step += steps
+
+    def evaluation_made(self) -> None:
+        """The next one is due at the next multiple of ``evaluation.every_frames``."""
+        self._next_evaluation = self._next_multiple(self._config.evaluation.every_frames)
+
+    def checkpoint_made(self) -> None:
+        """The next one is due at the next multiple of ``checkpoint.every_frames``."""
+        self._next_checkpoint = self._next_multiple(self._config.checkpoint.every_frames)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint, with the wall time up to now."""
+        return {
+            "agent_step": self.agent_step,
+            "update": self.update,
+            "next_evaluation_frame": self._next_evaluation,
+            "hours": self.hours,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over every counter of ``state``."""
+        self.agent_step, self.update = int(state["agent_step"]), int(state["update"])
+        self._next_evaluation = int(state["next_evaluation_frame"])
+        self._hours_before, self._began = float(state["hours"]), time.monotonic()
+        self.checkpoint_made()
+
+    def _completes(self, every: int) -> bool:
+        return bool(every) and self.update % every < self._per_call
+
+    def _next_multiple(self, every: int) -> int:
+        return (self.frame // every + 1) * every if every else NEVER

@@ -1,0 +1,96 @@
+"""What a config asks for, made of its fields alone: environments, sizes, method, demonstrations, folder."""
+
+import contextlib
+import functools
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
+from patchail_jax.demos.render import task_action_size
+from patchail_jax.envs import environment
+from patchail_jax.envs.features import FeatureEnvironment, feature_count
+from patchail_jax.errors import UserError, choose
+from patchail_jax.methods import METHODS, Method
+from patchail_jax.storage.cache import default_cache_dir
+from patchail_jax.storage.memory import available
+from patchail_jax.types import Specs
+
+IS_FEATURES = {"pixels": False, "features": True}  # config.env.observation
+
+
+def environment_factory(config: ConfigDict) -> Any:
+    """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
+    env = config.env
+    if choose(IS_FEATURES, env.observation, field="env.observation"):
+        return functools.partial(
+            FeatureEnvironment, task=env.task, action_repeat=env.action_repeat, episode_frames=env.episode_frames
+        )
+    return functools.partial(
+        environment.make,
+        task=env.task,
+        action_repeat=env.action_repeat,
+        image_size=env.image_size,
+        camera_id=None if env.camera_id < 0 else env.camera_id,
+        quality=env.quality,
+        episode_frames=env.episode_frames,
+        factory=env.factory,
+        look=env.look,
+        look_size=env.look_size,
+    )
+
+
+def action_size_of(config: ConfigDict) -> int:
+    """Length of the action vector, asked of the task, or of an environment of one's own."""
+    if not config.env.factory:
+        return task_action_size(config.env.task)
+    with contextlib.closing(environment_factory(config)()) as one:
+        return int(one.action_size)
+
+
+def make_specs(config: ConfigDict, action_size: int) -> Specs:
+    """The sizes that everything must agree on."""
+    env = config.env
+    features = feature_count(env.task) if choose(IS_FEATURES, env.observation, field="env.observation") else 0
+    return Specs(env.image_size, env.frame_stack, action_size, config.replay.n_step, features)
+
+
+def make_method(config: ConfigDict, specs: Specs) -> Method:
+    """The method's pure functions; ``UserError`` names a field that does not fit."""
+    return choose(METHODS, config.method, field="method")(specs, config.to_dict())
+
+
+def load_experts(config: ConfigDict, action_size: int, *, with_actions: bool = False) -> ExpertSet:
+    """The demonstrations, shown as the agent's frames are; ``UserError`` where wanted actions are not known."""
+    env, demos = config.env, config.demos
+    return load_expert_set(
+        task=env.task,
+        path=demos.path,
+        num_demonstrations=demos.num_demonstrations,
+        action_repeat=env.action_repeat,
+        image_size=env.image_size,
+        camera_id=None if env.camera_id < 0 else env.camera_id,
+        quality=env.quality,
+        cache_dir=demos.cache_dir or default_cache_dir(),
+        look=env.look,
+        look_size=env.look_size,
+        factory=env.factory,
+        action_size=action_size,
+        memory=available(),
+        with_actions=with_actions,
+    )
+
+
+def ring_slots(config: ConfigDict) -> int:
+    """Frame slots for ``replay.capacity`` transitions: an episode of T transitions has T+1 frames."""
+    steps = max(config.env.episode_frames // config.env.action_repeat, 1)
+    return int(config.replay.capacity + -(-config.replay.capacity // steps))
+
+
+def run_folder_of(config: ConfigDict) -> str:
+    """The folder a config names, or the one that follows from task, method and seed, below runs/ whatever they are."""
+    for field, name in (("env.task", config.env.task), ("method", config.method)):
+        if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+            raise UserError(f"config.{field} is {name!r}, which cannot name a folder")
+    return config.run_folder or f"runs/{config.env.task}/{config.method}/seed_{config.seed}"

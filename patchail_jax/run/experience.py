@@ -1,0 +1,107 @@
+"""All that batches are drawn from, under one roof: the ring, its frames on the devices, and the batch drawn ahead.
+
+Nobody else knows that these are three, or in which order they change.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from patchail_jax.devices.frames_on_devices import FramesOnDevices
+from patchail_jax.replay.prefetch import Prefetch
+from patchail_jax.replay.ring import Ring
+from patchail_jax.replay.stream import Stream
+from patchail_jax.run.stopwatch import Stopwatch
+from patchail_jax.types import Batch, Episode
+
+
+class Drawn(NamedTuple):
+    """The batches of one call of updates; ``shards`` hold their frames where batches have only the frames' numbers."""
+
+    batches: Batch
+    shards: Any
+
+
+class Experience:
+    """Replay and demonstrations; ``expert_stream`` draws from the demonstrations alone.
+
+    ``agree(yes)`` says whether all processes of a run say yes. ``frames`` is None where pixels come with each batch.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        stream: Stream,
+        expert_stream: Stream,
+        frames: FramesOnDevices | None,
+        *,
+        updates_per_call: int,
+        agree: Callable[[bool], bool],
+        stopwatch: Stopwatch,
+    ) -> None:
+        self._ring, self._stream, self._expert_stream, self._frames = ring, stream, expert_stream, frames
+        self._agree, self._stopwatch, self._ready = agree, stopwatch, False
+        self._ahead = Prefetch(self._draw_from(stream), updates_per_call=updates_per_call)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every process has something to learn from."""
+        if not self._ready:
+            self._ready = self._agree(len(self._ring) > 0 or not self._stream.reads_replay)
+        return self._ready
+
+    @property
+    def transitions(self) -> int:
+        """Transitions in replay."""
+        return self._ring.transitions
+
+    def batch(self, update: int) -> Drawn:
+        """The batches of the call of updates that begins with ``update``; the next is drawn meanwhile."""
+        return Drawn(self._ahead.take(update), self._shards)
+
+    def expert_batch(self, update: int) -> Drawn:
+        """As ``batch``, of the demonstrations alone."""
+        return Drawn(self._draw_from(self._expert_stream)(update), self._shards)
+
+    def add(self, episode: Episode) -> None:
+        """Stores a finished, labelled episode; ``UserError`` when it does not fit."""
+        self._ahead.drop()
+        slots = self._ring.add(episode)
+        if self._frames is not None:
+            self._frames.write(slots, episode.frames)
+        self._stopwatch.lap("labelling")
+
+    def rescore(self, score: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Puts ``score(frames [T+1,H,W,3]) -> [T]`` in the place of every stored episode's rewards."""
+        self._ahead.drop()
+        self._ring.rescore(score)
+        self._stopwatch.lap("labelling")
+
+    def recall(self, update: int) -> Batch | None:
+        """What the call of updates that began with ``update`` saw, with pixels; None if that is too long ago."""
+        found = self._stream.recall(update)
+        return self._expert_stream.recall(update) if found is None else found
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return self._ring.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over ``state``: the same updates draw the same batches."""
+        self._ahead.drop()
+        self._ring.load_state(state)
+        if self._frames is not None:
+            slots = self._ring.used_slots()
+            self._frames.write(slots, self._ring.frames[slots])
+
+    def close(self) -> None:
+        """Ends the thread that draws ahead."""
+        self._ahead.close()
+
+    @property
+    def _shards(self) -> Any:
+        return None if self._frames is None else self._frames.shards
+
+    def _draw_from(self, stream: Stream) -> Callable[[int], Batch]:
+        return stream.pixel_batches if self._frames is None else stream.batches

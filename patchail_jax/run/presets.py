@@ -1,0 +1,69 @@
+"""What each method changes of the defaults in ``run.config``, and what the variants behind a method's name do."""
+
+from collections.abc import Mapping
+
+Value = str | int | float | bool
+
+PRESETS: Mapping[str, Mapping[str, Value]] = {
+    # The defaults are PatchAIL's.
+    "patchail": {},
+    # PatchAIL-W: the similarity to the expert weights the reward (Eq. 9).
+    "patchail_w": {
+        "similarity.regularizer": "weight",
+        "similarity.scale_initial": 1.3,
+        "replay.capacity": 1_000_000,
+    },
+    # PatchAIL-B: the similarity to the expert is a bonus (Eq. 10).
+    "patchail_b": {
+        "similarity.regularizer": "bonus",
+        "similarity.scale_initial": 0.5,
+        "reward.scale": 0.5,
+        "replay.capacity": 1_000_000,
+    },
+    # The discriminator judges features, the critic's or its own encoder's; fields of patches do not apply.
+    "shared_encoder_ail": {},
+    "independent_encoder_ail": {},
+    # Behaviour cloning: 55,000 updates and nothing played; frames are those that go with as many updates.
+    "bc": {
+        "num_frames": 220_000,
+        "agent.random_steps": 0,
+        "agent.first_update_step": 0,
+        "replay.capacity": 1,
+    },
+    # ROT: behaviour cloning first, then optimal-transport rewards; no random exploration.
+    "rot": {
+        "cloning.pretraining_updates": 55_000,
+        "agent.random_steps": 0,
+        "agent.std_initial": 0.1,
+        "agent.std_final": 0.1,
+    },
+    # DrQ-v2 with the task's own reward: the expert, and the upper bound of the imitators.
+    "drqv2": {},
+    # DrQ-v2 from the physics' features with the task's own reward: under an hour on one CPU core.
+    "drqv2_features": {
+        "num_frames": 500_000,
+        "env.observation": "features",
+        "env.frame_stack": 1,
+        "replay.batch_size": 128,
+        "replay.expert_batch_size": 128,
+        "agent.critic_learning_rate": 1e-3,
+        "agent.std_duration": 5_000,
+        "agent.random_steps": 500,
+        "agent.first_update_step": 1_000,
+        "agent.steps_per_update": 1,
+        "network.precision": "float32",
+        "network.hidden_size": 256,
+    },
+}
+
+VARIANTS: Mapping[str, Mapping[str, Value]] = {
+    # Every departure of the authors' program from the paper at once.
+    "published": {
+        "reward.moment": "at_episode_end",
+        "discriminator.agent_successor": "n_step",
+        "similarity.expert_pairs": "trajectory",
+        "similarity.agent_pairs": "window",
+        "optimal_transport.features": "trunk",
+        "network.precision": "float32",
+    },
+}

@@ -1,0 +1,89 @@
+"""Every refusal about a config's numbers, names and combinations of them, before anything is made or waited for."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from patchail_jax.devices.frames_on_devices import ON_DEVICE
+from patchail_jax.envs.look import LOOKS
+from patchail_jax.envs.rendering import QUALITIES
+from patchail_jax.envs.workers import POOLS
+from patchail_jax.errors import UserError, choose
+from patchail_jax.methods import Method
+from patchail_jax.outputs.metrics import WANDB_MODES
+from patchail_jax.run.config import refuse_numbers
+from patchail_jax.run.design import IS_FEATURES, ring_slots
+from patchail_jax.types import Specs
+
+# Fields that name one of several things, where ``METHODS[...]`` does not look at them.
+NAMES: dict[str, Any] = {
+    "env.observation": IS_FEATURES,
+    "env.workers": POOLS,
+    "env.quality": QUALITIES,
+    "env.look": dict.fromkeys(LOOKS),
+    "replay.frames_on_device": ON_DEVICE,
+    "log.wandb_mode": dict.fromkeys(WANDB_MODES),
+}
+
+
+def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, processes: int) -> None:
+    """``UserError``, one line, for numbers, names and combinations of them that make no run.
+
+    ``devices`` are those of one process. What a file, a disk or memory may refuse is asked for where it is opened.
+    """
+    refuse_numbers(config)
+    flat = config.to_dict()
+    for field, table in NAMES.items():
+        group, key = field.split(".")
+        choose(table, flat[group][key], field=field)
+    _refuse_batches(config, devices * processes)
+    _refuse_episodes(config, method)
+    needs = method.needs
+    if processes > 1 and needs.whole_episodes:
+        raise UserError(
+            f"{config.method} cannot train across several processes: its reward scale comes from one process's first "
+            "episode"
+        )
+    if specs.feature_count and not needs.task_reward:
+        raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
+    if config.replay.rescore_updates and (method.label is None or needs.whole_episodes):
+        raise UserError(
+            "config.replay.rescore_updates is for stored rewards of a discriminator: "
+            "set it to 0, or config.reward.moment=at_episode_end"
+        )
+    updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
+    if updates and method.pretrain is None:
+        raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")
+    if updates % per_call:
+        raise UserError(f"config.cloning.pretraining_updates is {updates}, no multiple of {per_call} updates_per_call")
+
+
+def _refuse_batches(config: ConfigDict, devices: int) -> None:
+    """The batch must fall evenly on devices, and the discriminator's share evenly on the batch."""
+    replay = config.replay
+    for name in ("batch_size", "expert_batch_size"):
+        if replay[name] % devices:
+            raise UserError(f"config.replay.{name} is {replay[name]}, which {devices} devices cannot share evenly")
+    if replay.batch_size % replay.expert_batch_size:
+        raise UserError(
+            f"config.replay.batch_size ({replay.batch_size}) must be a multiple of "
+            f"expert_batch_size ({replay.expert_batch_size})"
+        )
+
+
+def _refuse_episodes(config: ConfigDict, method: Method) -> None:
+    """An episode must have room for a step, and replay for an episode."""
+    env, replay = config.env, config.replay
+    if env.episode_frames < env.action_repeat:
+        raise UserError(
+            f"config.env.action_repeat is {env.action_repeat}, more than the {env.episode_frames} episode_frames"
+        )
+    steps = -(-env.episode_frames // env.action_repeat)
+    if not method.needs.environment:
+        return
+    if ring_slots(config) < steps + 1:
+        raise UserError(
+            f"config.replay.capacity is {replay.capacity}, less than an episode: it must be {steps} or more"
+        )
+    if replay.n_step > steps:
+        raise UserError(f"config.replay.n_step is {replay.n_step}, more than the {steps} steps of an episode")

@@ -1,0 +1,87 @@
+"""A run saved and restored: everything that it needs to go on as if it had not been stopped."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from patchail_jax.acting.actors import Actors
+from patchail_jax.devices.data_parallel import fetch
+from patchail_jax.devices.hosts import Hosts
+from patchail_jax.errors import UserError
+from patchail_jax.outputs.failed_batch import write_record
+from patchail_jax.run.clock import Clock
+from patchail_jax.run.evaluations import Evaluations
+from patchail_jax.run.experience import Experience
+from patchail_jax.run.learner import Learner
+from patchail_jax.run.log import Log
+from patchail_jax.run.scalars import NotFinite
+from patchail_jax.run.stopwatch import Stopwatch
+from patchail_jax.storage.checkpoints import Checkpoints
+from patchail_jax.storage.run_folder import RunFolder
+
+_log = logging.getLogger(__name__)
+
+
+class Snapshot(NamedTuple):
+    """What is saved, and where to. ``push()`` is called when something worth keeping has been written."""
+
+    clock: Clock
+    learner: Learner
+    experience: Experience
+    actors: Actors
+    evaluations: Evaluations
+    log: Log
+    stopwatch: Stopwatch
+    checkpoints: Checkpoints
+    folder: RunFolder
+    hosts: Hosts
+    config: dict[str, Any]
+    push: Callable[[], None]
+
+    def save(self) -> None:
+        """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not."""
+        clock = self.clock
+        clock.checkpoint_made()
+        self.evaluations.finish()
+        self.log.scalars.check_finite(clock.update)
+        host = {
+            "clock": clock.state(),
+            "scalars": self.log.scalars.state(),
+            "actors": self.actors.state(),
+            "replay": self.experience.state(),
+        }
+        if self.checkpoints.save(clock.agent_step, state=fetch(self.learner.state), host=host):
+            _log.info("checkpoint at %d frames, %d transitions in replay", clock.frame, self.experience.transitions)
+            self.push()
+        self.stopwatch.lap("checkpoint")
+
+    def restore(self) -> bool:
+        """Goes on from the newest checkpoint; False if there is none. Then the folder says what the run goes on with.
+
+        ``UserError`` where the checkpoint does not fit the config: the folder stays as it was.
+        """
+        restored = self.checkpoints.restore(fetch(self.learner.state), agree=self.hosts.smallest)
+        if restored is None:
+            self.log.metrics.rewind(-1, update=0, next_evaluation_frame=0)
+            self.folder.describe(self.config)
+            return False
+        state, host, _ = restored
+        self.learner.load(state)
+        self.clock.load_state(host["clock"])
+        self.log.scalars.load_state(host["scalars"])
+        self.actors.load_state(host["actors"])
+        self.experience.load_state(host["replay"])
+        clock = self.clock
+        self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=clock.next_evaluation_frame)
+        self.folder.describe(self.config)
+        _log.info("resumed at %d frames, %d updates, from %s", clock.frame, clock.update, self.folder.checkpoints)
+        return True
+
+    def write_batch(self, error: NotFinite) -> UserError:
+        """Writes what the failed update saw and gave, for inspection; the same error, with the file's name."""
+        path = self.folder.path / f"batch_of_update_{error.first}.npz"
+        batch = self.experience.recall(error.first)
+        if batch is None:
+            return error
+        write_record(path, batch, error.metrics)
+        return UserError(f"{error}. Its batch is in {path}")
