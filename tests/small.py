@@ -1,6 +1,5 @@
 """A method and batches small enough for tests, with every setting spelled out."""
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -75,8 +74,7 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
         group, field = key.split("__")
         assert field in groups[group]
         groups[group][field] = value
-    used = [group for group in inspect.signature(METHODS[name]).parameters if group != "specs"]
-    return METHODS[name](specs, **{group: groups[group] for group in used})
+    return METHODS[name](specs, groups)
 
 
 def make_batch(

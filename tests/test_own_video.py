@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from patchail_jax.demos import render, trajectory
-from patchail_jax.main import train
 from patchail_jax.outputs.video import write_video
 from patchail_jax.programs import demos
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.doctor import main as doctor
 from patchail_jax.programs.explain import main as explain
-from patchail_jax.run.parts import load_experts
+from patchail_jax.programs.train import train
+from patchail_jax.run.design import load_experts
 from tests.test_train import arguments, cache, fail, last_checkpoint, lines  # noqa: F401
 
 ROBOT = [

@@ -11,12 +11,14 @@ import jax
 import numpy as np
 import pytest
 
-from patchail_jax.main import MAY_DIFFER, run, train
+from patchail_jax import train as loop
+from patchail_jax.main import run
 from patchail_jax.programs.command_line import parse
-from patchail_jax.run.parts import load_experts
+from patchail_jax.programs.train import train
+from patchail_jax.run.config import MAY_DIFFER
+from patchail_jax.run.design import load_experts
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.checkpoints import Checkpoints
-from patchail_jax.train import Training
 
 SMALL = [
     "--config.num_frames=800",
@@ -75,6 +77,11 @@ def last_checkpoint(folder):
     return step, restored["state"], restored["arrays"]
 
 
+def updates_of(state):
+    """The learner's count of updates in a checkpoint's state, wherever the method keeps it."""
+    return int(state["learner.update"] if "learner.update" in state else state["update"])
+
+
 def assert_same_run(one, other):
     assert lines(one) == lines(other)
     (step, *arrays), (other_step, *other_arrays) = last_checkpoint(one), last_checkpoint(other)
@@ -106,16 +113,16 @@ def test_a_run_leaves_its_numbers_behind(whole):
 
 @pytest.mark.parametrize("moment", [43, 75])
 def test_a_run_that_dies_and_starts_again_is_the_same_run(whole, cache, tmp_path, monkeypatch, moment):
-    step = Training.step
+    step = loop.step
 
-    def die(self, parameters):
-        if self.progress.agent_step == moment:
+    def die(run):
+        if run.clock.agent_step == moment:
             raise RuntimeError("killed")
-        return step(self, parameters)
+        step(run)
 
     config = parse(arguments(tmp_path / "run", cache)).config
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "step", die)
+        patched.setattr(loop, "step", die)
         with pytest.raises(RuntimeError, match="killed"):
             train(config)
     assert len(lines(tmp_path / "run")) < len(lines(whole))
@@ -131,18 +138,18 @@ def test_methods_that_clone_die_and_go_on_as_well(cache, tmp_path, monkeypatch, 
         "--config.evaluation.every_frames=100",
         f"--config.cloning.pretraining_updates={pretraining}",
     ]
-    step = Training.step
+    step = loop.step
 
-    def die(self, parameters):
-        if self.progress.agent_step == moment:
+    def die(run):
+        if run.clock.agent_step == moment:
             raise RuntimeError("killed")
-        return step(self, parameters)
+        step(run)
 
     for folder, killed in (("whole", False), ("run", True)):
         config = parse(arguments(tmp_path / folder, cache, *words, method=method)).config
         if killed:
             with monkeypatch.context() as patched:
-                patched.setattr(Training, "step", die)
+                patched.setattr(loop, "step", die)
                 with pytest.raises(RuntimeError, match="killed"):
                     train(config)
         train(config)
@@ -151,7 +158,7 @@ def test_methods_that_clone_die_and_go_on_as_well(cache, tmp_path, monkeypatch, 
     assert [line["frame"] for line in logged if line["kind"] == "evaluation"] == [0, 100, 200, 300, 400]
     state, arrays = last_checkpoint(tmp_path / "run")[1:]
     plays = method == "rot"
-    assert int(state["update"]) >= pretraining + 150 // config.agent.steps_per_update
+    assert updates_of(state) >= pretraining + 150 // config.agent.steps_per_update
     assert (arrays["replay.frames"].shape[0] > 0) == plays
     if plays:
         assert state["reward_scale"] > 0 and (arrays["replay.rewards"] <= 0).all()
@@ -215,7 +222,7 @@ def test_one_update_every_few_steps_however_they_are_made(cache, tmp_path, metho
     state = last_checkpoint(tmp_path)[1]
     # The updates of the step that is being played are made during it, hence the step before last counts.
     expected = (steps - envs - 20) // 2 + 1
-    assert int(state["update"]) == expected // per_call * per_call
+    assert updates_of(state) == expected // per_call * per_call
     assert len(arrays["replay.frames"]) > 0
 
 
@@ -230,14 +237,14 @@ def test_rewards_scored_at_episode_end_reach_replay_and_the_task_s_never_do(cach
 
 
 def test_a_run_whose_environment_is_killed_goes_on_and_counts_it(cache, tmp_path, monkeypatch):
-    step = Training.step
+    step = loop.step
 
-    def kill(self, parameters):
-        if self.progress.agent_step == 24:
-            os.kill(self.pool._processes[0].pid, signal.SIGKILL)
-        return step(self, parameters)
+    def kill(run):
+        if run.clock.agent_step == 24:
+            os.kill(run.actors._collector._pool._processes[0].pid, signal.SIGKILL)
+        step(run)
 
-    monkeypatch.setattr(Training, "step", kill)
+    monkeypatch.setattr(loop, "step", kill)
     train(parse(arguments(tmp_path, cache, "--config.env.workers=process", "--config.num_frames=480")).config)
     logged = [line for line in lines(tmp_path) if line["kind"] == "train"]
     assert [line["episode/lost"] for line in logged][-1] == 1
@@ -281,10 +288,10 @@ def test_replay_is_scored_anew_every_so_many_updates(cache, tmp_path):
     train(parse(arguments(tmp_path, cache, "--config.replay.rescore_updates=40")).config)
     trained = open_trained(tmp_path)
     arrays = last_checkpoint(tmp_path)[2]
-    assert int(trained.state.update) == 80 and len(arrays["replay.episodes"]) > 1
+    assert int(trained.state.learner.update) == 80 and len(arrays["replay.episodes"]) > 1
     frames, rewards = arrays["replay.frames"], arrays["replay.rewards"]
     for start in range(0, len(frames), 11):  # 10 steps an episode
-        scores = trained.devices.score(trained.state, frames[start : start + 11])
+        _, scores = trained.devices.label(trained.state, frames[start : start + 11])
         np.testing.assert_allclose(rewards[start : start + 10], scores, rtol=1e-5)
 
 

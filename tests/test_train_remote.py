@@ -6,14 +6,14 @@ import time
 
 import pytest
 
+from patchail_jax import train as loop
 from patchail_jax.launch.local import is_finished
 from patchail_jax.launch.sweeps.sweep import PlannedRun
-from patchail_jax.main import train
 from patchail_jax.programs.command_line import parse
+from patchail_jax.programs.train import train
 from patchail_jax.reports.runs import find_runs
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.remote import reading_copy
-from patchail_jax.train import Training
 from tests.storage.bucket import make_bucket
 from tests.test_train import arguments, assert_same_run, lines
 
@@ -26,20 +26,20 @@ def test_a_run_in_a_bucket_goes_on_where_nothing_is_left_of_it(tmp_path, monkeyp
     train(parse(arguments(tmp_path / "whole", cache, *SHORT, method="drqv2")).config)
     bucket = make_bucket(monkeypatch, tmp_path / "cache")
     words = arguments(RUN, cache, *SHORT, method="drqv2")
-    step = Training.step
+    step = loop.step
 
-    def die(self, parameters):
-        if self.progress.agent_step == 30:
+    def die(run):
+        if run.clock.agent_step == 30:
             until = time.monotonic() + 60
             while "checkpoints/" not in bucket.store["/bucket/runs/x/mirror.json"].getvalue().decode():
                 assert time.monotonic() < until
                 time.sleep(0.05)
             bucket.left = 0  # nothing reaches the bucket any more
             raise RuntimeError("killed")
-        return step(self, parameters)
+        step(run)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "step", die)
+        patched.setattr(loop, "step", die)
         with pytest.raises(RuntimeError, match="killed"):
             train(parse(words).config)
     shutil.rmtree(tmp_path / "cache")

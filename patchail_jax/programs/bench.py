@@ -28,10 +28,11 @@ from ml_collections import ConfigDict
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.console import one_line_errors
-from patchail_jax.types import Episode
+from patchail_jax.types import Episode, Specs
 
 SECONDS, ROUNDS = 2.0, 20  # of one measurement, and the rounds it is cut into
 LOOP_SECONDS = 10.0
+EPISODES = 4  # of noise in replay
 
 
 def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, float]:
@@ -40,50 +41,31 @@ def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, fl
 
     from patchail_jax.demos.expert_set import ExpertSet
     from patchail_jax.devices.data_parallel import Devices
-    from patchail_jax.devices.frames_on_devices import FramesOnDevices, fits
-    from patchail_jax.replay.ring import Ring
-    from patchail_jax.replay.stream import Stream
-    from patchail_jax.run.parts import make_method, make_specs
+    from patchail_jax.devices.hosts import Hosts
+    from patchail_jax.run.design import make_method, make_specs
+    from patchail_jax.run.parts import make_experience
+    from patchail_jax.run.refusals import refuse
+    from patchail_jax.run.stopwatch import Stopwatch
 
     specs = make_specs(config, action_size)
     method = make_method(config, specs)
     devices = Devices(method, specs, count=config.devices)
-    steps, rng = config.env.episode_frames // config.env.action_repeat, np.random.default_rng(0)
-    ring = Ring(capacity=4 * (steps + 1), specs=specs)
-    for _ in range(4):
-        frames = rng.integers(0, 256, (steps + 1, *specs.frame_shape)).astype(specs.frame_dtype)
-        actions = rng.uniform(-1, 1, (steps, action_size)).astype(np.float32)
-        ring.add(Episode(frames, actions, np.zeros(steps, np.float32), np.ones(steps, np.float32)))
-    experts = ExpertSet(frames[None], actions[None], None, action_size)
-    stream = Stream(
-        ring,
-        experts,
-        batch_size=config.replay.batch_size,
-        expert_batch_size=config.replay.expert_batch_size,
-        frame_stack=specs.frame_stack,
-        devices=devices.count,
-        updates_per_call=config.replay.updates_per_call,
-        whole_demonstration=method.reads_demonstration,
-        root=(0,),
-    )
-    # As large as the run's own: a device looks frames up no faster in a small mirror, but it must fit.
-    count = config.replay.capacity + 10 * (steps + 1)
-    mirror = None
-    if fits(config.replay.frames_on_device, count * frames[0].nbytes, devices.devices)[0]:
-        mirror = FramesOnDevices(count, ring.frames.shape[1:], ring.frames.dtype, devices=devices.devices)
-        mirror.write(np.arange(ring.slots), ring.frames)
-        mirror.write(ring.slots + np.arange(len(frames)), frames)
-    draw, shards = (stream.batches, mirror.shards) if mirror else (stream.pixel_batches, None)
-    state = devices.init(0)
-    operations = devices.operations(state, draw(0), shards)
-    number = 0
+    refuse(config, method, specs, devices=devices.count, processes=1)
+    episodes = [random_episode(config, specs, seed) for seed in range(EPISODES)]
+    experts = ExpertSet(episodes[0].frames[None], episodes[0].actions[None], None, action_size)
+    experience = make_experience(config, method, specs, devices, experts, Hosts(), Stopwatch())
+    if method.needs.environment:
+        for episode in episodes:
+            experience.add(episode)
+    state, number = devices.init(0), 0
+    operations = devices.operations(state, *experience.batch(number))
 
     def seconds(calls: int) -> float:
         """Of ``calls`` dispatched one after the other, as the loop does, with one wait at the end."""
         nonlocal state, number
         before = time.perf_counter()
         for _ in range(calls):
-            state, _ = devices.update(state, draw(number), shards)
+            state, _ = devices.update(state, *experience.batch(number))
             number += config.replay.updates_per_call
         jax.block_until_ready(state)
         return time.perf_counter() - before
@@ -93,13 +75,23 @@ def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, fl
     calls = max(1, round(SECONDS / ROUNDS / warm))
     rounds = max(5, min(ROUNDS, round(SECONDS / calls / warm)))
     times = [seconds(calls) / calls / config.replay.updates_per_call for _ in range(rounds)]
+    experience.close()
     return 1e3 * statistics.median(times), operations
+
+
+def random_episode(config: ConfigDict, specs: Specs, seed: int) -> Episode:
+    """An episode of noise, of the config's length."""
+    steps, rng = config.env.episode_frames // config.env.action_repeat, np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (steps + 1, *specs.frame_shape)).astype(specs.frame_dtype)
+    actions = rng.uniform(-1, 1, (steps, specs.action_size)).astype(np.float32)
+    return Episode(frames, actions, np.zeros(steps, np.float32), np.ones(steps, np.float32))
 
 
 def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
     """Agent steps per second of ``num_envs`` environments in processes, rendering included, and the action size."""
     from patchail_jax.acting.collect import Collector
-    from patchail_jax.run.parts import environment_factory, make_pool
+    from patchail_jax.envs.workers import make_pool
+    from patchail_jax.run.design import environment_factory
 
     pool = make_pool(environment_factory(config), num_envs, "process")
     try:
@@ -119,18 +111,19 @@ def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
 def loop_steps_per_second(config: ConfigDict) -> float:
     """Agent steps per second of the whole loop once it learns, evaluations and checkpoints left out."""
     from patchail_jax.outputs.metrics import Metrics
+    from patchail_jax.run.parts import Surroundings, build
     from patchail_jax.storage.run_folder import open_run
-    from patchail_jax.train import Training
+    from patchail_jax.train import step
 
     config = config.copy_and_resolve_references()
     episode = config.env.num_envs * (config.env.episode_frames // config.env.action_repeat)
     config.agent.first_update_step = config.agent.random_steps = episode
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as resources:
-        run = open_run(Path(folder) / "run", config=config.to_dict(), may_differ=())
-        resources.callback(run.close)
+        opened = open_run(Path(folder) / "run", config=config.to_dict(), may_differ=())
+        resources.callback(opened.close)
         metrics = Metrics(
-            run,
+            opened,
             agent=config.method,
             task=config.env.task,
             seed=config.seed,
@@ -141,15 +134,14 @@ def loop_steps_per_second(config: ConfigDict) -> float:
             config={},
         )
         resources.callback(metrics.close)
-        training = Training(config, run, metrics, resources)
-        training.collector.start()
-        parameters = training.devices.publish(training.state)
-        while training.progress.update < 20:  # the first one compiles
-            parameters = training.step(parameters)
-        began, first = time.monotonic(), training.progress.agent_step
+        run = build(config, Surroundings(opened, metrics), resources)
+        run.actors.start()
+        while run.clock.update < 20:  # the first one compiles
+            step(run)
+        began, first = time.monotonic(), run.clock.agent_step
         while time.monotonic() - began < LOOP_SECONDS:
-            parameters = training.step(parameters)
-        rate = (training.progress.agent_step - first) / (time.monotonic() - began)
+            step(run)
+        rate = (run.clock.agent_step - first) / (time.monotonic() - began)
     logging.disable(logging.NOTSET)
     return rate
 
@@ -179,7 +171,7 @@ def main(argv: list[str]) -> None:
 
     import jax
 
-    from patchail_jax.devices.data_parallel import matrix_rate
+    from patchail_jax.devices.matrix_rate import matrix_rate
 
     device = jax.local_devices()[0].device_kind
     result |= {"device": device, "devices": jax.local_device_count(), "jax": jax.__version__}
@@ -198,7 +190,8 @@ def main(argv: list[str]) -> None:
 
 def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[str, ConfigDict]:
     """What is timed, by label: each method with its own settings, and what makes an update dearer."""
-    from patchail_jax.run.config import PRESETS
+    from patchail_jax.run.config import apply_preset
+    from patchail_jax.run.presets import PRESETS
 
     own = config.network.precision
     other = "float32" if own == "bfloat16" else "bfloat16"
@@ -207,8 +200,7 @@ def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[st
     def add(label: str, *, method: str = "patchail", precisions: tuple[str, ...], **fields: str) -> None:
         for precision in precisions:
             case = config.copy_and_resolve_references()
-            case.method = method
-            PRESETS[method](case)
+            apply_preset(case, method)
             case.replay.capacity = config.replay.capacity
             case.network.precision = precision
             case.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})

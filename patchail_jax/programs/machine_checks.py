@@ -56,20 +56,13 @@ def check_devices(config: ConfigDict) -> Finding:
 def check_matrix_rate(config: ConfigDict) -> Finding:
     """Operations a second of a large matrix product, in the run's precision."""
     import jax
-    import jax.numpy as jnp
+
+    from patchail_jax.devices.matrix_rate import matrix_rate
+    from patchail_jax.networks.layers import compute_dtype
 
     on_cpu = jax.local_devices()[0].platform == "cpu"
-    side, dtype = (1024 if on_cpu else 8192), jnp.dtype(config.network.precision)
-    matrix = jnp.ones((side, side), dtype)
-    multiply = jax.jit(jnp.matmul)
-    multiply(matrix, matrix).block_until_ready()
-    fastest = float("inf")
-    for _ in range(5):
-        before = time.perf_counter()
-        multiply(matrix, matrix).block_until_ready()
-        fastest = min(fastest, time.perf_counter() - before)
-    rate = 2 * side**3 / fastest / 1e12
-    line = f"{rate:.3g} TFLOP/s in {config.network.precision}"
+    compute_dtype(config.network.precision)  # refuses one that is none
+    line = f"{matrix_rate(config.network.precision) / 1e12:.3g} TFLOP/s in {config.network.precision}"
     if on_cpu and config.network.precision == "bfloat16":
         return Finding("matrix rate", "warning", line, "on a CPU set config.network.precision=float32")
     return Finding("matrix rate", "ok", line)

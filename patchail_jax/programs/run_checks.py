@@ -3,11 +3,12 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
+from patchail_jax.methods.method import Method
 from patchail_jax.programs.finding import Finding
 from patchail_jax.types import Specs
 
@@ -15,13 +16,13 @@ _GIB = 1024**3
 
 
 def check_method(config: ConfigDict) -> Finding:
-    """Whether the config's fields make a method, and its batches fall evenly on the devices."""
+    """Whether the config's fields make a method and a run: all that a run would refuse."""
     import jax
 
-    from patchail_jax.run.parts import check_divisibility, make_method
+    from patchail_jax.run.refusals import refuse
 
-    make_method(config, _specs(config))
-    check_divisibility(config, config.devices or jax.local_device_count())
+    specs, method = _designed(config)
+    refuse(config, method, specs, devices=config.devices or jax.local_device_count(), processes=1)
     return Finding("method", "ok", f"{config.method} on {config.env.task}")
 
 
@@ -33,22 +34,20 @@ def check_memory(config: ConfigDict) -> Finding:
 
 
 def check_demonstrations(config: ConfigDict) -> Finding:
-    """The expert's file, where the method needs one."""
-    if _needs_none(config):
+    """The expert's file, where the method needs one, as the run would read it."""
+    from patchail_jax.run.design import selected_demonstrations
+
+    needs = _designed(config)[1].needs
+    if needs.task_reward:
         return Finding("demonstrations", "ok", f"{config.method} needs none")
-    path, recorded = _recorded(config)
-    held = len(recorded.observed)
-    actions = "with actions" if recorded.actions is not None else "without actions"
-    line = f"{held} {actions} in {path}"
-    if not 0 <= config.demos.num_demonstrations <= held:
-        remedy = f"config.demos.num_demonstrations must be 1..{held}, or 0 for all"
-        return Finding("demonstrations", "problem", line, remedy)
-    return Finding("demonstrations", "ok", line)
+    source, chosen = selected_demonstrations(config, with_actions=needs.actions)
+    actions = "with actions" if chosen.actions is not None else "without actions"
+    return Finding("demonstrations", "ok", f"{len(chosen.observed)} {actions} in {source}")
 
 
 def check_run_folder(config: ConfigDict) -> Finding:
     """Whether the run folder can be written, and holds the checkpoints of a full replay."""
-    from patchail_jax.main import run_folder_of
+    from patchail_jax.run.design import run_folder_of
     from patchail_jax.storage.remote import check, is_remote, local_folder
 
     location = run_folder_of(config)
@@ -94,39 +93,28 @@ def check_wandb(config: ConfigDict) -> Finding:
     return Finding("W&B", "ok", line)
 
 
-def _specs(config: ConfigDict) -> Specs:
-    from patchail_jax.run.parts import action_size, make_specs
+def _designed(config: ConfigDict) -> tuple[Specs, Method]:
+    """The sizes and the method that the run would have."""
+    from patchail_jax.run.design import action_size_of, make_method, make_specs
 
-    return make_specs(config, action_size(config))
+    specs = make_specs(config, action_size_of(config))
+    return specs, make_method(config, specs)
 
 
 def _replay_bytes(config: ConfigDict) -> int:
     from patchail_jax.replay.ring import nbytes
-    from patchail_jax.run.parts import ring_slots
+    from patchail_jax.run.design import ring_slots
 
-    return nbytes(ring_slots(config), _specs(config))
+    return nbytes(ring_slots(config), _designed(config)[0])
 
 
 def _expert_bytes(config: ConfigDict) -> int:
-    if _needs_none(config):
+    from patchail_jax.run.design import selected_demonstrations
+
+    if _designed(config)[1].needs.task_reward:
         return 0
-    steps = config.env.episode_frames // config.env.action_repeat
-    demonstrations = config.demos.num_demonstrations or len(_recorded(config)[1].observed)
-    return int(demonstrations * (steps + 1) * 3 * config.env.image_size**2)
-
-
-def _needs_none(config: ConfigDict) -> bool:
-    from patchail_jax.run.parts import make_method
-
-    return bool(make_method(config, _specs(config)).uses_task_reward)
-
-
-def _recorded(config: ConfigDict) -> tuple[Path, Any]:
-    """The file of demonstrations and what it holds."""
-    from patchail_jax.demos import trajectory
-
-    path = Path(config.demos.path).expanduser() if config.demos.path else trajectory.shipped(config.env.task)
-    return path, trajectory.load(path, expected_task=config.env.task, action_repeat=config.env.action_repeat)
+    images = selected_demonstrations(config, with_actions=False)[1].observed.shape[:2]
+    return int(np.prod(images)) * 3 * int(config.env.image_size) ** 2
 
 
 def _nearest(folder: Path) -> Path:

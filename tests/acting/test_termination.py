@@ -1,7 +1,5 @@
 """From an environment that ends early to the critic's target: nothing comes after a termination, but after time."""
 
-import functools
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -78,18 +76,19 @@ def test_rewards_computed_at_each_update_count_no_step_behind_a_termination(acti
     np.testing.assert_allclose(got, naive_targets(np.full(len(episode.rewards), 2.0), terminated), rtol=1e-5)
 
 
-def brightness(state, frames):
+def brightness(state, frames, demonstrations):
     """Stands in for a discriminator: the change in brightness from s to s', a step at a time; stacks of two."""
     means = jnp.mean(frames.astype(jnp.float32), axis=(1, 2, 3))
-    return state * (means[2:] - means[1:-1])
+    return state, state * (means[2:] - means[1:-1])
 
 
 @pytest.mark.parametrize("action", [1.0, -1.0, 0.5])
 def test_an_episode_that_ended_early_is_labelled_step_by_step(action):
     nothing = make_method()
-    method = nothing._replace(init=lambda key: jnp.ones(()), score=brightness)
+    method = nothing._replace(init=lambda key: jnp.ones(()), label=brightness)
     devices, episode = Devices(method, SPECS, count=1), play(action)
-    labelled = label(episode, uses_task_reward=False, score=functools.partial(devices.score, devices.init(0)))
+    state = devices.init(0)
+    labelled = label(episode, uses_task_reward=False, score=lambda frames: devices.label(state, frames)[1])
     means = episode.frames.astype(np.float64).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(labelled.rewards, np.diff(means), atol=1e-3)
     np.testing.assert_array_equal(labelled.discounts, episode.discounts)

@@ -109,7 +109,7 @@ def test_nothing_compiles_after_the_first_call(caplog):
         parameters = learner.publish(state)
         learner.explore(parameters, observation, acting_key(0, call), call)
         learner.exploit(parameters, observation)
-        learner.judge(state, episode)
+        learner.patch_rewards(state, episode)
         return jax.block_until_ready(state)
 
     state = everything(state, 0)
@@ -136,6 +136,6 @@ def test_an_episode_is_scored_the_same_in_chunks_of_any_padding():
     learner = Devices(make_method(reward__moment="at_episode_end"), SPECS, count=1)
     state = learner.init(0)
     frames = np.random.default_rng(0).integers(0, 256, (150, 24, 24, 3), dtype=np.uint8)
-    whole = learner.score(state, frames)
+    _, whole = learner.label(state, frames)
     assert whole.shape == (149,)
-    np.testing.assert_allclose(learner.score(state, frames[:40]), whole[:39], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(learner.label(state, frames[:40])[1], whole[:39], rtol=1e-4, atol=1e-6)

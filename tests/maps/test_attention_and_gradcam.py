@@ -62,8 +62,10 @@ def test_every_discriminator_has_a_gradient_at_its_last_layer(name):
     state = method.init(jax.random.PRNGKey(0))
     side = SPECS.image_size
     frames = np.random.default_rng(0).integers(0, 256, (2 + SPECS.frame_stack, side, side, 3), dtype=np.uint8)
-    logits, activations = method.examine(state, frames, {})
+    logits, activations = method.discriminator.examine(state, frames, {})
     assert logits.shape[0] == 2
     layer, last = list(activations.items())[-1]
-    maps = class_activation(lambda pixels, offsets: method.examine(state, pixels, offsets), frames, layer=layer)
+    maps = class_activation(
+        lambda pixels, offsets: method.discriminator.examine(state, pixels, offsets), frames, layer=layer
+    )
     assert maps.shape == last.shape[:3] and np.abs(maps).max() > 0

@@ -10,8 +10,9 @@ from patchail_jax.envs.features import feature_count
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.methods import METHODS
 from patchail_jax.programs.command_line import parse
-from patchail_jax.run.config import PRESETS
-from patchail_jax.run.parts import check_divisibility, check_fit, make_method
+from patchail_jax.run.design import make_method
+from patchail_jax.run.presets import PRESETS
+from patchail_jax.run.refusals import refuse
 from patchail_jax.types import Specs
 
 FILES = {
@@ -43,10 +44,9 @@ def test_every_method_is_made_on_every_task(method, task):
     features = features if config.env.observation == "features" else 0
     specs = Specs(config.env.image_size, config.env.frame_stack, action_size, config.replay.n_step, features)
     made = make_method(config, specs)
-    check_divisibility(config, 4)
     state = jax.eval_shape(made.init, jax.random.PRNGKey(0))
-    assert state.update.shape == ()
+    assert getattr(state, "learner", state).update.shape == ()
     actor = jax.eval_shape(made.publish, state)["actor"]["params"]
     assert actor["trunk"]["projection"]["kernel"].shape[0] == (features or 39_200)
     assert actor["mean"]["bias"].shape == (action_size,)
-    check_fit(config, made, 1)
+    refuse(config, made, specs, devices=4, processes=1)

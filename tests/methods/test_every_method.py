@@ -66,8 +66,9 @@ def test_one_and_four_devices_give_the_same_parameters(one_device, name):
     (one_state, one), (four_state, other) = updated(first, name), updated(four, name)
     assert_same(one_state, four_state)
     start = fetch(first.init(0))
-    for field in {"discriminator", "critic", "actor", "target_critic", "policy"} & vars(start).keys():
-        assert moved(getattr(start, field), getattr(one_state, field)) > 1e-7, f"{field} did not move"
+    before, after = ({**vars(state), **vars(getattr(state, "learner", state))} for state in (start, one_state))
+    for field in {"discriminator", "critic", "actor", "target_critic", "policy"} & before.keys():
+        assert moved(before[field], after[field]) > 1e-7, f"{field} did not move"
     for key, value in one.items():
         assert np.isfinite(value), key
         np.testing.assert_allclose(other[key], value, rtol=1e-3, atol=1e-4, err_msg=key)
@@ -78,7 +79,9 @@ def test_the_shared_encoder_is_the_critic_s_alone(one_device):
     learner = one_device("shared_encoder_ail")
     state, _ = updated(learner, "shared_encoder_ail")
     other, _ = updated(learner, "shared_encoder_ail", change=other_experts)
-    assert state.discriminator.keys() == {"head"} and moved(state.discriminator, other.discriminator) > 1e-5
+    trained, others = state.discriminator.params, other.discriminator.params
+    assert trained.keys() == {"head"} and moved(trained, others) > 1e-5
+    state, other = state.learner, other.learner
     assert moved(state.critic, other.critic) == moved(state.actor, other.actor) == 0
 
 
@@ -87,23 +90,24 @@ def test_an_independent_encoder_learns_from_the_experts(one_device):
     start = fetch(learner.init(0))
     state, _ = updated(learner, "independent_encoder_ail", calls=1)
     other, _ = updated(learner, "independent_encoder_ail", calls=1, change=other_experts)
-    assert moved(start.discriminator["features"], state.discriminator["features"]) > 1e-5
-    assert moved(other.discriminator["features"], state.discriminator["features"]) > 1e-5
-    assert moved(start.critic["encoder"], start.discriminator["features"]["params"]["encoder"]) > 0.1
+    first, trained, others = (one.discriminator.params["features"] for one in (start, state, other))
+    assert moved(first, trained) > 1e-5 and moved(others, trained) > 1e-5
+    assert moved(start.learner.critic["encoder"], first["params"]["encoder"]) > 0.1
 
 
 @pytest.mark.parametrize("name", ["shared_encoder_ail", "independent_encoder_ail"])
 def test_an_encoder_s_discriminator_can_be_explained(one_device, name):
     method, state = one_device(name)._method, one_device(name).init(0)
     frames = np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), dtype=np.uint8)
-    logits, activations = method.examine(state, frames, {})
-    np.testing.assert_allclose(method.judge(state, frames), logits, rtol=1e-5)  # AIRL: the reward is the logit
+    judge = method.discriminator
+    logits, activations = judge.examine(state, frames, {})
+    np.testing.assert_allclose(judge.patch_rewards(state, frames), logits, rtol=1e-5)  # AIRL: the reward is the logit
     assert logits.shape == (6, 1, 1) and {a.shape[0] for a in activations.values()} == {6}
     last = list(activations)[-1]
-    shifted, _ = method.examine(state, frames, {last: 0.5 * np.ones_like(activations[last])})
+    shifted, _ = judge.examine(state, frames, {last: 0.5 * np.ones_like(activations[last])})
     assert moved(logits, shifted) > 1e-4
-    if method.score is not None:
-        np.testing.assert_allclose(method.score(state, frames), logits[:, 0, 0], rtol=1e-5)
+    if method.label is not None:
+        np.testing.assert_allclose(method.label(state, frames, None)[1], logits[:, 0, 0], rtol=1e-5)
 
 
 def test_cloning_is_annealed_beside_the_policy_s_loss(one_device):
@@ -131,10 +135,10 @@ def episodes():
 
 def test_rot_scores_the_first_episode_to_ten_and_the_expert_s_own_to_zero(one_device, episodes):
     learner = one_device("rot")
-    state, first = learner.score_episode(learner.init(0), episodes[0], episodes[1:], np.asarray([9, 9]))
+    state, first = learner.label(learner.init(0), episodes[0], (episodes[1:], np.asarray([9, 9])))
     scale = float(state.reward_scale)
     np.testing.assert_allclose(first.sum(), -10, rtol=1e-4)
-    state, second = learner.score_episode(state, episodes[1], episodes[1:], np.asarray([9, 5]))
+    state, second = learner.label(state, episodes[1], (episodes[1:], np.asarray([9, 5])))
     np.testing.assert_allclose(second, 0, atol=1e-3)  # the closest demonstration is itself
     assert float(state.reward_scale) == scale and first.shape == second.shape == (9,)
 
@@ -142,8 +146,8 @@ def test_rot_scores_the_first_episode_to_ten_and_the_expert_s_own_to_zero(one_de
 def test_rot_compares_what_the_target_s_trunk_sees_as_the_published_program_does(episodes):
     method = make_method("rot", optimal_transport__features="trunk", optimal_transport__first_sum=1.0)
     state = method.init(jax.random.PRNGKey(0))
-    score = jax.jit(method.score_episode)
-    _, plain = score(state, episodes[0], episodes[1:], np.asarray([9, 9]))
+    label, demonstrations = jax.jit(method.label), (episodes[1:], np.asarray([9, 9]))
+    _, plain = label(state, episodes[0], demonstrations)
     np.testing.assert_allclose(plain.sum(), -1, rtol=1e-4)
 
     # A trunk that sees one thing alone finds every two observations alike; the encoder before it would not.
@@ -151,7 +155,7 @@ def test_rot_compares_what_the_target_s_trunk_sees_as_the_published_program_does
     trunk = blind["actor"]["params"]["trunk"]
     trunk["projection"]["kernel"][:], trunk["norm"]["bias"][:] = 0, 1
     state = dataclasses.replace(state, target=blind, reward_scale=1.0)
-    _, alike = score(state, episodes[0], episodes[1:], np.asarray([9, 9]))
+    _, alike = label(state, episodes[0], demonstrations)
     np.testing.assert_allclose(alike, 0, atol=1e-5)
 
 
@@ -162,14 +166,16 @@ def test_rot_starts_from_behaviour_cloning_and_refreshes_its_target(one_device):
     state, metrics = learner.pretrain(state, for_devices([make_batch(0, batch=0)], 1))
     assert "cloning/log_likelihood" in metrics.names
     cloned = fetch(state)
-    assert moved(start.actor, cloned.actor) > 0 and moved(start.critic["encoder"], cloned.critic["encoder"]) > 0
-    assert moved(cloned.reference["actor"], cloned.actor) == 0
-    assert moved(cloned.target["encoder"], cloned.critic["encoder"]) == 0
+    first, learned = start.learner, cloned.learner
+    assert moved(first.actor, learned.actor) > 0 and moved(first.critic["encoder"], learned.critic["encoder"]) > 0
+    assert moved(cloned.reference["actor"], learned.actor) == 0
+    assert moved(cloned.target["encoder"], learned.critic["encoder"]) == 0
     # Updates are due at steps 10, 12, ...; the target every 20 steps.
-    state = learner.place(dataclasses.replace(cloned, update=np.asarray(4, np.int32)))
+    later = dataclasses.replace(learned, update=np.asarray(4, np.int32))
+    state = learner.place(dataclasses.replace(cloned, learner=later))
     for refreshed in (False, True):
         state, _ = learner.update(state, for_devices([make_batch(1)], 1))
         now = fetch(state)
-        assert (moved(now.target["encoder"], now.critic["encoder"]) == 0) == refreshed
-        assert (moved(now.target["actor"], now.actor) == 0) == refreshed
+        assert (moved(now.target["encoder"], now.learner.critic["encoder"]) == 0) == refreshed
+        assert (moved(now.target["actor"], now.learner.actor) == 0) == refreshed
     assert moved(now.reference, cloned.reference) == 0

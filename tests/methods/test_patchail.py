@@ -28,7 +28,7 @@ def test_the_discriminator_learns_to_tell_expert_from_agent():
     assert named["discriminator/expert_logit"] > 0 > named["discriminator/agent_logit"]
     assert named["reward/mean"] < 0  # AIRL: the agent's mean logit
     bright, dark = np.full((2, 9, 24, 24, 3), [[[[[224]]]], [[[[32]]]]], np.uint8)
-    assert learner.judge(state, bright).mean() > learner.judge(state, dark).mean()
+    assert learner.patch_rewards(state, bright).mean() > learner.patch_rewards(state, dark).mean()
 
 
 # Each form with one aggregation: their product is tested equation by equation.
@@ -85,7 +85,7 @@ def test_stored_rewards_matter_only_at_episode_end():
     ],
 )
 def test_rewards_at_update_are_the_episode_s_scores_of_the_same_steps(name, overrides):
-    """The windows' rewards, read off the critic's targets where episodes end with the window, equal ``judge``'s."""
+    """The windows' rewards, read off the critic's targets where episodes end with the window, equal the judge's."""
     still = {"agent__discount": 1.0, "discriminator__optimizer": "sgd", "discriminator__learning_rate": 0.0}
     method = make_method(name, reward__moment="at_update", **still, **overrides)
     learner = Devices(method, SPECS, count=1)
@@ -94,7 +94,8 @@ def test_rewards_at_update_are_the_episode_s_scores_of_the_same_steps(name, over
     ends = np.ones_like(batch.agent.discounts)
     ends[:, -1] = 0.0
     batch = batch._replace(agent=batch.agent._replace(discounts=ends))
-    expected = [float(jnp.sum(jnp.mean(method.judge(state, frames), axis=(1, 2)))) for frames in batch.agent.frames]
+    judge = method.discriminator.patch_rewards
+    expected = [float(jnp.sum(jnp.mean(judge(state, frames), axis=(1, 2)))) for frames in batch.agent.frames]
     _, metrics = learner.update(state, for_devices([batch], 1))
     target = dict(zip(metrics.names, np.asarray(metrics.values), strict=True))["critic/target"]
     np.testing.assert_allclose(target, np.mean(expected), rtol=1e-4)

@@ -6,8 +6,8 @@ import pytest
 
 from patchail_jax.configs import quickstart
 from patchail_jax.programs import bench
-from patchail_jax.run.config import PRESETS
-from patchail_jax.run.parts import make_method, make_specs
+from patchail_jax.run.design import make_method, make_specs
+from patchail_jax.run.presets import PRESETS
 
 FEATURES = "drqv2_features, float32"
 TINY = [

@@ -11,8 +11,8 @@ from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.errors import UserError
 from patchail_jax.main import run_folder_of
 from patchail_jax.programs.command_line import _flatten, parse
-from patchail_jax.run.config import PRESETS
-from patchail_jax.run.parts import make_method
+from patchail_jax.run.design import make_method
+from patchail_jax.run.presets import PRESETS
 from patchail_jax.types import Specs
 
 TASK_CONFIGS = sorted(path for path in Path("configs").glob("*.py") if path.stem not in ("__init__", "base"))

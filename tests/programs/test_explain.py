@@ -10,7 +10,6 @@ from PIL import Image
 
 from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
-from patchail_jax.main import train
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.video import read_video, write_video
@@ -19,6 +18,7 @@ from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.explain import main
 from patchail_jax.programs.footage import footage
 from patchail_jax.programs.reports import main as reports
+from patchail_jax.programs.train import train
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.replica import Replica
 from tests.storage.bucket import make_bucket
@@ -123,7 +123,7 @@ def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
 def test_an_older_checkpoint_is_another_discriminator(run, trained):
     older = open_trained(run, step=40)
     assert older.frame == 320 and trained.frame == 480
-    assert int(older.state.update) < int(trained.state.update)
+    assert int(older.state.learner.update) < int(trained.state.learner.update)
 
 
 def test_the_page_of_a_real_run_has_its_episode(run, tmp_path):

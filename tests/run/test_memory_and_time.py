@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from patchail_jax.run.scalars import Stopwatch
+from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.storage.memory_use import memory_use
 
 
