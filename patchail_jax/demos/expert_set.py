@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from patchail_jax.demos import render, trajectory
-from patchail_jax.envs.look import drawn_size, video_look
+from patchail_jax.envs.look import video_look
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.types import ExpertBatch
 
@@ -34,6 +35,10 @@ class ExpertSet:
         """Steps of each demonstration, ``[D] int64``."""
         demonstrations, length = self.frames.shape[:2]
         return np.full(demonstrations, length - 1) if self.lengths is None else self.lengths
+
+    def demonstration(self, d: int) -> np.ndarray:
+        """The frames of demonstration ``d``, ``[T+1,H,W,3] uint8``, T its own steps."""
+        return self.frames[d, : self.steps[d] + 1]
 
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
         """``count`` pairs, uniform over (demonstration, its steps), with replacement.
@@ -62,35 +67,26 @@ class ExpertSet:
 
 
 def load_expert_set(
+    view: View,
     *,
-    task: str,
     path: str | Path = "",
     num_demonstrations: int,
-    action_repeat: int,
-    image_size: int,
-    camera_id: int | None,
-    quality: str,
     cache_dir: str | Path,
-    look: str = "none",
-    look_size: int = 0,
-    factory: str = "",
     action_size: int | None = None,
     memory: int | None = None,
     with_actions: bool = False,
 ) -> ExpertSet:
     """The first ``num_demonstrations`` (0: all) of a file (``path`` "": the shipped one), as the agent sees its frames.
 
-    States are rendered, or come from the cache; frames are taken as they are. ``image_size`` in pixels; ``camera_id``
-    None is the task's own; ``quality`` "full" or "fast", ``look`` and ``look_size`` as in ``envs.look``: all as the
-    agent's environment has them, or the discriminator tells the two apart by them. The actions are None when
-    ``action_repeat`` (frames a step) is not the file's, see ``trajectory.subsample``. ``factory`` is
-    ``config.env.factory``, ``action_size`` that of the agent (None: the task's), ``memory`` the bytes there are.
-    Raises UserError for an unsound or unfitting file, for a number of demonstrations that the file does not hold, and
-    for actions that are None where ``with_actions`` asks for them.
+    ``view`` is that of the agent's environment, or the discriminator tells the two apart by it. States are rendered,
+    or come from the cache; frames are taken as they are. The actions are None when ``view.action_repeat`` is not the
+    file's, see ``trajectory.subsample``. ``action_size`` is that of the agent (None: the task's), ``memory`` the bytes
+    there are. Raises UserError for an unsound or unfitting file, for a number of demonstrations that the file does not
+    hold, and for actions that are None where ``with_actions`` asks for them.
     """
-    drawn = drawn_size(image_size=image_size, look=look, look_size=look_size)
+    drawn, task = view.drawn(), view.task
     source = Path(path).expanduser() if str(path) else trajectory.shipped(task)
-    recorded = trajectory.load(source, expected_task=task, action_repeat=action_repeat, memory=memory)
+    recorded = trajectory.load(source, expected_task=task, action_repeat=view.action_repeat, memory=memory)
     held = len(recorded.observed)
     if not 0 <= num_demonstrations <= held:
         raise UserError(
@@ -98,35 +94,29 @@ def load_expert_set(
             f"not {num_demonstrations}"
         )
     recorded = recorded.first(num_demonstrations or held)
-    thinned = trajectory.subsample(recorded, action_repeat)
+    thinned = trajectory.subsample(recorded, view.action_repeat)
     if with_actions and thinned.actions is None:
         raise UserError(
-            f"{source}: the expert's actions are not known at action repeat {action_repeat}, and the method reads "
+            f"{source}: the expert's actions are not known at action repeat {view.action_repeat}, and the method reads "
             "them: set config.env.action_repeat to the file's, or config.demos.path to a file with actions"
         )
     if thinned.frames is not None:
-        if thinned.frames.shape[2] != image_size:
+        if thinned.frames.shape[2] != view.image_size:
             raise UserError(
-                f"{source}: holds frames of {thinned.frames.shape[2]} pixels, not {image_size}: "
+                f"{source}: holds frames of {thinned.frames.shape[2]} pixels, not {view.image_size}: "
                 "convert it again with that --image_size, or set config.env.image_size"
             )
         frames = thinned.frames
-        if recorded.metadata.get("lossy") and look == "none":
+        if recorded.metadata.get("lossy") and view.look == "none":
             _log.warning("%s: frames of a lossy video; set config.env.look=video, or their traces are learnt", source)
-    elif factory:
-        raise UserError(f"{source}: holds states of the suite, which {factory} cannot draw: give a file with frames")
-    else:
-        frames = render.render(
-            thinned,
-            task=task,
-            image_size=drawn,
-            camera_id=camera_id,
-            quality=quality,
-            cache_dir=cache_dir,
-            source=str(source),
+    elif view.factory:
+        raise UserError(
+            f"{source}: holds states of the suite, which {view.factory} cannot draw: give a file with frames"
         )
-    if look != "none":
-        frames = np.stack([[video_look(frame, image_size) for frame in demonstration] for demonstration in frames])
+    else:
+        frames = render.render(thinned, drawn, cache_dir=cache_dir, source=str(source))
+    if view.look != "none":
+        frames = np.stack([[video_look(frame, view.image_size) for frame in demonstration] for demonstration in frames])
     actions = recorded.actions
     if action_size is None:
         action_size = render.task_action_size(task) if actions is None else actions.shape[2]

@@ -37,7 +37,7 @@ class EvaluationOutputs:
         self._run, self._devices, self._films = run, devices, config.log.films
         explains = method.judge is not None and method.examine is not None and experts is not None
         self._explainer = Explainer(config, method, devices) if explains else None
-        self._expert = None if experts is None else experts.frames[0]
+        self._expert = None if experts is None else experts.demonstration(0)
 
     def write(self, state: Any, evaluation: Evaluation, metrics: Metrics, *, frame: int) -> dict[str, float]:
         """Writes files and dashboards at ``frame`` frames; returns scalars to log with the evaluation's returns."""

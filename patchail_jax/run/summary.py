@@ -38,7 +38,7 @@ def write_summary(training: Training, evaluation: Evaluation) -> None:
     if experts is None:
         return
     rows = []
-    for title, frames in (("expert", experts.frames[0]), ("agent", evaluation.episode.frames)):
+    for title, frames in (("expert", experts.demonstration(0)), ("agent", evaluation.episode.frames)):
         rewards = training.devices.judge(training.state, frames)
         layers = training.method.layers
         if rewards is None or layers is None:

@@ -5,7 +5,6 @@ import os
 import pickle
 import struct
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -228,81 +227,3 @@ def test_other_files_are_refused(tmp_path, content):
     refusal(tmp_path, content)
     with pytest.raises(UserError, match="cannot be read"):
         unpickle.load(tmp_path / "missing.pkl", memory=MEMORY)
-
-
-def tower(pairs):
-    """A tuple of two equal tuples of two equal tuples: ``pairs`` instructions, and 2**pairs leaves for who walks it."""
-    return b")" + b"2\x86" * pairs
-
-
-HUGE = b"\x8b" + struct.pack("<i", 10**7) + b"\x01" * 10**7  # an integer of 10 MB
-HOSTILE = {
-    "a key whose hash overflows the stack": (b"}" + b")" + b"\x85" * 10**6 + b"Ns.", "keys that are not text"),
-    "a key whose hash never ends": (b"}" + tower(60) + b"Ns.", "keys that are not text"),
-    "such a key among others": (b"}(S'a'\nN" + tower(60) + b"Nu.", "keys that are not text"),
-    "such a key in a dict of marks": (b"(" + tower(60) + b"Nd.", "keys that are not text"),
-    "numbers with one hash": (
-        b"}(" + b"".join(b"L%dL\nN" % (n * (2**61 - 1)) for n in range(1, 10)) + b"u.",
-        "keys that are not text",
-    ),
-    "a shape too long to print": (EMPTY + b"(I1\n" + tower(60) + FLOATS + b"I00\nC\0tb.", "an array of shape ((("),
-    "a type too long to print": (b"cnumpy\ndtype\n(" + tower(60) + b"tR.", "arrays of (((((((...), (...))"),
-    "a shape that takes hours to multiply": (
-        EMPTY + b"(I1\n(" + HUGE + b"2222222t" + FLOATS + b"I00\nC\0tb.",
-        "an array of shape one too long to write",
-    ),
-    "nothing, in axes beyond numpy": (
-        numbers(b"(I0\nI%d\nI%d\nt" % (2**62, 2**62), b""),
-        "array is too big",
-    ),
-    "a stand-in changed": (b"cnumpy\ndtype\n(N}S'fill'\nNstb.", "changes a Name"),
-    "a stand-in's defaults changed": (b"c_codecs\nencode\n(N}S'__defaults__'\n)stb.", "changes a Name"),
-    "an array's class changed": (EMPTY + b"}S'__class__'\nNsb.", "in a form that numpy does not write"),
-    "an array called": (EMPTY + b"(S'true'\ntR.", "calls a Array"),
-    "an array added to": (EMPTY + b"I1\na.", "no attribute 'append'"),
-    "a list with a key": (b"]I0\nNs.", "changes a list"),
-    "bytes beyond the file": (b"\x80\x05\x96" + struct.pack("<Q", 9 * 10**7) + b"abc", "are declared where 3 are left"),
-    "the end of a list without its start": (b"Nl.", "not a whole pickle"),
-    "arguments that are no tuple": (b"cnumpy\ndtype\n]R.", "calls a Name"),
-    "copyreg's long codes": (b"\x80\x02\x84\x01\x02\x03\x04.", "EXT4"),
-    "an identity of another store": (b"]Q.", "BINPERSID"),
-    "an object with named arguments": (b"\x80\x04" + NDARRAY + b")}\x92.", "NEWOBJ_EX"),
-    "a buffer from elsewhere": (b"\x80\x05\x97.", "NEXT_BUFFER"),
-    "a set": (b"\x80\x04\x8f.", "EMPTY_SET"),
-    "a frozen set of such a tuple": (b"\x80\x04(" + tower(60) + b"\x91.", "FROZENSET"),
-    "a name with its module in the protocol's place": (b"\x80\x04" + short(b"builtins") + b"N\x93.", "not a whole"),
-    "a protocol of tomorrow": (b"\x80\x63N.", "unsupported pickle protocol"),
-}
-
-
-@pytest.mark.parametrize(("content", "said"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_files_are_refused_for_what_they_do_at_once_and_in_little_memory(tmp_path, content, said):
-    # In a process of its own, as the program must neither crash nor hang nor take memory.
-    path = tmp_path / "some.pkl"
-    path.write_bytes(content)
-    code = (
-        "import resource, sys; from pathlib import Path; from patchail_jax.demos import unpickle\n"
-        "from patchail_jax.errors import UserError\n"
-        "resource.setrlimit(resource.RLIMIT_CPU, (30, 30))\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        f"try: unpickle.load(Path({str(path)!r}), memory=10**9)\n"
-        "except UserError as error: print(error)\n"
-        "else: print('accepted')\n"
-        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    message, mebibytes = ran.stdout.splitlines()
-    assert message.startswith(f"{path}: ") and said in message and len(message) < 400
-    assert int(mebibytes) < 100
-
-
-def test_an_index_of_the_memo_takes_no_memory(tmp_path):
-    assert read(tmp_path, b"Nr" + struct.pack("<I", 2**32 - 1) + b".") is None  # the reader in C takes 64 GiB
-
-
-def test_the_written_bytes_of_python_2_are_read(tmp_path):
-    data = np.array([1.5, -2.0]).tobytes()
-    text = b"S" + repr(data)[1:].encode() + b"\n"
-    got = read(tmp_path, EMPTY + b"(I1\n(I2\nt" + FLOATS + b"I00\n" + text + b"tb.")
-    np.testing.assert_array_equal(plain(got), [1.5, -2.0])
