@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.demos import render, trajectory
+from patchail_jax.envs.view import View
 from patchail_jax.outputs.video import write_video
 from patchail_jax.programs import demos
 from patchail_jax.programs.command_line import parse
@@ -29,9 +30,7 @@ def imitator(tmp_path_factory, cache):  # noqa: F811
     folder = tmp_path_factory.mktemp("own_video")
     expert = trajectory.subsample(trajectory.load(trajectory.shipped("cartpole_swingup")).first(1), 8)
     expert = expert._replace(states=expert.states[:, :60])
-    frames = render.render(
-        expert, task="cartpole_swingup", image_size=48, camera_id=None, quality="fast", cache_dir=cache
-    )
+    frames = render.render(expert, View("cartpole_swingup", 8, image_size=48, quality="fast"), cache_dir=cache)
     film, demonstrations = folder / "my_video.mp4", folder / "my_video.npz"
     write_video(film, frames[0], fps=12.5)  # as fast as it happened: 8 control steps of 10 ms a frame
     converted = ["--task", "cartpole_swingup", "--action_repeat", "8", "--image_size", "16"]
@@ -57,9 +56,10 @@ def test_the_frames_of_the_film_stay_those_of_the_agent_s_steps(imitator, cache)
     # Frame t of the demonstration is the expert's state t, and of no other time.
     expert = trajectory.subsample(trajectory.load(trajectory.shipped("cartpole_swingup")).first(1), 8)
     drawn = render.render(
-        expert._replace(states=expert.states[:, :60]), task="cartpole_swingup", image_size=16, camera_id=None,
-        quality="fast", cache_dir=cache,
-    )[0].astype(int)  # fmt: skip
+        expert._replace(states=expert.states[:, :60]),
+        View("cartpole_swingup", 8, image_size=16, quality="fast"),
+        cache_dir=cache,
+    )[0].astype(int)
     shown = trajectory.load(imitator[1]).frames[0].astype(int)
     apart = np.abs(shown[:25, None] - drawn[None, :25]).mean(axis=(2, 3, 4))  # while it swings up
     assert (

@@ -1,11 +1,12 @@
 """What a file of demonstrations holds, in words and as one picture."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from patchail_jax.demos.form import Trajectories
+from patchail_jax.demos.form import Demonstration, Trajectories
 from patchail_jax.demos.trajectory import whole_file
 from patchail_jax.errors import UserError
 
@@ -17,26 +18,27 @@ def describe(trajectories: Trajectories) -> list[str]:
     """Lines for the terminal: counts, lengths, returns, shapes, ranges, and what looks wrong."""
     observed, steps, metadata = trajectories.observed, trajectories.steps, trajectories.metadata
     kind = "states" if trajectories.frames is None else "frames"
+    each = [trajectories.demonstration(d) for d in range(len(steps))]
+    shown = _range([demonstration.observed for demonstration in each])
+    actions = [demonstration.actions for demonstration in each if demonstration.actions is not None]
     lengths = f"{steps.min()}" if (steps == steps[0]).all() else f"{steps.min()} to {steps.max()}"
     lines = [
         f"task            {metadata['task']}, action repeat {metadata['action_repeat']}",
         f"demonstrations  {len(observed)}, of {lengths} agent steps",
-        f"{kind}          {observed.dtype} {list(observed.shape)}, {_range(trajectories, observed)}",
+        f"{kind}          {observed.dtype} {list(observed.shape)}, {shown}",
     ]
     if trajectories.actions is None:
         lines.append("actions         none: for methods that imitate from pictures alone")
     else:
-        lines.append(
-            f"actions         {list(trajectories.actions.shape)}, {_range(trajectories, trajectories.actions)}"
-        )
+        lines.append(f"actions         {list(trajectories.actions.shape)}, {_range(actions)}")
     returns = trajectories.returns
     if returns is None:
         lines.append("returns         unknown")
     else:
-        each = " ".join(f"{value:.1f}" for value in returns)
-        lines.append(f"returns         mean {returns.mean():.1f}, std {returns.std():.1f}: {each}")
+        listed = " ".join(f"{value:.1f}" for value in returns)
+        lines.append(f"returns         mean {returns.mean():.1f}, std {returns.std():.1f}: {listed}")
     lines += [f"{key:15s} {value}" for key, value in metadata.items() if key not in ("task", "action_repeat")]
-    return lines + [f"note            {note}" for note in _doubts(trajectories)]
+    return lines + [f"note            {note}" for note in _doubts(trajectories, each)]
 
 
 def draw_sheet(path: Path, frames: np.ndarray) -> None:
@@ -62,22 +64,22 @@ def sheet_part(trajectories: Trajectories) -> Trajectories:
     return few._replace(states=states, frames=frames, actions=None, rewards=None, lengths=None)
 
 
-def _range(trajectories: Trajectories, values: np.ndarray) -> str:
-    parts = [row[: steps + 1] for row, steps in zip(values, trajectories.steps, strict=True)]
+def _range(parts: Sequence[np.ndarray]) -> str:
     mean = np.mean([part.mean(dtype=np.float64) for part in parts])
     return f"from {min(part.min() for part in parts):.4g} to {max(part.max() for part in parts):.4g}, mean {mean:.4g}"
 
 
-def _doubts(trajectories: Trajectories) -> list[str]:
+def _doubts(trajectories: Trajectories, each: Sequence[Demonstration]) -> list[str]:
     """What training accepts and nobody wants."""
     doubts = []
     if trajectories.frames is not None:
-        parts = [row[: steps + 1] for row, steps in zip(trajectories.frames, trajectories.steps, strict=True)]
+        parts = [demonstration.observed for demonstration in each]
         still = np.mean([(part[1:] == part[:-1]).all(axis=(1, 2, 3)).mean() for part in parts])
         if still > _STILL:
             doubts.append(f"nothing moves in {100 * still:.0f}% of the steps: is the video's rate right?")
         if max(part.std() for part in parts) < _FLAT:
             doubts.append("the frames show one colour")
-    if trajectories.actions is not None and (trajectories.actions == trajectories.actions[:1, :1]).all():
+    actions = [demonstration.actions for demonstration in each if demonstration.actions is not None]
+    if actions and all((part == actions[0][0]).all() for part in actions):
         doubts.append("all actions are the same")
     return doubts

@@ -3,11 +3,14 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from patchail_jax.demos import render, trajectory
-from patchail_jax.envs.look import drawn_size, video_look
+from patchail_jax.demos.form import Trajectories
+from patchail_jax.envs.look import video_look
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.types import ExpertBatch
 
@@ -35,6 +38,10 @@ class ExpertSet:
         demonstrations, length = self.frames.shape[:2]
         return np.full(demonstrations, length - 1) if self.lengths is None else self.lengths
 
+    def demonstration(self, d: int) -> np.ndarray:
+        """The frames of demonstration ``d``, ``[T+1,H,W,3] uint8``, T its own steps."""
+        return self.frames[d, : self.steps[d] + 1]
+
     def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
         """``count`` pairs, uniform over (demonstration, its steps), with replacement.
 
@@ -61,82 +68,79 @@ class ExpertSet:
         return ExpertBatch(frames=(d[:, None] * self.frames.shape[1] + times).astype(np.int32), actions=actions)
 
 
-def load_expert_set(
-    *,
-    task: str,
-    path: str | Path = "",
-    num_demonstrations: int,
-    action_repeat: int,
-    image_size: int,
-    camera_id: int | None,
-    quality: str,
-    cache_dir: str | Path,
-    look: str = "none",
-    look_size: int = 0,
-    factory: str = "",
-    action_size: int | None = None,
-    memory: int | None = None,
-    with_actions: bool = False,
-) -> ExpertSet:
-    """The first ``num_demonstrations`` (0: all) of a file (``path`` "": the shipped one), as the agent sees its frames.
+class Selection(NamedTuple):
+    """The demonstrations that a run asks for: ``whole`` as recorded, ``seen`` at the agent's action repeat."""
 
-    States are rendered, or come from the cache; frames are taken as they are. ``image_size`` in pixels; ``camera_id``
-    None is the task's own; ``quality`` "full" or "fast", ``look`` and ``look_size`` as in ``envs.look``: all as the
-    agent's environment has them, or the discriminator tells the two apart by them. The actions are None when
-    ``action_repeat`` (frames a step) is not the file's, see ``trajectory.subsample``. ``factory`` is
-    ``config.env.factory``, ``action_size`` that of the agent (None: the task's), ``memory`` the bytes there are.
-    Raises UserError for an unsound or unfitting file, for a number of demonstrations that the file does not hold, and
-    for actions that are None where ``with_actions`` asks for them.
+    source: Path
+    whole: Trajectories
+    seen: Trajectories
+
+
+def select(
+    view: View, *, path: str | Path = "", num_demonstrations: int, memory: int | None = None, with_actions: bool = False
+) -> Selection:
+    """The first ``num_demonstrations`` (0: all) of a file (``path`` "": the shipped one); nothing is drawn.
+
+    The actions are None when ``view.action_repeat`` is not the file's, see ``trajectory.subsample``; ``memory`` is the
+    bytes there are. Raises UserError for an unsound or unfitting file, for a number of demonstrations that the file
+    does not hold, for states or frames that cannot be shown as ``view`` wants, and for actions that are None where
+    ``with_actions`` asks for them.
     """
-    drawn = drawn_size(image_size=image_size, look=look, look_size=look_size)
-    source = Path(path).expanduser() if str(path) else trajectory.shipped(task)
-    recorded = trajectory.load(source, expected_task=task, action_repeat=action_repeat, memory=memory)
-    held = len(recorded.observed)
+    source = Path(path).expanduser() if str(path) else trajectory.shipped(view.task)
+    whole = trajectory.load(source, expected_task=view.task, action_repeat=view.action_repeat, memory=memory)
+    held = len(whole.observed)
     if not 0 <= num_demonstrations <= held:
         raise UserError(
             f"{source}: holds {held} demonstrations: num_demonstrations must be 1..{held}, or 0 for all, "
             f"not {num_demonstrations}"
         )
-    recorded = recorded.first(num_demonstrations or held)
-    thinned = trajectory.subsample(recorded, action_repeat)
-    if with_actions and thinned.actions is None:
+    whole = whole.first(num_demonstrations or held)
+    seen = trajectory.subsample(whole, view.action_repeat)
+    if with_actions and seen.actions is None:
         raise UserError(
-            f"{source}: the expert's actions are not known at action repeat {action_repeat}, and the method reads "
+            f"{source}: the expert's actions are not known at action repeat {view.action_repeat}, and the method reads "
             "them: set config.env.action_repeat to the file's, or config.demos.path to a file with actions"
         )
-    if thinned.frames is not None:
-        if thinned.frames.shape[2] != image_size:
-            raise UserError(
-                f"{source}: holds frames of {thinned.frames.shape[2]} pixels, not {image_size}: "
-                "convert it again with that --image_size, or set config.env.image_size"
-            )
-        frames = thinned.frames
-        if recorded.metadata.get("lossy") and look == "none":
-            _log.warning("%s: frames of a lossy video; set config.env.look=video, or their traces are learnt", source)
-    elif factory:
-        raise UserError(f"{source}: holds states of the suite, which {factory} cannot draw: give a file with frames")
-    else:
-        frames = render.render(
-            thinned,
-            task=task,
-            image_size=drawn,
-            camera_id=camera_id,
-            quality=quality,
-            cache_dir=cache_dir,
-            source=str(source),
+    if seen.frames is None and view.factory:
+        raise UserError(
+            f"{source}: holds states of the suite, which {view.factory} cannot draw: give a file with frames"
         )
-    if look != "none":
-        frames = np.stack([[video_look(frame, image_size) for frame in demonstration] for demonstration in frames])
-    actions = recorded.actions
+    if seen.frames is not None and seen.frames.shape[2] != view.image_size:
+        raise UserError(
+            f"{source}: holds frames of {seen.frames.shape[2]} pixels, not {view.image_size}: "
+            "convert it again with that --image_size, or set config.env.image_size"
+        )
+    return Selection(source, whole, seen)
+
+
+def load_expert_set(
+    selection: Selection, view: View, *, cache_dir: str | Path, action_size: int | None = None
+) -> ExpertSet:
+    """The selected demonstrations as the agent sees its frames.
+
+    ``view`` is that of the agent's environment, or the discriminator tells the two apart by it. States are rendered,
+    or come from the cache; frames are taken as they are. ``action_size`` is that of the agent (None: the task's).
+    Raises UserError where it is another than the demonstrations'.
+    """
+    source, whole, seen = selection
+    if seen.frames is not None:
+        frames = seen.frames
+        if whole.metadata.get("lossy") and view.look == "none":
+            _log.warning("%s: frames of a lossy video; set config.env.look=video, or their traces are learnt", source)
+    else:
+        frames = render.render(seen, view.drawn(), cache_dir=cache_dir, source=str(source))
+    if view.look != "none":
+        frames = np.stack([[video_look(frame, view.image_size) for frame in demonstration] for demonstration in frames])
+    actions = whole.actions
     if action_size is None:
-        action_size = render.task_action_size(task) if actions is None else actions.shape[2]
+        action_size = render.task_action_size(view.task) if actions is None else actions.shape[2]
     if actions is not None and actions.shape[2] != action_size:
-        raise UserError(f"{source}: holds actions of {actions.shape[2]} numbers, and {task} has {action_size}")
+        raise UserError(f"{source}: holds actions of {actions.shape[2]} numbers, and {view.task} has {action_size}")
     return ExpertSet(
         frames=frames,
-        actions=thinned.actions,
+        actions=seen.actions,
         # Summed before thinning, which may drop a remainder.
-        returns=recorded.returns,
+        returns=whole.returns,
         action_size=action_size,
-        lengths=thinned.lengths,
+        lengths=seen.lengths,
     )

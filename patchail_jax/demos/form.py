@@ -62,6 +62,12 @@ class Trajectories(NamedTuple):
         inside = np.arange(self.rewards.shape[1]) < self.steps[:, None]
         return np.where(inside, self.rewards, 0.0).sum(axis=1, dtype=np.float64)
 
+    def demonstration(self, d: int) -> "Demonstration":
+        """Demonstration ``d`` at its own length."""
+        steps = self.steps[d]
+        actions, rewards = (None if part is None else part[d, :steps] for part in (self.actions, self.rewards))
+        return Demonstration(self.observed[d, : steps + 1], actions, rewards)
+
     def first(self, count: int) -> "Trajectories":
         """The first ``count`` demonstrations."""
         held: dict[str, Any] = {key: getattr(self, key) for key in DTYPES if getattr(self, key) is not None}

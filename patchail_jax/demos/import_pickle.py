@@ -21,6 +21,9 @@ from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 
+_Arrays = Sequence[np.ndarray] | np.ndarray
+_DEMONSTRATION_BYTES = 1000  # about what it takes beside its frames
+
 
 def read(
     path: Path, *, task: str, action_repeat: int, image_size: int | None, num_demonstrations: int | None, memory: int
@@ -35,13 +38,14 @@ def read(
         raise UserError(f"{path}: not a list of observations, states, actions and rewards")
     stacks = _each(content[0], "observations", path)[:num_demonstrations]
     actions, rewards = (_each(part, name, path) for part, name in ((content[2], "actions"), (content[3], "rewards")))
-    needed = path.stat().st_size + 2 * sum(stack.nbytes for stack in stacks) // 3
+    sizes = [_newest_bytes(stack, path) for stack in stacks]
+    # The frames, and all of them again with the shorter demonstrations filled up. A file may hold one array many times.
+    needed = path.stat().st_size + sum(sizes) + len(sizes) * (max(sizes, default=0) + _DEMONSTRATION_BYTES)
+    needed += 2 * sum(_bytes(part) for part in (actions, rewards))
     if needed > memory:
         raise UserError(f"{path}: needs {needed / 1024**3:.1f} GiB, more than is free: use --num_demonstrations")
     demonstrations = []
     for number, stack in enumerate(stacks):
-        if stack.dtype != np.uint8 or stack.ndim != 4 or stack.shape[1] % 3 or len(stack) < 2 or 0 in stack.shape:
-            raise UserError(f"{path}: observations must be [T,3S,H,W] uint8, not {stack.dtype}{list(stack.shape)}")
         newest = stack[:, -3:].transpose(0, 2, 3, 1)
         size = image_size or min(newest.shape[1:3])
         frames = np.stack([square(np.ascontiguousarray(frame), size) for frame in newest])
@@ -54,18 +58,30 @@ def read(
     return assemble(demonstrations, {"task": task, "action_repeat": action_repeat, "source": source}, name=str(path))
 
 
-def _each(part: Any, name: str, path: Path) -> list[np.ndarray]:
+def _newest_bytes(stack: np.ndarray, path: Path) -> int:
+    """Bytes of the newest frames of ``stack [T,3S,H,W] uint8``; ``UserError`` for another form."""
+    if stack.dtype != np.uint8 or stack.ndim != 4 or stack.shape[1] % 3 or len(stack) < 2 or 0 in stack.shape:
+        raise UserError(f"{path}: observations must be [T,3S,H,W] uint8, not {stack.dtype}{list(stack.shape)}")
+    return 3 * stack.nbytes // stack.shape[1]
+
+
+def _each(part: Any, name: str, path: Path) -> _Arrays:
     """One array a demonstration, from one array for all, an array of arrays, or a list of arrays."""
-    if isinstance(part, Array) and part.items is None:
-        whole = part.numbers()
-        return list(whole) if whole.ndim else [whole]
+    if isinstance(part, Array) and part.numbers is not None:
+        return np.atleast_1d(part.numbers)  # and no list, as there may be a thousand million empty ones
     items = part.items if isinstance(part, Array) else part
-    if not isinstance(items, list | tuple) or not all(isinstance(item, Array) and item.items is None for item in items):
+    arrays = [item.numbers for item in items if isinstance(item, Array)] if isinstance(items, list | tuple) else []
+    held = [array for array in arrays if array is not None]
+    if not isinstance(items, list | tuple) or len(held) != len(items):
         raise UserError(f"{path}: {name} must be one array, or a list of one array a demonstration")
-    return [item.numbers() for item in items]
+    return held
 
 
-def _actions(actions: list[np.ndarray], number: int, length: int, path: Path) -> np.ndarray:
+def _bytes(arrays: _Arrays) -> int:
+    return arrays.nbytes if isinstance(arrays, np.ndarray) else sum(array.nbytes for array in arrays)
+
+
+def _actions(actions: _Arrays, number: int, length: int, path: Path) -> np.ndarray:
     fitting = actions[number] if number < len(actions) else np.zeros(0)
     if fitting.ndim != 2 or len(fitting) != length or fitting.dtype.kind != "f":
         form = list(fitting.shape)
@@ -75,7 +91,7 @@ def _actions(actions: list[np.ndarray], number: int, length: int, path: Path) ->
     return unit_actions(fitting[:-1], name=str(path))
 
 
-def _rewards(rewards: list[np.ndarray], number: int, length: int) -> np.ndarray | None:
+def _rewards(rewards: _Arrays, number: int, length: int) -> np.ndarray | None:
     if number >= len(rewards) or rewards[number].shape != (length,):
         return None
     return rewards[number][1:].astype(np.float32)

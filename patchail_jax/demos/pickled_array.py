@@ -1,5 +1,7 @@
 """Stand-ins for what numpy writes into a pickle: they hold data, and know nothing else."""
 
+import math
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ from patchail_jax.errors import UserError
 _TYPES = ("b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8")
 _OBJECTS = ("O8", "O4", "O")
 _ORDERS = ("<", ">", "|", "=")
+_LONGEST_AXIS = 2**128  # beyond any array, and the product of eight is still quickly made
 
 
 class Type:
@@ -17,29 +20,22 @@ class Type:
 
     def __init__(self, code: Any = None, *_: Any) -> None:
         if code not in (*_TYPES, *_OBJECTS):
-            raise UserError(f"it holds arrays of {str(code)[:20]!r}; only numbers can be read")
-        self.code, self.order = code, "="
+            raise UserError(f"it holds arrays of {_short(code)}; only numbers can be read")
+        self.dtype = np.dtype("O" if code in _OBJECTS else code)
 
     def fill(self, state: Any) -> None:
         """Takes what numpy pickles: version, byte order, and nothing of a structure."""
         if not isinstance(state, tuple) or len(state) < 8 or state[1] not in _ORDERS or state[2:5] != 3 * (None,):
             raise UserError("it holds arrays of structures; only numbers can be read")
-        self.order = state[1]
-
-    @property
-    def holds_objects(self) -> bool:
-        """Whether its arrays are lists of objects."""
-        return self.code in _OBJECTS
+        self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class Array:
-    """Stands in for ``numpy.ndarray``: numbers as bytes and a shape, or a list of objects."""
+    """Stands in for ``numpy.ndarray``: either ``numbers``, read-only, or ``items``, a list of objects."""
 
     def __init__(self) -> None:
-        self.shape: tuple[int, ...] = (0,)
+        self.numbers: np.ndarray | None = None
         self.items: list[Any] | None = []
-        self._type, self._fortran = Type("f8"), False
-        self._data: bytes | bytearray = b""
 
     def fill(self, state: Any) -> None:
         """Takes what numpy pickles: version, shape, type, whether in Fortran's order, and the data."""
@@ -49,29 +45,32 @@ class Array:
 
     def take(self, shape: Any, kind: Any, fortran: Any, data: Any) -> None:
         """``UserError`` unless shape, type and data fit each other."""
-        if not isinstance(shape, tuple) or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
-            raise UserError(f"it holds an array of shape {str(shape)[:80]}")
+        axes = shape if isinstance(shape, tuple) and len(shape) <= 8 else (None,)
+        if not all(type(n) is int and 0 <= n < _LONGEST_AXIS for n in axes):
+            raise UserError(f"it holds an array of shape {_short(shape)}")
         if not isinstance(kind, Type):
             raise UserError("it holds an array without a type")
-        count = int(np.prod(shape, dtype=object))
-        if kind.holds_objects:
+        count = math.prod(axes)
+        if kind.dtype.hasobject:
             if not isinstance(data, list) or len(data) != count:
                 raise UserError(f"it holds an array that declares {count} objects and has others")
-            self.shape, self.items = shape, data
+            self.numbers, self.items = None, data
             return
         data = data.encode("latin1") if isinstance(data, str) else data  # as Python 2 wrote bytes
-        size = count * np.dtype(kind.code).itemsize
-        if not isinstance(data, bytes | bytearray) or len(data) != size:
-            held = len(data) if isinstance(data, bytes | bytearray) else type(data).__name__
-            raise UserError(f"it holds an array that declares {str(shape)[:80]}, {size:,} bytes, and has {held}")
-        self.shape, self.items = shape, None
-        self._type, self._data, self._fortran = kind, data, bool(fortran)
+        size = count * kind.dtype.itemsize
+        if not isinstance(data, bytes) or len(data) != size:
+            held = len(data) if isinstance(data, bytes) else type(data).__name__
+            raise UserError(f"it holds an array that declares {_short(shape)}, {size:,} bytes, and has {held}")
+        flat: np.ndarray = np.frombuffer(data, kind.dtype)
+        self.numbers, self.items = flat.reshape(shape, order="F" if fortran else "C"), None
 
-    def numbers(self) -> np.ndarray:
-        """The array, read-only; only where ``items`` is None."""
-        kind = np.dtype(self._type.code).newbyteorder(self._type.order)
-        flat: np.ndarray = np.frombuffer(self._data, kind)
-        return flat.reshape(self.shape, order="F" if self._fortran else "C")
+
+def _short(value: Any) -> str:
+    """The beginning of its text, which may be longer as a whole than memory."""
+    try:
+        return reprlib.repr(value)[:80]
+    except ValueError:  # Python writes no integer of over 4300 digits
+        return "one too long to write"
 
 
 class Name(str):

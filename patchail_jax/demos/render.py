@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from patchail_jax.demos.trajectory import Trajectories, whole_file
 from patchail_jax.envs import dmc, rendering, tasks
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -27,29 +28,27 @@ _DRAWN_AT_RESET = ("body_pos", "geom_pos", "site_pos", "hfield_data")
 
 def render(
     trajectories: Trajectories,
+    view: View,
     *,
-    task: str,
-    image_size: int,
-    camera_id: int | None,
-    quality: str,
     cache_dir: str | Path,
     source: str = "the demonstrations",
 ) -> np.ndarray:
     """The frames [D,T+1,H,W,3] uint8 of all states, with a progress bar on stderr for those not in the cache.
 
-    A frame equals the one rendered live in that state. ``image_size`` in pixels; ``camera_id`` None is the task's own;
-    ``quality`` "full" or "fast", see ``envs.rendering``; ``source`` names the demonstrations in messages.
-    Raises UserError if the states are not of this task's size, or nothing can render here. A cache that cannot be
-    written costs only the time to render again.
+    A frame equals the one rendered live in that state, before a look is laid over it: of ``view``, its task, image
+    size, camera and quality count. ``source`` names the demonstrations in messages. Raises UserError if the states are
+    not of this task's size, or nothing can render here. A cache that cannot be written costs only the time to render
+    again.
     """
     backend = rendering.choose_backend()  # first of all: whatever imports dm_control fixes the backend
-    camera_id = tasks.facts(task).camera_id if camera_id is None else camera_id
+    task, image_size, quality = view.task, view.image_size, view.quality
+    camera_id = tasks.facts(task).camera_id if view.camera_id is None else view.camera_id
     assert trajectories.states is not None
     drawn = rendering.QUALITIES.get(quality, quality)
-    look = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": drawn, "backend": backend}
+    facts = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": drawn, "backend": backend}
     demonstrations, length = trajectories.states.shape[:2]
     frames = np.empty((demonstrations, length, image_size, image_size, 3), np.uint8)
-    files = [Path(cache_dir).expanduser() / f"{_key(states, look)}.npy" for states in trajectories.states]
+    files = [Path(cache_dir).expanduser() / f"{_key(states, facts)}.npy" for states in trajectories.states]
     missing = [d for d, file in enumerate(files) if not _read(file, into=frames[d])]
     if not missing:
         return frames
@@ -101,11 +100,11 @@ def _open(task: str, *, quality: str) -> Any:
     return environment
 
 
-def _key(states: np.ndarray, look: dict[str, Any]) -> str:
+def _key(states: np.ndarray, facts: dict[str, Any]) -> str:
     """Names everything that a picture depends on, as far as it is known without drawing one."""
     versions = {package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")}
-    facts = json.dumps({**look, **versions}, sort_keys=True)
-    return hashlib.sha256(facts.encode() + states.tobytes()).hexdigest()
+    written = json.dumps({**facts, **versions}, sort_keys=True)
+    return hashlib.sha256(written.encode() + states.tobytes()).hexdigest()
 
 
 def _read(file: Path, *, into: np.ndarray) -> bool:

@@ -1,14 +1,15 @@
 """Reads a pickle of numpy arrays without running it.
 
-A pickle is a program for a small stack machine, and one of its instructions calls any function that it names. Here the
-standard library's ``pickletools`` only takes the program apart; the instructions that build lists, numbers, strings and
-numpy's arrays are carried out below, on stand-ins that know nothing but how to hold data. Any other instruction, and
-any other name, is refused before something happens; no name is ever imported.
+A pickle is a program, and some of its instructions import what they name and call it. This is the standard library's
+reader with less in it. It knows only the instructions that arrays, lists, dicts, numbers and strings need. A name is
+never imported: it calls a stand-in of ``pickled_array``. All that is read counts against the memory that is free. It is
+the reader in Python, because the one in C takes the memory that a file declares before it looks for the content.
 """
 
+import functools
+import pickle
 import pickletools
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,16 +18,16 @@ from patchail_jax.errors import UserError
 
 _GIB = 1024**3
 _OBJECT_BYTES = 64  # about what the smallest object takes, however short its instruction
-_LITERALS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_ARGUMENTS = {
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "BYTEARRAY8"),
-    *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
-    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+_ALLOWED = {
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "DUP", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+    *("GET", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2"),
+    *("LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES"),
+    *("SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
 }
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict}
-_MARKED: dict[str, Callable[[list[Any]], Any]] = {"LIST": list, "TUPLE": tuple}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_ERRORS = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, RecursionError, struct.error)
+_Unpickler: Any = pickle._Unpickler  # Any, because the type stubs name none of its parts
+_ERRORS = (pickle.UnpicklingError, struct.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
 def load(path: Path, *, memory: int) -> Any:
@@ -36,120 +37,114 @@ def load(path: Path, *, memory: int) -> Any:
     """
     try:
         with path.open("rb") as stream:
-            return _Machine(stream, path.stat().st_size, memory).run()
+            return _Reader(_Stream(stream, path.stat().st_size, memory)).load()
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except _ERRORS as error:
+    except (*_ERRORS, MemoryError, RecursionError) as error:
         raise UserError(f"{path}: not a whole pickle ({' '.join(str(error).split())[:120]})") from error
 
 
-class _Machine:
-    """The stack machine; also the stream that ``pickletools`` reads from, which promises no more than there is."""
+class _Stream:
+    """The file: gives no more than there is, and counts what it gives against the free memory."""
 
     def __init__(self, stream: BinaryIO, size: int, memory: int) -> None:
         if size > memory:
             raise UserError(f"has {size / _GIB:.1f} GiB, and {memory / _GIB:.1f} GiB of memory are free")
-        self._stream, self._size, self._memory, self._spent = stream, size, memory, 0
-        self._stack: list[Any] = []
-        self._below: list[list[Any]] = []  # what lay on the stack at each mark
-        self._memo: dict[int, Any] = {}
-        self.readline, self.tell = stream.readline, stream.tell
+        self._stream, self._left, self._memory, self._spent = stream, size, memory, 0
 
     def read(self, count: int) -> bytes:
-        left = self._size - self._stream.tell()
-        if count > left:
-            raise UserError(f"not a whole pickle: {count} bytes are declared where {left} are left")
+        if count > self._left:
+            raise UserError(f"not a whole pickle: {count} bytes are declared where {self._left} are left")
+        self.spend(_OBJECT_BYTES + count)
+        self._left -= count
         return self._stream.read(count)
 
-    def run(self) -> Any:
-        """Carries out the program up to its end."""
-        for instruction, argument, _ in pickletools.genops(self):  # type: ignore[arg-type]
-            self._spend(_OBJECT_BYTES + (len(argument) if isinstance(argument, str | bytes | bytearray) else 0))
-            if instruction.name == "STOP":
-                return self._stack.pop()
-            self._do(instruction.name, argument)
-        raise UserError("not a whole pickle")
+    def readline(self) -> bytes:
+        line = self._stream.readline()
+        if not line.endswith(b"\n"):
+            raise UserError("not a whole pickle: it ends within a line")
+        self.spend(_OBJECT_BYTES + len(line))
+        self._left -= len(line)
+        return line
 
-    def _spend(self, count: int) -> None:
+    def spend(self, count: int) -> None:
         self._spent += count
         if self._spent > self._memory:
             raise UserError(f"holds more than the {self._memory / _GIB:.1f} GiB of memory that are free")
+
+
+class _Reader(_Unpickler):
+    """The standard library's methods for the instructions in ``_ALLOWED``, where none is here to replace them."""
+
+    def __init__(self, stream: _Stream) -> None:
+        super().__init__(stream, encoding="latin1")  # text of Python 2
+        self._spend = stream.spend
+
+    def find_class(self, module: str, name: str) -> Name:
+        """The name alone; ``load_reduce`` calls what stands in for it."""
+        named = f"{module}.{name}"
+        if named not in CALLS:
+            raise UserError(f"refused: it names {named[:80]!r}, which no array needs; nothing of it was run")
+        return Name(named)
+
+    def load_reduce(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        call = CALLS[function] if isinstance(function, Name) else None
+        if call is None or not isinstance(arguments, tuple):
+            raise UserError(f"refused: it calls a {type(function).__name__}, which no array needs")
+        self._spend_copies(arguments)
+        self.append(call(*arguments))
+
+    def load_build(self) -> None:
+        state, changed = self.stack.pop(), self.stack[-1]
+        if not isinstance(changed, Type | Array):
+            raise UserError(f"refused: it changes a {type(changed).__name__}, which no array needs")
+        self._spend_copies(state)
+        changed.fill(state)
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._set(items)
+
+    def load_setitem(self) -> None:
+        self._set([self.stack.pop(-2), self.stack.pop()])
+
+    def load_setitems(self) -> None:
+        self._set(self.pop_mark())
+
+    def load_bytearray8(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(self.read(size))  # as bytes, which nothing here writes to
+
+    def load_frame(self) -> None:
+        self.read(8)  # a size, of use to readers that read ahead
+
+    def _set(self, items: list[Any]) -> None:
+        changed = self.stack[-1]
+        if not isinstance(changed, dict):
+            raise UserError(f"refused: it changes a {type(changed).__name__}, which no array needs")
+        # To hash a tuple of tuples can overflow the stack or never end; equal hashes of numbers can be chosen.
+        if not all(isinstance(key, str | bytes) for key in items[::2]):
+            raise UserError("refused: it has keys that are not text, which no array needs")
+        changed.update(zip(items[::2], items[1::2], strict=True))
 
     def _spend_copies(self, arguments: Any) -> None:
         """Text that becomes bytes, again with every call that is given it."""
         self._spend(sum(len(argument) for argument in arguments if isinstance(argument, str)))
 
-    def _do(self, name: str, argument: Any) -> None:
-        stack = self._stack
-        if name in ("PROTO", "FRAME"):
-            return
-        if name in _ARGUMENTS:
-            stack.append(argument)
-        elif name in _LITERALS:
-            stack.append(_LITERALS[name])
-        elif name in _EMPTY:
-            stack.append(_EMPTY[name]())
-        elif name == "MARK":
-            self._below.append(stack)
-            self._stack = []
-        elif name in _MARKED:
-            items = self._since_mark()
-            self._stack.append(_MARKED[name](items))
-        elif name in _TUPLES:
-            count = _TUPLES[name]
-            stack[-count:] = [tuple(stack[-count:])]
-        elif name in ("APPEND", "APPENDS"):
-            items = [stack.pop()] if name == "APPEND" else self._since_mark()
-            self._top(list).extend(items)
-        elif name in ("SETITEM", "SETITEMS", "DICT"):
-            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else self._since_mark()
-            if name == "DICT":
-                self._stack.append({})
-            self._top(dict).update(zip(items[::2], items[1::2], strict=True))
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self._memo[len(self._memo) if name == "MEMOIZE" else argument] = stack[-1]
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            stack.append(self._memo[argument])
-        elif name == "POP":
-            stack.pop()
-        elif name == "DUP":
-            stack.append(stack[-1])
-        elif name == "GLOBAL":
-            stack.append(_named(argument.replace(" ", ".")))
-        elif name == "STACK_GLOBAL":
-            name, module = stack.pop(), stack.pop()
-            stack.append(_named(f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else "nothing"))
-        elif name == "REDUCE":
-            self._call()
-        elif name == "BUILD":
-            state = stack.pop()
-            self._spend_copies(state)
-            self._top((Type, Array)).fill(state)
-        else:
-            named = f" {argument!r}" if isinstance(argument, str) else ""
-            raise UserError(f"refused: it asks for {name}{named}, which no array needs")
 
-    def _call(self) -> None:
-        arguments, function = self._stack.pop(), self._stack.pop()
-        call = CALLS[function] if isinstance(function, Name) else None
-        if call is None or not isinstance(arguments, tuple):
-            raise UserError(f"refused: it calls a {type(function).__name__}, which no array needs")
-        self._spend_copies(arguments)
-        self._stack.append(call(*arguments))
-
-    def _since_mark(self) -> list[Any]:
-        items, self._stack = self._stack, self._below.pop()
-        return items
-
-    def _top(self, kind: Any) -> Any:
-        if not isinstance(self._stack[-1], kind):
-            raise UserError(f"refused: it changes a {type(self._stack[-1]).__name__}, which no array needs")
-        return self._stack[-1]
+def _refuse(instruction: pickletools.OpcodeInfo, reader: _Reader) -> None:
+    argument = instruction.arg.reader(reader) if instruction.arg else None
+    named = f" {argument!r}" if isinstance(argument, str) else ""
+    raise UserError(f"refused: it asks for {instruction.name}{named[:80]}, which no array needs")
 
 
-def _named(name: str) -> Name:
-    if name not in CALLS:
-        raise UserError(f"refused: it names {name[:80]!r}, which no array needs; nothing of it was run")
-    return Name(name)
+_Reader.dispatch = {
+    ord(instruction.code): getattr(_Reader, _Unpickler.dispatch[ord(instruction.code)].__name__)
+    if instruction.name in _ALLOWED
+    else functools.partial(_refuse, instruction)
+    for instruction in pickletools.opcodes
+}

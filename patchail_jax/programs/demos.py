@@ -14,6 +14,7 @@ from typing import Any
 from patchail_jax.demos import description, import_hdf5, import_pickle, import_video, render, trajectory
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.envs.rendering import choose_backend
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.programs.arguments import Arguments
 from patchail_jax.programs.console import one_line_errors, show_log
@@ -141,17 +142,8 @@ def _inspect(options: argparse.Namespace) -> None:
     frames = few.frames
     if frames is None:
         with tempfile.TemporaryDirectory() as folder:
-            task = held.metadata["task"]
-            size = options.image_size or 84
-            frames = render.render(
-                few,
-                task=task,
-                image_size=size,
-                camera_id=None,
-                quality="full",
-                cache_dir=folder,
-                source=str(options.file),
-            )
+            view = View(held.metadata["task"], held.metadata["action_repeat"], options.image_size or 84)
+            frames = render.render(few, view, cache_dir=folder, source=str(options.file))
     elif options.image_size not in (None, frames.shape[2]):
         raise UserError(f"{options.file}: holds frames of {frames.shape[2]} pixels, not {options.image_size}")
     sheet = options.sheet or options.file.with_suffix(".png")

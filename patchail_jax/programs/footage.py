@@ -56,7 +56,7 @@ def _expert(trained: Trained, *, path: str = "") -> np.ndarray:
     config = trained.config.copy_and_resolve_references()
     config.demos.num_demonstrations = 1
     config.demos.path = path or config.demos.path
-    return load_experts(config, trained.specs.action_size).frames[0]
+    return load_experts(config, trained.specs.action_size).demonstration(0)
 
 
 def _play(trained: Trained, act: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

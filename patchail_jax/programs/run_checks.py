@@ -35,14 +35,14 @@ def check_memory(config: ConfigDict) -> Finding:
 
 def check_demonstrations(config: ConfigDict) -> Finding:
     """The expert's file, where the method needs one, as the run would read it."""
-    from patchail_jax.run.design import selected_demonstrations
+    from patchail_jax.run.design import select_demonstrations
 
     needs = _designed(config)[1].needs
     if needs.task_reward:
         return Finding("demonstrations", "ok", f"{config.method} needs none")
-    source, chosen = selected_demonstrations(config, with_actions=needs.actions)
-    actions = "with actions" if chosen.actions is not None else "without actions"
-    return Finding("demonstrations", "ok", f"{len(chosen.observed)} {actions} in {source}")
+    source, _, seen = select_demonstrations(config, with_actions=needs.actions)
+    actions = "with actions" if seen.actions is not None else "without actions"
+    return Finding("demonstrations", "ok", f"{len(seen.observed)} {actions} in {source}")
 
 
 def check_run_folder(config: ConfigDict) -> Finding:
@@ -109,11 +109,11 @@ def _replay_bytes(config: ConfigDict) -> int:
 
 
 def _expert_bytes(config: ConfigDict) -> int:
-    from patchail_jax.run.design import selected_demonstrations
+    from patchail_jax.run.design import select_demonstrations
 
     if _designed(config)[1].needs.task_reward:
         return 0
-    images = selected_demonstrations(config, with_actions=False)[1].observed.shape[:2]
+    images = select_demonstrations(config, with_actions=False).seen.observed.shape[:2]
     return int(np.prod(images)) * 3 * int(config.env.image_size) ** 2
 
 

@@ -119,10 +119,10 @@ def expert_return(task: str, demos: dict[str, Any]) -> float | None:
     """The mean return of the demonstrations of a config; None where the file is not here or has no rewards."""
     try:
         path = Path(demos["path"]) if demos.get("path") else trajectory.shipped(task)
-        rewards = trajectory.load(path, expected_task=task).rewards
+        returns = trajectory.load(path, expected_task=task).returns
     except UserError:
         return None
-    return None if rewards is None else float(rewards[: demos.get("num_demonstrations") or None].sum(axis=1).mean())
+    return None if returns is None else float(returns[: demos.get("num_demonstrations") or None].mean())
 
 
 def status_lines(runs: Sequence[Run]) -> list[str]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
+from patchail_jax.demos.expert_set import ExpertSet, Selection, load_expert_set, select
 from patchail_jax.demos.render import task_action_size
 from patchail_jax.envs import environment
 from patchail_jax.envs.features import FeatureEnvironment, feature_count
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import METHODS, Method
 from patchail_jax.storage.cache import default_cache_dir
@@ -27,17 +28,15 @@ def environment_factory(config: ConfigDict) -> Any:
         return functools.partial(
             FeatureEnvironment, task=env.task, action_repeat=env.action_repeat, episode_frames=env.episode_frames
         )
-    return functools.partial(
-        environment.make,
-        task=env.task,
-        action_repeat=env.action_repeat,
-        image_size=env.image_size,
-        camera_id=None if env.camera_id < 0 else env.camera_id,
-        quality=env.quality,
-        episode_frames=env.episode_frames,
-        factory=env.factory,
-        look=env.look,
-        look_size=env.look_size,
+    return functools.partial(environment.make, view_of(config), episode_frames=env.episode_frames)
+
+
+def view_of(config: ConfigDict) -> View:
+    """How the config shows frames, the agent's and the expert's."""
+    env = config.env
+    camera_id = None if env.camera_id < 0 else env.camera_id
+    return View(
+        env.task, env.action_repeat, env.image_size, camera_id, env.quality, env.look, env.look_size, env.factory
     )
 
 
@@ -61,25 +60,23 @@ def make_method(config: ConfigDict, specs: Specs) -> Method:
     return choose(METHODS, config.method, field="method")(specs, config.to_dict())
 
 
-def load_experts(config: ConfigDict, action_size: int, *, with_actions: bool = False) -> ExpertSet:
-    """The demonstrations, shown as the agent's frames are; ``UserError`` where wanted actions are not known."""
-    env, demos = config.env, config.demos
-    return load_expert_set(
-        task=env.task,
+def select_demonstrations(config: ConfigDict, *, with_actions: bool) -> Selection:
+    """The demonstrations that the config asks for, not yet drawn; ``UserError`` where wanted actions are not known."""
+    demos = config.demos
+    return select(
+        view_of(config),
         path=demos.path,
         num_demonstrations=demos.num_demonstrations,
-        action_repeat=env.action_repeat,
-        image_size=env.image_size,
-        camera_id=None if env.camera_id < 0 else env.camera_id,
-        quality=env.quality,
-        cache_dir=demos.cache_dir or default_cache_dir(),
-        look=env.look,
-        look_size=env.look_size,
-        factory=env.factory,
-        action_size=action_size,
         memory=available(),
         with_actions=with_actions,
     )
+
+
+def load_experts(config: ConfigDict, action_size: int, *, with_actions: bool = False) -> ExpertSet:
+    """The demonstrations, shown as the agent's frames are; ``UserError`` as of ``select_demonstrations``."""
+    selection = select_demonstrations(config, with_actions=with_actions)
+    cache_dir = config.demos.cache_dir or default_cache_dir()
+    return load_expert_set(selection, view_of(config), cache_dir=cache_dir, action_size=action_size)
 
 
 def ring_slots(config: ConfigDict) -> int:

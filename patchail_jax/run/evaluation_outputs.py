@@ -33,7 +33,7 @@ class EvaluationOutputs:
         self, run: RunFolder, devices: Devices, explainer: Explainer | None, experts: ExpertSet | None, *, films: bool
     ) -> None:
         self._run, self._devices, self._films, self._explainer = run, devices, films, explainer
-        self._expert = None if experts is None else experts.frames[0]
+        self._expert = None if experts is None else experts.demonstration(0)
 
     def write(self, state: Any, evaluation: Evaluation, metrics: Metrics, *, frame: int) -> dict[str, float]:
         """Writes files and dashboards at ``frame`` frames; returns scalars to log with the evaluation's returns."""

@@ -37,7 +37,7 @@ def write_summary(run: Parts, evaluation: Evaluation) -> None:
         return
     explainer = Explainer(run.method.discriminator, run.devices, image_size=run.specs.image_size)
     rows = []
-    for title, frames in (("expert", experts.frames[0]), ("agent", evaluation.episode.frames)):
+    for title, frames in (("expert", experts.demonstration(0)), ("agent", evaluation.episode.frames)):
         rewards, maps = explainer.explain(run.learner.state, frames, ["patch_rewards"])
         rows.append(ExplainedEpisode(title, frames, maps["patch_rewards"], rewards))
     picture = folder.pictures / "patch_rewards.png"

@@ -7,6 +7,7 @@ from patchail_jax.acting.record import record
 from patchail_jax.demos import render, trajectory
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.factory import FactoryEnvironment
+from patchail_jax.envs.view import View
 from patchail_jax.types import Specs
 
 SUITE = {"task": "cartpole_swingup", "action_repeat": 4, "image_size": 16, "quality": "fast", "episode_frames": 20}
@@ -31,9 +32,8 @@ def test_states_of_a_suite_task_draw_the_frames_that_were_seen(tmp_path):
     trajectory.save(tmp_path / "a.npz", got)
     assert got.frames is None and got.states.shape == (2, 6, 4) and got.actions.shape == (2, 5, 1)
     assert np.abs(got.actions).max() <= 1 and len(np.unique(got.actions)) > 3
-    frames = render.render(
-        got, task="cartpole_swingup", image_size=16, camera_id=None, quality="fast", cache_dir=tmp_path
-    )
+    view = View("cartpole_swingup", SUITE["action_repeat"], image_size=16, quality="fast")
+    frames = render.render(got, view, cache_dir=tmp_path)
     again = FrameEnvironment(**SUITE)
     for number in range(2):
         played = [again.reset(episode_seed((5, 3), number))]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from patchail_jax.demos import render, trajectory
-from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
+from patchail_jax.demos.expert_set import ExpertSet, load_expert_set, select
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 
 D, T, A = 3, 6, 2
@@ -86,7 +87,7 @@ def test_unknown_actions_are_nan(expert):
 def load(tmp_path, tiny, monkeypatch):
     """``load_expert_set`` of a file with ``tiny`` (or what is given for it), with numbered frames for pictures."""
 
-    def fake_render(trajectories, *, image_size, **look):
+    def fake_render(trajectories, view, **rest):
         demonstrations, length = trajectories.states.shape[:2]
         return numbered_frames(demonstrations, length)
 
@@ -94,10 +95,9 @@ def load(tmp_path, tiny, monkeypatch):
 
     def loading(*, recorded=tiny, num_demonstrations=3, action_repeat=2, task="cartpole_swingup"):
         trajectory.save(tmp_path / "mine.npz", recorded)
-        return load_expert_set(
-            task=task, path=str(tmp_path / "mine.npz"), num_demonstrations=num_demonstrations,
-            action_repeat=action_repeat, image_size=2, camera_id=None, quality="fast", cache_dir=tmp_path,
-        )  # fmt: skip
+        view = View(task, action_repeat, image_size=2, quality="fast")
+        selection = select(view, path=str(tmp_path / "mine.npz"), num_demonstrations=num_demonstrations)
+        return load_expert_set(selection, view, cache_dir=tmp_path)
 
     return loading
 
@@ -138,20 +138,18 @@ def test_unfitting_file_is_named(load, wrong):
 
 
 def test_shipped_file_is_the_default(tmp_path, monkeypatch):
-    monkeypatch.setattr(render, "render", lambda trajectories, **look: numbered_frames(*trajectories.states.shape[:2]))
-    expert = load_expert_set(
-        task="walker_walk", num_demonstrations=10, action_repeat=2, image_size=2, camera_id=None, quality="fast",
-        cache_dir=tmp_path,
-    )  # fmt: skip
+    monkeypatch.setattr(
+        render, "render", lambda trajectories, *_, **rest: numbered_frames(*trajectories.states.shape[:2])
+    )
+    view = View("walker_walk", 2, image_size=2, quality="fast")
+    expert = load_expert_set(select(view, num_demonstrations=10), view, cache_dir=tmp_path)
     assert expert.frames.shape[:2] == (10, 501) and expert.actions.shape == (10, 500, 6)
     assert f"{expert.returns.mean():.1f}" == "959.8"
 
 
 def test_real_pictures_reach_the_pairs(tmp_path):
-    expert = load_expert_set(
-        task="cartpole_swingup", num_demonstrations=1, action_repeat=200, image_size=16, camera_id=None,
-        quality="fast", cache_dir=tmp_path,
-    )  # fmt: skip
+    view = View("cartpole_swingup", 200, image_size=16, quality="fast")
+    expert = load_expert_set(select(view, num_demonstrations=1), view, cache_dir=tmp_path)
     pairs = shown(expert, expert.trajectory(0, frame_stack=3))
     assert expert.frames.shape == (1, 6, 16, 16, 3) and pairs.frames.shape == (5, 4, 16, 16, 3)
     np.testing.assert_array_equal(pairs.frames[0, 0], expert.frames[0, 0])

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from patchail_jax.demos import render, trajectory
-from patchail_jax.demos.expert_set import ExpertSet, load_expert_set
+from patchail_jax.demos.expert_set import ExpertSet, load_expert_set, select
 from patchail_jax.demos.form import Demonstration, Trajectories, assemble
 from patchail_jax.envs.look import video_look
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 
 TASK = {"task": "my_robot", "action_repeat": 2}
+VIEW = View(**TASK, image_size=4, quality="fast")
 
 
 def demonstration(length, seed=0, size=4):
@@ -34,11 +36,11 @@ def seen(parts):
 
 
 def load(path, **settings):
-    chosen = {
-        "task": "my_robot", "path": path, "num_demonstrations": 3, "action_repeat": 2, "image_size": 4,
-        "action_size": 2, "camera_id": None, "quality": "fast", "cache_dir": path.parent,
-    }  # fmt: skip
-    return load_expert_set(**{**chosen, **settings})
+    view = VIEW._replace(**{name: value for name, value in settings.items() if name in View._fields})
+    others = {"action_size": 2} | {name: value for name, value in settings.items() if name not in View._fields}
+    size = {"action_size": others.pop("action_size")}
+    selection = select(view, **{"path": path, "num_demonstrations": 3} | others)
+    return load_expert_set(selection, view, cache_dir=path.parent, **size)
 
 
 def test_frames_and_lengths_come_back_from_disk(tmp_path, seen):
@@ -109,12 +111,10 @@ def test_the_look_is_laid_over_frames_and_over_pictures_of_states(tmp_path, seen
         np.testing.assert_array_equal(frame, video_look(original, 4))
     drawn = []
 
-    def fake(trajectories, *, image_size, **rest):
-        drawn.append(image_size)
-        demonstrations, length = trajectories.states.shape[:2]
-        return np.random.default_rng(0).integers(
-            256, size=(demonstrations, length, image_size, image_size, 3), dtype=np.uint8
-        )
+    def fake(trajectories, view, **rest):
+        drawn.append(view.image_size)
+        shape = (*trajectories.states.shape[:2], view.image_size, view.image_size, 3)
+        return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
 
     monkeypatch.setattr(render, "render", fake)
     trajectory.save(tmp_path / "b.npz", tiny)

@@ -104,3 +104,33 @@ def test_frames_that_memory_has_no_room_for_are_refused_before_they_are_made(tmp
     size = len(pickle.dumps([STACKS, STATES, ACTIONS, REWARDS]))
     with pytest.raises(UserError, match="use --num_demonstrations"):
         read(tmp_path, [STACKS, STATES, ACTIONS, REWARDS], memory=size + 1000)
+
+
+def empty_arrays(count):
+    """One array of ``count`` empty ones, in a few bytes."""
+    return np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (count, 0), (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("payload", "memory", "said"),
+    [
+        ([empty_arrays(2**40), STATES, ACTIONS, REWARDS], 10**8, r"uint8, not uint8\[0\]"),
+        ([STACKS, STATES, list(ACTIONS), empty_arrays(2**40)], 10**8, None),
+        # One long array as the actions of many demonstrations: each would be copied.
+        ([[STACKS[0]] * 2000, STATES, [np.zeros((T, 9000))] * 2000, REWARDS], 2 * 10**7, "needs 1.6 GiB"),
+        # One long demonstration, to whose length many short ones would be filled up.
+        (
+            [[np.zeros((10**5, 3, 1, 1), np.uint8), *[np.zeros((2, 3, 1, 1), np.uint8)] * 10**4], STATES, [], []],
+            10**7,
+            "needs 2.8 GiB",
+        ),
+    ],
+    ids=["no end of empty arrays", "no end of rewards", "one array many times", "padding"],
+)
+def test_what_is_small_in_the_file_and_large_in_memory_is_refused(tmp_path, payload, memory, said):
+    if said is None:
+        assert read(tmp_path, payload, memory=memory).rewards is None
+        return
+    with pytest.raises(UserError, match=said) as caught:
+        read(tmp_path, payload, memory=memory)
+    assert "\n" not in str(caught.value)

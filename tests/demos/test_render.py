@@ -9,9 +9,10 @@ import pytest
 from patchail_jax.demos import render, trajectory
 from patchail_jax.demos.trajectory import Trajectories
 from patchail_jax.envs import dmc, rendering, tasks
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 
-LOOK = {"task": "cartpole_swingup", "image_size": 16, "camera_id": 0, "quality": "fast"}
+VIEW = View("cartpole_swingup", action_repeat=2, image_size=16, camera_id=0, quality="fast")
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_frame_equals_the_agents_live_one_at_84_pixels(task, quality, tmp_path):
         states.append(twin.physics.get_state())
     agent.close()
     recorded = Trajectories(np.array([states]), None, None, {"task": task, "action_repeat": 5})
-    again = render.render(recorded, task=task, image_size=84, camera_id=None, quality=quality, cache_dir=tmp_path)
+    again = render.render(recorded, View(task, 5, 84, quality=quality), cache_dir=tmp_path)
     np.testing.assert_array_equal(again[0], frames)
     assert not np.array_equal(frames[0], frames[2])  # or a state that is never set would go unseen
 
@@ -88,25 +89,25 @@ def test_shipped_actions_lead_from_state_to_state(task):
 
 def test_shipped_states_give_pictures(tmp_path, rendered):
     recorded = trajectory.load(trajectory.shipped("cartpole_swingup"))
-    frames = render.render(recorded._replace(states=recorded.states[:1, :2]), cache_dir=tmp_path, **LOOK)
+    frames = render.render(recorded._replace(states=recorded.states[:1, :2]), VIEW, cache_dir=tmp_path)
     assert frames.shape == (1, 2, 16, 16, 3) and frames.dtype == np.uint8 and frames.std() > 1
     assert len(rendered) == 2
 
 
 def test_hit_does_not_render_again(tiny, tmp_path, painted, monkeypatch):
-    first = render.render(tiny, cache_dir=tmp_path, **LOOK)
+    first = render.render(tiny, VIEW, cache_dir=tmp_path)
     assert len(painted) == 3 * 5
     monkeypatch.setattr(dmc, "load", None)  # not even the simulator is loaded
-    np.testing.assert_array_equal(render.render(tiny, cache_dir=tmp_path, **LOOK), first)
+    np.testing.assert_array_equal(render.render(tiny, VIEW, cache_dir=tmp_path), first)
     np.testing.assert_array_equal(
-        render.render(tiny._replace(states=tiny.states[:1]), cache_dir=tmp_path, **LOOK), first[:1]
+        render.render(tiny._replace(states=tiny.states[:1]), VIEW, cache_dir=tmp_path), first[:1]
     )
     assert len(painted) == 3 * 5
 
 
 def test_only_new_demonstrations_are_rendered(tiny, tmp_path, painted):
-    first = render.render(tiny._replace(states=tiny.states[1:2]), cache_dir=tmp_path, **LOOK)
-    np.testing.assert_array_equal(render.render(tiny, cache_dir=tmp_path, **LOOK)[1:2], first)
+    first = render.render(tiny._replace(states=tiny.states[1:2]), VIEW, cache_dir=tmp_path)
+    np.testing.assert_array_equal(render.render(tiny, VIEW, cache_dir=tmp_path)[1:2], first)
     assert len(painted) == 3 * 5
 
 
@@ -115,35 +116,35 @@ def test_only_new_demonstrations_are_rendered(tiny, tmp_path, painted):
 )
 def test_other_look_is_another_picture(tiny, tmp_path, painted, other):
     one = tiny._replace(states=tiny.states[:1])
-    render.render(one, cache_dir=tmp_path, **LOOK)
-    render.render(one, cache_dir=tmp_path, **{**LOOK, **other})
+    render.render(one, VIEW, cache_dir=tmp_path)
+    render.render(one, VIEW._replace(**other), cache_dir=tmp_path)
     assert len(painted) == 2 * 5
 
 
 def test_new_look_of_a_quality_is_another_picture(tiny, tmp_path, painted, monkeypatch):
     one = tiny._replace(states=tiny.states[:1])
-    render.render(one, cache_dir=tmp_path, **LOOK)
+    render.render(one, VIEW, cache_dir=tmp_path)
     monkeypatch.setitem(rendering.QUALITIES, "fast", "fast, coarser still")
-    render.render(one, cache_dir=tmp_path, **LOOK)
+    render.render(one, VIEW, cache_dir=tmp_path)
     assert len(painted) == 2 * 5
-    render.render(one, cache_dir=tmp_path, **{**LOOK, "quality": "full"})
+    render.render(one, VIEW._replace(quality="full"), cache_dir=tmp_path)
     monkeypatch.setitem(rendering.QUALITIES, "fast", "fast, finer")
-    render.render(one, cache_dir=tmp_path, **{**LOOK, "quality": "full"})
+    render.render(one, VIEW._replace(quality="full"), cache_dir=tmp_path)
     assert len(painted) == 3 * 5
 
 
 def test_other_state_or_version_or_backend_is_another_picture(tiny, tmp_path, painted, monkeypatch):
     one = tiny._replace(states=tiny.states[:1].copy())
-    render.render(one, cache_dir=tmp_path, **LOOK)
+    render.render(one, VIEW, cache_dir=tmp_path)
     one.states[0, -1, -1] += 1e-9
-    render.render(one, cache_dir=tmp_path, **LOOK)
+    render.render(one, VIEW, cache_dir=tmp_path)
     assert len(painted) == 2 * 5
     with monkeypatch.context() as patch:
         patch.setattr(render.importlib.metadata, "version", lambda package: "99")
-        render.render(one, cache_dir=tmp_path, **LOOK)
+        render.render(one, VIEW, cache_dir=tmp_path)
     assert len(painted) == 3 * 5
     monkeypatch.setattr(rendering, "choose_backend", lambda: "another")
-    render.render(one, cache_dir=tmp_path, **LOOK)
+    render.render(one, VIEW, cache_dir=tmp_path)
     assert len(painted) == 4 * 5
 
 
@@ -170,12 +171,12 @@ def objects(file: Path) -> None:
 @pytest.mark.parametrize("damage", [cut_short, empty, other_shape, other_kind, objects])
 def test_corrupt_cache_is_rendered_again_and_mended(tiny, tmp_path, painted, damage, caplog):
     one = tiny._replace(states=tiny.states[:1])
-    render.render(one, cache_dir=tmp_path, **LOOK)
+    render.render(one, VIEW, cache_dir=tmp_path)
     (file,) = tmp_path.iterdir()
     damage(file)
-    again = render.render(one, cache_dir=tmp_path, **LOOK)
+    again = render.render(one, VIEW, cache_dir=tmp_path)
     assert len(painted) == 2 * 5 and str(file) in caplog.text
-    np.testing.assert_array_equal(render.render(one, cache_dir=tmp_path, **LOOK), again)
+    np.testing.assert_array_equal(render.render(one, VIEW, cache_dir=tmp_path), again)
     assert len(painted) == 2 * 5
 
 
@@ -194,22 +195,22 @@ def test_interrupted_rendering_keeps_whole_demonstrations_only(tiny, tmp_path, p
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(rendering, "Renderer", interrupted)
-        render.render(tiny, cache_dir=tmp_path, **LOOK)
+        render.render(tiny, VIEW, cache_dir=tmp_path)
     assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
-    render.render(tiny, cache_dir=tmp_path, **LOOK)
+    render.render(tiny, VIEW, cache_dir=tmp_path)
     assert len(painted) == 7 + 2 * 5
 
 
 def test_unwritable_cache_still_gives_frames(tiny, tmp_path, painted, caplog):
     blocked = tmp_path / "file"
     blocked.touch()
-    frames = render.render(tiny, cache_dir=blocked / "cache", **LOOK)
+    frames = render.render(tiny, VIEW, cache_dir=blocked / "cache")
     assert frames.shape == (3, 5, 16, 16, 3) and "PATCHAIL_CACHE" in caplog.text
 
 
 def test_states_of_another_size_name_the_file(tiny, tmp_path, painted):
     with pytest.raises(UserError, match=r"mine.npz: a state of cheetah_run has 18 numbers, not 4") as caught:
-        render.render(tiny, cache_dir=tmp_path, source="mine.npz", **{**LOOK, "task": "cheetah_run"})
+        render.render(tiny, VIEW._replace(task="cheetah_run"), cache_dir=tmp_path, source="mine.npz")
     assert "\n" not in str(caught.value)
 
 
@@ -218,7 +219,7 @@ def test_scene_drawn_at_reset_is_told(task, warned, tmp_path, painted, caplog):
     size = {"reacher_easy": 4, "finger_spin": 6}[task]
     demonstrations = Trajectories(np.zeros((1, 2, size)), None, None, {"task": task, "action_repeat": 2})
     with caplog.at_level(logging.WARNING, logger=render.__name__):
-        render.render(demonstrations, cache_dir=tmp_path, **{**LOOK, "task": task})
+        render.render(demonstrations, VIEW._replace(task=task), cache_dir=tmp_path)
     assert ("at random" in caplog.text) == warned
 
 

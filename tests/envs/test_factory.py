@@ -11,6 +11,7 @@ from patchail_jax.envs.environment import make
 from patchail_jax.envs.factory import FactoryEnvironment
 from patchail_jax.envs.look import VideoLook
 from patchail_jax.envs.outcome import Reset, Step
+from patchail_jax.envs.view import View
 from patchail_jax.envs.workers import ProcessPool
 from patchail_jax.errors import UserError
 from tests.envs.fakes import Corridor
@@ -104,18 +105,18 @@ def test_what_does_not_fit_is_one_line(settings, message):
     assert "\n" not in str(error.value)
 
 
-WHOLE = {"camera_id": None, "quality": "fast"}
+VIEW = View("corridor", 1, image_size=16, quality="fast", factory="tests.envs.fakes:corridor")
 
 
 def test_the_config_s_fields_choose_the_environment():
-    assert type(make(**SETTINGS, **WHOLE, factory="tests.envs.fakes:corridor")) is FactoryEnvironment
-    assert type(make(**{**SETTINGS, "task": "cartpole_balance"}, **WHOLE)) is FrameEnvironment
-    looking = make(**SETTINGS, **WHOLE, factory="tests.envs.fakes:corridor", look="video", look_size=32)
+    assert type(make(VIEW, episode_frames=100)) is FactoryEnvironment
+    assert type(make(VIEW._replace(task="cartpole_balance", factory=""), episode_frames=100)) is FrameEnvironment
+    looking = make(VIEW._replace(look="video", look_size=32), episode_frames=100)
     assert type(looking) is VideoLook and looking.reset(0).frame.shape == (16, 16, 3)
 
 
 def test_it_runs_in_worker_processes():
-    with ProcessPool(functools.partial(make, **SETTINGS, **WHOLE, factory="tests.envs.fakes:corridor"), 1) as pool:
+    with ProcessPool(functools.partial(make, VIEW, episode_frames=100), 1) as pool:
         pool.send({0: Reset(1)})
         expected = corridor().reset(1).frame
         np.testing.assert_array_equal(pool.receive()[0].frame, expected)

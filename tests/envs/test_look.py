@@ -8,6 +8,7 @@ from scipy.fft import dctn
 from patchail_jax.demos import import_video, render, trajectory
 from patchail_jax.envs.look import VideoLook, drawn_size, square, video_look
 from patchail_jax.envs.outcome import Outcome
+from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.video import write_video
 
@@ -89,14 +90,15 @@ def test_the_look_hides_the_traces_of_a_video(tmp_path, scale):
     # Two experts in the same simulator: what tells them apart is the film alone.
     recorded = trajectory.load(trajectory.shipped("walker_walk")).first(2)
     recorded = recorded._replace(states=recorded.states[:, 20:260:4], actions=None, rewards=None)
-    look = {"task": "walker_walk", "camera_id": None, "quality": "fast", "cache_dir": tmp_path}
-    large = render.render(recorded, image_size=84 * scale, **look)
+    view = View("walker_walk", action_repeat=8, image_size=84 * scale, quality="fast")
+    large = render.render(recorded, view, cache_dir=tmp_path)
     write_video(tmp_path / "film.mp4", large[0], fps=50.0)
     film = import_video.read(
         [tmp_path / "film.mp4"], task="walker_walk", action_repeat=2, image_size=84, control_rate=50.0, memory=10**9
     ).frames[0]
     assert len(film) == 60
-    drawn = render.render(recorded._replace(states=recorded.states[1:]), image_size=84, **look)[0]
+    one = recorded._replace(states=recorded.states[1:])
+    drawn = render.render(one, view._replace(image_size=84), cache_dir=tmp_path)[0]
     plain_gap, plain_right = gap(film, drawn)
     look_gap, look_right = gap([video_look(f, 84) for f in film], [video_look(f, 84) for f in large[1]])
     assert plain_gap > 1 and plain_right == 1.0
