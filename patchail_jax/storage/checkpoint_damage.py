@@ -7,6 +7,7 @@ it must cost no checkpoint: it ends the start with one line.
 import errno
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -59,9 +60,10 @@ def unreadable(folder: Path, error: BaseException) -> UserError:
 
 
 def reason(error: BaseException) -> str:
-    """The message of ``error`` on one line."""
-    text = " ".join(str(error).partition(" [tensorstore_spec=")[0].split())
-    return text[:300] or type(error).__name__
+    """The message of ``error`` on one line; of a long one, the end."""
+    text = " ".join(re.split(r" \[(?:os_error_code|tensorstore_spec)=", str(error))[0].split())
+    # TensorStore says last which file it was and what the operating system said.
+    return f"...{text[-300:]}" if len(text) > 300 else text or type(error).__name__
 
 
 def is_full_disk(error: BaseException | None) -> bool:

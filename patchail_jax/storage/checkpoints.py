@@ -109,9 +109,7 @@ class Checkpoints:
                 own, problem = _UNREADABLE, error
             common = agree(own)
             if common == _UNREADABLE:
-                raise problem or UserError(
-                    "another process of this run cannot read its checkpoint; nothing was changed"
-                )
+                raise problem or UserError("another process of this run cannot read its checkpoint: nothing changed")
             everywhere = agree(int(own == common)) == 1
             if common == _LOST or (common == _NONE and not everywhere):
                 raise self._lost()
@@ -162,9 +160,8 @@ class Checkpoints:
 
     def _set_aside(self, step: int) -> None:
         """A damaged checkpoint would be in the way when the run comes to its step again."""
-        folder = self._folder / str(step)
+        folder, aside = self._folder / str(step), self._folder.parent / f"{_ASIDE}{step}"
         if folder.exists():
-            aside = self._folder.parent / f"{_ASIDE}{step}"
             shutil.rmtree(aside, ignore_errors=True)
             folder.rename(aside)
         self._reload()
