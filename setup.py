@@ -26,6 +26,7 @@ setup(
         # dm_control 1.0.50 asks for any newer mujoco, and mujoco 4 breaks it.
         "dm_control>=1.0.50,<1.1",
         "dm-env>=1.6",
+        "filelock>=3.30",
         "flax>=0.12",
         "imageio-ffmpeg>=0.5",
         "jax>=0.10,<0.13",
@@ -37,6 +38,7 @@ setup(
         "orbax-checkpoint>=0.11.30",
         "ott-jax>=0.6",
         "pillow>=10",
+        "psutil>=6",
         "tqdm>=4.66",
         "wandb>=0.20",
     ],

@@ -17,6 +17,7 @@ from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.overlay import colours, overlay
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run
+from patchail_jax.storage.run_folder import flatten
 
 STEPS = 125  # of the episode in the page, at most, evenly spread
 POINTS = 600  # of a curve, at most
@@ -36,7 +37,7 @@ def write_html(run: Run, output: Path) -> Path:
             "status": html.escape(run.status),
             "state": html.escape(run.state()),
             "tiles": _tiles(run),
-            "config": _table(_flat(run.config)),
+            "config": _table(flatten(run.config)),
             "versions": _table(_json(run.path / "versions.json")),
             "data": _script(_data(run)),
         }
@@ -71,13 +72,6 @@ def _tiles(run: Run) -> str:
 def _table(values: dict[str, Any]) -> str:
     rows = (f"<tr><th scope=row>{html.escape(key)}<td>{html.escape(str(value))}" for key, value in values.items())
     return f"<table>{''.join(rows)}</table>"
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return flat
 
 
 def _json(path: Path) -> dict[str, Any]:

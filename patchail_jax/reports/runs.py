@@ -1,7 +1,6 @@
 """Run folders as reports see them: what was asked for, what has been evaluated, and how the run stands."""
 
 import csv
-import fcntl
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
 from patchail_jax.storage.lease import is_held
 from patchail_jax.storage.remote import is_remote, reading_copy, runs_in
+from patchail_jax.storage.run_folder import is_running
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 
@@ -111,7 +111,7 @@ def read_run(path: Path) -> Run:
     frames, returns = _evaluations(path / "eval.csv")
     reached = bool(len(frames)) and frames[-1] >= last
     # The lock first: a finished run may have been started again with more frames.
-    status = RUNNING if _is_locked(path / "lock") or is_held(path) else FINISHED if reached else STOPPED
+    status = RUNNING if is_running(path) or is_held(path) else FINISHED if reached else STOPPED
     return Run(path, config, frames, returns, status, expert_return(task, config.get("demos", {})))
 
 
@@ -142,15 +142,3 @@ def _evaluations(path: Path) -> tuple[np.ndarray, np.ndarray]:
     rows = list(csv.DictReader(lines))
     frames = np.asarray([int(row["frame"]) for row in rows], np.int64)
     return frames, np.asarray([float(row["episode_reward"]) for row in rows], np.float64)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds the exclusive lock that every run keeps on its folder."""
-    try:
-        with path.open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no such file, or a file system without locks
-        return False
-    return False

@@ -18,7 +18,7 @@ from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_fi
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.overlay import limit_of
 from patchail_jax.outputs.video import write_video
-from patchail_jax.storage.memory_use import memory_use
+from patchail_jax.storage.memory import memory_use
 from patchail_jax.storage.run_folder import RunFolder
 
 FRAMES_PER_SECOND = 25.0  # steps a second, for the eye

@@ -1,27 +1,36 @@
 """Whole checkpoints, by Orbax: written to a temporary name, renamed when complete."""
 
 import contextlib
-import errno
-import json
 import logging
 import shutil
-import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from patchail_jax.errors import UserError
 from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArrayRestore, ArraySave
-from patchail_jax.storage.host_tree import join, split
+from patchail_jax.storage.checkpoint_contents import checksums, fit, merge, named, split
+from patchail_jax.storage.checkpoint_damage import Damaged, is_full_disk, read_or_prove_damage, reason, unreadable
 
 _log = logging.getLogger(__name__)
 
 _NEWEST = 2**31 - 1
-_NONE = -1  # the step of a process without a checkpoint
+# What a process says of itself instead of a step; the smallest of all processes counts.
+_NONE = -1  # it never had a checkpoint
+_LOST = -2  # it had some, and can use none
+_UNREADABLE = -3  # its machine did not give one
+_ASIDE = "damaged_checkpoint_"
+
+
+class _Contents(NamedTuple):  # of one checkpoint: the learner's leaves, the host's arrays, the host's rest
+    step: int
+    state: dict[str, Any]
+    arrays: dict[str, Any]
+    plain: dict[str, Any]
 
 
 class Checkpoints:
@@ -30,22 +39,26 @@ class Checkpoints:
     def __init__(self, folder: Path, *, keep: int) -> None:
         if keep < 1:
             raise UserError(f"config.checkpoint.keep is {keep}; at least one checkpoint must be kept")
-        self._folder = folder.absolute()
-        self._keep = keep
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._manager = self._open()
+        self._folder, self._keep = folder.absolute(), keep
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._manager = self._open()
+        except OSError as error:
+            raise UserError(f"{self._folder} cannot be opened ({reason(error)}); nothing was changed") from error
 
     def save(self, step: int, *, state: Any, host: dict[str, Any]) -> bool:
         """Writes ``state`` (a pytree of arrays) and ``host`` (nested dicts of arrays, numbers, strings and lists).
 
         Returns whether it is on disk. A full disk is a warning: older checkpoints stay, and the run goes on. A step
-        that is there already, as after a stop right after a restart, is not written again.
+        that is there already, as after a stop right after a restart, is not written again; ``UserError`` where what is
+        there is not what would be written.
         """
-        if step in self._manager.all_steps():
-            return True
-        leaves = _named(state)
+        leaves = named(state)
         arrays, plain = split(host)
-        checksums = _checksums(leaves, arrays, plain)
+        sums = checksums(leaves, arrays, plain)
+        if step in self._manager.all_steps():
+            self._require_same(step, sums)
+            return True
         try:
             return bool(
                 self._manager.save(
@@ -53,13 +66,13 @@ class Checkpoints:
                     args=ocp.args.Composite(
                         state=ArraySave(leaves),
                         arrays=ArraySave(arrays),
-                        plain=ocp.args.JsonSave({"host": plain, "checksums": checksums}),
+                        plain=ocp.args.JsonSave({"host": plain, "checksums": sums}),
                     ),
                     force=True,
                 )
             )
         except Exception as error:
-            if not _is_full_disk(error):
+            if not is_full_disk(error):
                 raise
             for unfinished in self._folder.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -67,58 +80,88 @@ class Checkpoints:
             _log.warning("the disk is full: checkpoint %d was not written, older ones are kept. Free some space", step)
             return False
 
-    def restore(self, template: Any, *, agree: Callable[[int], int] = int) -> tuple[Any, dict[str, Any], int] | None:
-        """The newest checkpoint that can be read: state, host and its step; None when there is none.
+    def _require_same(self, step: int, sums: dict[str, Any]) -> None:
+        """``UserError`` unless checkpoint ``step`` has these arrays; the rest has the hours of the run, which go on."""
+        folder = self._folder / str(step)
+        try:
+            stored = self._manager.restore(step, args=ocp.args.Composite(plain=ocp.args.JsonRestore()))
+            same = all(stored["plain"]["checksums"][part] == sums[part] for part in ("state", "arrays"))
+        except Exception as error:
+            raise unreadable(folder, error) from error
+        if not same:
+            raise UserError(f"{folder} is there already and holds something else: it stays, and nothing was saved")
 
-        One that is damaged is passed over with a warning. ``agree`` gives the smallest of the steps that the processes
-        of a run have read: all go on from the same one. ``UserError`` names a leaf that does not fit ``template``.
+    def restore(self, template: Any, *, agree: Callable[[int], int] = int) -> tuple[Any, dict[str, Any], int] | None:
+        """The newest checkpoint: state, host and its step. None where there never was one.
+
+        One that is damaged is set aside with a warning, and the one before it is used. ``agree`` gives the smallest of
+        the numbers that the processes of a run have: all go on from the same step. Nothing is changed before that step
+        is known and fits. Raises ``UserError``, one line, where a checkpoint cannot be read for another reason, where
+        there were checkpoints and none can be used, and for a leaf that does not fit ``template``.
         """
-        newest = _NEWEST
+        newest, damaged = _NEWEST, set[int]()
         while True:
-            restored = self._restore(template, newest)
-            own = restored[2] if restored is not None else _NONE
+            found, problem = None, None
+            try:
+                found = self._newest_whole(newest, damaged)
+                own = found.step if found else _LOST if self._had_some() else _NONE
+            except UserError as error:
+                own, problem = _UNREADABLE, error
             common = agree(own)
+            if common == _UNREADABLE:
+                raise problem or UserError("another process of this run cannot read its checkpoint: nothing changed")
             everywhere = agree(int(own == common)) == 1
+            if common == _LOST or (common == _NONE and not everywhere):
+                raise self._lost()
             if everywhere:
                 break
             newest = common
-        if restored is not None:
+        if found is None:
+            return None
+        state, host = fit(found.state, template, found.step), merge(found.arrays, found.plain)
+        try:
+            for step in sorted(damaged):
+                self._set_aside(step)
             for step in self._manager.all_steps():
                 if step > common:  # another process does not have it: the run comes to it again
                     self._manager.delete(step)
-        return restored
-
-    def _restore(self, template: Any, newest: int) -> tuple[Any, dict[str, Any], int] | None:
-        for step in sorted((step for step in self._manager.all_steps() if step <= newest), reverse=True):
-            try:
-                restored = self._manager.restore(
-                    step,
-                    args=ocp.args.Composite(
-                        state=ArrayRestore(),
-                        arrays=ArrayRestore(),
-                        plain=ocp.args.JsonRestore(),
-                    ),
-                )
-                stored, plain = restored["state"], restored["plain"]["host"]
-                arrays = restored["arrays"]
-                if _checksums(stored, arrays, plain) != restored["plain"]["checksums"]:
-                    raise ValueError("contents changed since they were written")
-            except Exception as error:
-                _log.warning("checkpoint %d is damaged (%s): trying the one before", step, type(error).__name__)
-                self._set_aside(step)
-                continue
-            return _fit(stored, template, step), join(arrays, plain), step
-        return None
+        except OSError as error:
+            raise UserError(f"{self._folder} cannot be changed ({reason(error)})") from error
+        return state, host, common
 
     def close(self) -> None:
         """Ends Orbax's threads."""
         self._manager.close()
 
+    def _newest_whole(self, newest: int, damaged: set[int]) -> _Contents | None:
+        """The newest checkpoint up to step ``newest`` that is whole; those that are not are added to ``damaged``."""
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            if step > newest or step in damaged:
+                continue
+            try:
+                return read_or_prove_damage(partial(_read, self._manager, step), self._folder / str(step))
+            except Damaged as error:
+                _log.warning("checkpoint %d is damaged (%s): trying the one before", step, error)
+                damaged.add(step)
+        return None
+
+    def _had_some(self) -> bool:
+        try:
+            here = any(path.name.isdecimal() for path in self._folder.iterdir())
+            return here or any(path.name.startswith(_ASIDE) for path in self._folder.parent.iterdir())
+        except OSError as error:
+            raise unreadable(self._folder, error) from error
+
+    def _lost(self) -> UserError:
+        return UserError(
+            f"{self._folder} had checkpoints, and none that every process of this run can use; nothing was changed. "
+            f"Put back a copy; or begin anew: set config.run_folder, or move checkpoints and {_ASIDE}* out of this one"
+        )
+
     def _set_aside(self, step: int) -> None:
         """A damaged checkpoint would be in the way when the run comes to its step again."""
-        folder = self._folder / str(step)
+        folder, aside = self._folder / str(step), self._folder.parent / f"{_ASIDE}{step}"
         if folder.exists():
-            aside = self._folder.parent / f"damaged_checkpoint_{step}"
             shutil.rmtree(aside, ignore_errors=True)
             folder.rename(aside)
         self._reload()
@@ -147,31 +190,49 @@ class Checkpoints:
         return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
 
 
+def _read(manager: ocp.CheckpointManager, step: int, *, replay: bool = True) -> _Contents:
+    """Checkpoint ``step``, without the host's arrays where ``replay`` is false; ``Damaged`` by its checksums."""
+    items = {"arrays": ArrayRestore()} if replay else {}
+    parts = ocp.args.Composite(state=ArrayRestore(), plain=ocp.args.JsonRestore(), **items)
+    restored = manager.restore(step, args=parts)
+    try:
+        plain, stored = restored["plain"]["host"], restored["plain"]["checksums"]
+        contents = _Contents(step, restored["state"], restored["arrays"] if replay else {}, plain)
+        read = checksums(contents.state, contents.arrays, plain)
+        same = all(read[part] == stored[part] for part in (read if replay else ("state",)))
+    except (KeyError, TypeError) as error:
+        raise Damaged(f"no {error} in it") from error
+    if not same:
+        raise Damaged("its contents changed since they were written")
+    return contents
+
+
 def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple[Any, int]:
     """The learner's state alone, for looking at a run, also while it goes on: nothing is changed, no replay is read.
 
     ``template`` is a pytree of arrays or shapes; ``step`` is the checkpoint's number, None the newest that is whole.
-    Returns the state and its step; ``UserError`` where there is none, or a leaf does not fit.
+    Returns the state and its step. Raises ``UserError``, one line, where there is none, where a file cannot be read,
+    and for a leaf that does not fit.
     """
     folder = folder.absolute()
-    steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
-    if not steps:
-        raise UserError(f"there is no checkpoint in {folder}")
-    if step is not None and step not in steps:
-        raise UserError(f"there is no checkpoint {step} in {folder}; there are {', '.join(map(str, sorted(steps)))}")
-    for candidate in [step] if step is not None else sorted(steps, reverse=True):
-        with _reading(folder) as manager:
-            parts = ocp.args.Composite(state=ArrayRestore(), plain=ocp.args.JsonRestore())
+    try:
+        steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
+        if not steps:
+            raise UserError(f"there is no checkpoint in {folder}")
+        if step is not None and step not in steps:
+            raise UserError(f"there is no checkpoint {step} in {folder}; there are {str(sorted(steps))[1:-1]}")
+        for candidate in [step] if step is not None else sorted(steps, reverse=True):
             try:
-                restored = manager.restore(candidate, args=parts)
-                stored = restored["state"]
-                if _checksums(stored, {}, {})["state"] != restored["plain"]["checksums"]["state"]:
-                    raise ValueError("contents changed since they were written")
-            except Exception as error:
-                _log.warning("checkpoint %d cannot be read (%s)", candidate, type(error).__name__)
-                continue
-        return _fit(stored, template, candidate), candidate
-    raise UserError(f"no checkpoint in {folder} can be read")
+                with _reading(folder) as manager:
+                    read = partial(_read, manager, candidate, replay=False)
+                    found = read_or_prove_damage(read, folder / str(candidate))
+            except Damaged as error:
+                _log.warning("checkpoint %d is damaged (%s)", candidate, error)
+            else:
+                return fit(found.state, template, candidate), candidate
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({reason(error)})") from error
+    raise UserError(f"every checkpoint in {folder} is damaged")
 
 
 @contextlib.contextmanager
@@ -185,54 +246,3 @@ def _reading(folder: Path) -> Iterator[ocp.CheckpointManager]:
             yield manager
     finally:
         absl.setLevel(level)
-
-
-def _named(state: Any) -> dict[str, np.ndarray]:
-    """A pytree as a flat dict of its leaves: the form on disk does not depend on container types."""
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {_key(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _key(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
-def _fit(stored: dict[str, Any], template: Any, step: int) -> Any:
-    """The stored leaves in the template's form; Orbax itself does not check the shapes of numpy leaves."""
-    paths, form = jax.tree_util.tree_flatten_with_path(template)
-    names = [_key(path) for path, _ in paths]
-    for name in sorted(set(names) ^ set(stored)):
-        where = "the checkpoint has no" if name in names else "this program has no"
-        raise UserError(f"checkpoint {step} does not fit the config: {where} {name}")
-    for name, (_, leaf) in zip(names, paths, strict=True):
-        have, want = stored[name], leaf
-        if have.shape != want.shape or have.dtype != want.dtype:
-            raise UserError(
-                f"checkpoint {step} does not fit the config: {name} is {have.dtype}{list(have.shape)}, "
-                f"not {want.dtype}{list(want.shape)}"
-            )
-    return jax.tree_util.tree_unflatten(form, [np.asarray(stored[name]) for name in names])
-
-
-def _checksums(leaves: dict[str, Any], arrays: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
-    """CRC-32 of every array and of the rest: Orbax reads a flipped bit without an error."""
-
-    def checksum(array: Any) -> int:
-        return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-    return {
-        "state": {name: checksum(leaf) for name, leaf in leaves.items()},
-        "arrays": {name: checksum(array) for name, array in arrays.items()},
-        "plain": zlib.crc32(json.dumps(plain, sort_keys=True).encode()),
-    }
-
-
-def _is_full_disk(error: BaseException | None) -> bool:
-    """Whether ``error``, or what it was raised from, says that there is no space left."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

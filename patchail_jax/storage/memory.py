@@ -1,7 +1,12 @@
-"""Whether the replay fits in this machine's memory, asked before it fills."""
+"""Memory: what is free for the replay, asked before it fills, and what a run takes."""
 
-from collections.abc import Iterator
+import resource
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from patchail_jax.errors import UserError
 
@@ -15,8 +20,7 @@ def available() -> int:
 
     A group's usage counts the pages of files it has read and written; the inactive ones are given back on demand.
     """
-    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    free = int(fields["MemAvailable"].split()[0]) * 1024
+    free = int(psutil.virtual_memory().available)
     for group, limit_file, usage_file, reclaimable in _groups():
         try:
             limit, usage = (int((group / name).read_text()) for name in (limit_file, usage_file))
@@ -28,8 +32,15 @@ def available() -> int:
 
 
 def _groups() -> Iterator[tuple[Path, str, str, str]]:
-    """Folders of this process's memory group and of all groups around it, with the names that their version uses."""
-    for line in _OWN_GROUPS.read_text().splitlines():
+    """Folders of this process's memory group and of all groups around it, with the names that their version uses.
+
+    None where the system has no control groups (macOS) or does not show them.
+    """
+    try:
+        lines = _OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
         _, controllers, name = line.split(":", 2)
         if not controllers:  # version 2
             root, files = _CGROUP, ("memory.max", "memory.current", "inactive_file")
@@ -55,3 +66,18 @@ def require_memory(needed: int) -> str:
             "lower config.replay.capacity or config.env.image_size"
         )
     return f"replay: {needed / _GIB:.2f} GiB of {free / _GIB:.1f} GiB free memory"
+
+
+def memory_use(devices: Sequence[Any] = ()) -> dict[str, float]:
+    """GiB: the process's now and at its peak, and the most on any of ``devices``, where they tell (CPUs do not)."""
+    # Linux counts the peak in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    use = {
+        "memory/host_peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _GIB,
+        "memory/host_gib": psutil.Process().memory_info().rss / _GIB,
+    }
+    for name, key in (("device", "bytes_in_use"), ("device_peak", "peak_bytes_in_use")):
+        known = [stats[key] for device in devices if (stats := device.memory_stats()) and key in stats]
+        if known:
+            use[f"memory/{name}_gib"] = max(known) / _GIB
+    return use

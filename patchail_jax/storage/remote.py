@@ -1,4 +1,4 @@
-"""Run folders on object storage (gs://, s3://, az://): their addresses, and copies of them for reading."""
+"""Replicas of runs on object storage (gs://, s3://, az://): their addresses, and copies of them for reading."""
 
 import contextlib
 import json

@@ -1,7 +1,7 @@
-"""A run's files on object storage: which of them are whole there, and how they travel.
+"""The files of a run's replica: which of them are whole, and how they travel.
 
-A remote folder holds a run's files under the names they have in a local one, and ``mirror.json``, which says which of
-them belong together: an object appears whole or not at all, so what this one names is a run that can go on.
+A replica holds a run's files under the names they have in a local folder, and ``mirror.json``, which says which of them
+belong together: an object appears whole or not at all, so what this one names is a run that can go on.
 ``storage.replica`` alone writes there.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MANIFEST = "mirror.json"
+MANIFEST = "mirror.json"  # named when replicas were called mirrors; replicas that exist have it
 FETCHING = "fetching"  # where a checkpoint waits until it is whole
 CHUNK = 64 * 2**20  # bytes in memory at a time; a smaller file is one write, so it is there whole or not at all
 
@@ -29,7 +29,7 @@ Digest = tuple[int, int]  # bytes, CRC-32
 
 
 class Manifest(NamedTuple):
-    """What is whole in a remote folder: the name of the run it holds, and its files."""
+    """What is whole in a replica: the name of its run, and its files."""
 
     run: str
     files: dict[str, Digest]
@@ -98,8 +98,8 @@ def download(
     """Makes ``folder`` hold what ``manifest`` names and ``wanted`` takes; only what is missing or other travels.
 
     A checkpoint appears in ``folder`` when it is whole; one whose contents are not those that were sent is passed over
-    with a warning, as is a file that is gone. Local checkpoints that are not in ``manifest`` are removed. Returns
-    whether everything was there.
+    with a warning, as is a file that is gone. Local checkpoints that are not in ``manifest`` are removed, unless none
+    in ``manifest`` is whole. Returns whether everything was there.
     """
     names = sorted(filter(wanted, manifest.files))
     complete = True
@@ -118,8 +118,9 @@ def download(
         else:
             _log.warning("checkpoint %d in %s is not whole: going on without it", step, remote)
             complete = False
-    for step in local_steps(folder) - whole:
-        shutil.rmtree(folder / "checkpoints" / str(step))
+    if whole or not manifest.steps:
+        for step in local_steps(folder) - whole:
+            shutil.rmtree(folder / "checkpoints" / str(step))
     return complete
 
 

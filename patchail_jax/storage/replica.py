@@ -1,4 +1,4 @@
-"""A run folder on object storage and the local copy that the run works in: which one counts, and what is sent when."""
+"""A run's replica in a bucket and the local folder that it works in: which one counts, and what is sent when."""
 
 import contextlib
 import json
@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchail_jax.errors import UserError
 from patchail_jax.storage.lease import Lease
 from patchail_jax.storage.remote_files import (
     FETCHING,
@@ -29,18 +30,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_RUN = "mirrored_run"  # the name of the run that a local copy is of
+# The file with the name of the run that a local folder is of. It was named when replicas were called mirrors; it keeps
+# its name because runs that exist have it.
+_RUN = "mirrored_run"
 _OWN = ("lock", _RUN)  # files that are nobody else's business
 
 _Stamp = tuple[int, int, int]  # of a local file: bytes, time, inode
 
 
 class Replica:
-    """``folder``, a copy of the run in ``remote`` to work in.
+    """A run's replica, in ``remote``, and the local ``folder`` that the run works in.
 
-    Which copy wins at the start: the local one, if it is of the same run (both carry the name that the run drew when
-    it began) and has a newer checkpoint, because a crash came before the push; else the remote one. A local copy of
-    another run is moved aside, to ``<folder>.replaced``.
+    Which one counts at the start: the folder, if it is of the same run (both carry the name that the run drew when it
+    began) and has a newer checkpoint, because a crash came before the push; else the replica, which is copied to the
+    folder. A folder of another run is moved aside, to ``<folder>.replaced``. Raises ``UserError`` where the replica has
+    checkpoints, none of them is whole, and there is none in the folder either.
 
     Whatever moment a push is cut at, ``mirror.json`` names whole checkpoints alone, and the logs beside them are as new
     as the newest or newer, as a kill leaves them in a local folder; resuming rewinds them.
@@ -74,6 +78,11 @@ class Replica:
             changed = {step_of(name) for name, known in files if not same(self.folder / name, known)}
         else:
             download(self.remote, manifest, self.folder)
+            if manifest.steps and not local_steps(self.folder):
+                raise UserError(
+                    f"no checkpoint in {self.remote} is whole; nothing was changed there. Put back a copy of "
+                    f"{self.remote / 'checkpoints'}; or begin anew: set config.run_folder to another folder"
+                )
             changed = set()
             if manifest.files:
                 _log.info("copied %s to %s", self.remote, self.folder)

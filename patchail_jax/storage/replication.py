@@ -1,4 +1,4 @@
-"""The thread that keeps a remote run folder up to date beside the training, which never waits for it but at the end."""
+"""The thread that keeps a run's replica up to date. Training waits for it only at the end."""
 
 import contextlib
 import logging
@@ -21,8 +21,8 @@ def _nothing() -> None:
 def replicated(location: str) -> Iterator[tuple[Path, Callable[[], None]]]:
     """The local folder to run in, and what to call when something worth keeping has been written.
 
-    ``location`` itself where it is local; then there is nothing to do. Leaving waits for the last push. Raises
-    ``UserError``, one line, where the storage cannot be used or another run writes there.
+    Where ``location`` is local, it is that folder and has no replica. Else the replica is there; leaving waits for the
+    last push to it. Raises ``UserError``, one line, where the storage cannot be used or another run writes there.
     """
     if not is_remote(location):
         yield Path(location), _nothing
@@ -37,7 +37,7 @@ def replicated(location: str) -> Iterator[tuple[Path, Callable[[], None]]]:
 
 
 class ReplicaThread:
-    """Pushes when asked to, several calls at once if they come faster than it works, and renews the lease.
+    """Pushes to the replica when asked to, once for calls that come faster than it works, and renews the lease.
 
     What fails is one warning and is tried again, about four times a minute, until it succeeds.
     """

@@ -9,13 +9,17 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
+_LOCK = "lock"
+_LOCK_SECONDS = 0.5  # a program that looks whether a run is going on holds the lock for a moment
 _PACKAGES = (
     "patchail_jax",
     "jax",
@@ -35,7 +39,7 @@ class RunFolder(NamedTuple):
     """An open, locked run folder; ``close`` lets the next run in."""
 
     path: Path
-    lock: TextIO
+    lock: BaseFileLock
 
     @property
     def metrics_jsonl(self) -> Path:
@@ -88,7 +92,7 @@ class RunFolder(NamedTuple):
 
     def close(self) -> None:
         """Releases the lock."""
-        self.lock.close()
+        self.lock.release()
 
 
 def finished_frames(path: Path) -> int:
@@ -111,14 +115,14 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
+        raise _not_writable(path, error) from error
     lock = _lock(path)
     run, stored = RunFolder(path, lock), path / "config.json"
     if stored.exists():
         try:
             _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
         except UserError:  # its traceback would keep the lock
-            lock.close()
+            lock.release()
             raise
     else:
         run.describe(config)
@@ -135,20 +139,39 @@ def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
     return RunFolder(path, _lock(path)), config
 
 
-def _lock(path: Path) -> TextIO:
+def is_running(path: Path) -> bool:
+    """Whether a process holds the lock of the run folder ``path``; False where there is no lock or no way to ask.
+
+    Nothing is written, and the folder may be another user's.
+    """
     try:
-        lock = (path / "lock").open("a")
-    except OSError as error:
-        raise UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (path / _LOCK).open("rb") as stream:
+            # filelock has no shared lock: with its exclusive one two readers would take each other for a run, and NFS
+            # would refuse it on a file that may only be read.
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.close()
+        return True
+    except OSError:  # no such file, or a file system without locks
+        return False
+    return False
+
+
+def _lock(path: Path) -> BaseFileLock:
+    # A lock that filelock keeps as a file, where there are no real ones, would outlive a killed process.
+    lock = FileLock(path / _LOCK, timeout=_LOCK_SECONDS, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
         raise UserError(f"another process is running in {path}; wait for it, or set config.run_folder") from None
     except OSError as error:
-        lock.close()
+        if error.filename is not None:  # from opening the file
+            raise _not_writable(path, error) from error
         raise UserError(f"{path} cannot be locked ({error.strerror}); set config.run_folder to a local disk") from error
     return lock
+
+
+def _not_writable(path: Path, error: OSError) -> UserError:
+    return UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder")
 
 
 def versions() -> dict[str, Any]:
@@ -174,15 +197,16 @@ def _git(folder: Path, *words: str) -> str | None:
     return result.stdout.strip()
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of nested dicts by dotted name, ``{"env.task": ...}``; as flax's flatten_dict, which imports jax."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+        flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
     return flat
 
 
 def _refuse_other_run(path: Path, stored: dict[str, Any], config: dict[str, Any], may_differ: tuple[str, ...]) -> None:
-    before, now = _flat(stored), _flat(json.loads(json.dumps(config)))
+    before, now = flatten(stored), flatten(json.loads(json.dumps(config)))
     for key in sorted(before.keys() | now.keys()):
         if any(key == name or key.startswith(f"{name}.") for name in may_differ):
             continue

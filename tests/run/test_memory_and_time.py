@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.run.stopwatch import Stopwatch
-from patchail_jax.storage.memory_use import memory_use
+from patchail_jax.storage.memory import memory_use
 
 
 def test_shares_add_up_to_one_and_start_anew():

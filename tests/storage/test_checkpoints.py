@@ -6,36 +6,12 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from patchail_jax.errors import UserError
 from patchail_jax.storage.checkpoints import Checkpoints
-
-
-def make_state(scale=1.0):
-    params = {"dense": {"kernel": jnp.arange(6.0).reshape(2, 3) * scale, "half": jnp.ones(2, jnp.bfloat16) / 3}}
-    return {"params": params, "optimizer": optax.adam(1e-3).init(params), "key": jax.random.PRNGKey(7)}
-
-
-HOST = {
-    "progress": {"update": 2**40 + 1, "hours": 0.1 + 0.2},
-    "window": {"names": ["a/b", "c"], "values": np.zeros((0, 2), np.float32)},
-    "replay": {"frames": np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3), "head": 5},
-}
-
-
-def template():
-    return jax.device_get(make_state(0.0))
-
-
-def assert_equal(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        assert np.asarray(a).dtype == np.asarray(b).dtype
-        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+from tests.storage.checkpoint import HOST, assert_equal, make_state, template
 
 
 def test_everything_comes_back_as_it_was(tmp_path):
@@ -59,56 +35,6 @@ def test_the_newest_few_are_kept(tmp_path):
     assert_equal(state, jax.device_get(make_state(3)))
 
 
-@pytest.mark.parametrize("damage", ["truncate", "remove"])
-def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(tmp_path, caplog, damage):
-    folder = tmp_path / "checkpoints"
-    checkpoints = Checkpoints(folder, keep=3)
-    for step in (1, 2):
-        checkpoints.save(step, state=make_state(step), host=HOST)
-    for file in [path for path in (folder / "2").rglob("*") if path.is_file()]:
-        if damage == "truncate":
-            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-        elif file.parent.name != "2":
-            file.unlink()
-    with caplog.at_level(logging.WARNING):
-        state, _, step = Checkpoints(folder, keep=3).restore(template())
-    assert step == 1 and "checkpoint 2 is damaged" in caplog.text
-    assert_equal(state, jax.device_get(make_state(1)))
-    again = Checkpoints(folder, keep=3)
-    assert again.save(2, state=make_state(5), host=HOST)
-    assert_equal(again.restore(template())[0], jax.device_get(make_state(5)))
-
-
-@pytest.mark.parametrize("item", ["state", "arrays", "plain"])
-def test_a_flipped_bit_is_damage(tmp_path, caplog, item):
-    folder = tmp_path / "checkpoints"
-    noise = np.random.default_rng(0).integers(0, 256, 20_000, dtype=np.uint8)  # incompressible: most of the file
-    state, host = {"noise": noise, "key": jax.random.PRNGKey(0)}, {"frames": noise, "count": 123456}
-    checkpoints = Checkpoints(folder, keep=3)
-    for step in (1, 2):
-        checkpoints.save(step, state=state, host=host)
-    files = [path for path in (folder / "2" / item).rglob("*") if path.is_file() and "METADATA" not in path.name]
-    largest = max(files, key=lambda path: path.stat().st_size)
-    data = bytearray(largest.read_bytes())
-    where = data.index(b"123456") if item == "plain" else len(data) // 2
-    data[where] ^= 1
-    largest.write_bytes(data)
-    restored = Checkpoints(folder, keep=3).restore(jax.device_get(state))
-    assert restored[2] == 1 and "checkpoint 2 is damaged" in caplog.text
-    assert_equal(restored[0], jax.device_get(state))
-    assert_equal(restored[1], host)
-
-
-def test_when_all_are_damaged_the_run_starts_anew(tmp_path, caplog):
-    folder = tmp_path / "checkpoints"
-    Checkpoints(folder, keep=3).save(1, state=make_state(), host=HOST)
-    for file in (folder / "1" / "state").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
-    assert Checkpoints(folder, keep=3).restore(template()) is None
-    assert "checkpoint 1 is damaged" in caplog.text
-
-
 def test_half_written_ones_are_ignored(tmp_path):
     Checkpoints(tmp_path, keep=3).save(1, state=make_state(1), host=HOST)
     (tmp_path / "2.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
@@ -121,6 +47,33 @@ def test_a_step_that_is_there_is_not_written_again(tmp_path):
     again.restore(template())
     assert again.save(10, state=make_state(), host=HOST)
     assert_equal(again.restore(template())[0], jax.device_get(make_state()))
+
+
+def test_hours_that_went_on_are_no_other_checkpoint(tmp_path):
+    Checkpoints(tmp_path, keep=2).save(10, state=make_state(), host=HOST)
+    later = {**HOST, "progress": {**HOST["progress"], "hours": 0.5}}
+    again = Checkpoints(tmp_path, keep=2)
+    assert again.save(10, state=make_state(), host=later)
+    assert again.restore(template())[1]["progress"]["hours"] == 0.1 + 0.2
+
+
+def test_other_contents_under_a_step_that_is_there_are_an_error(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(10, state=make_state(), host=HOST)
+    replay = {**HOST, "replay": {"frames": HOST["replay"]["frames"] + 1, "head": 5}}
+    for state, host in ((make_state(2.0), HOST), (make_state(), replay), (make_state(), {})):
+        with pytest.raises(UserError, match=f"{tmp_path}/10 is there already and holds something else") as error:
+            checkpoints.save(10, state=state, host=host)
+        assert "\n" not in str(error.value)
+    assert_equal(checkpoints.restore(template())[0], jax.device_get(make_state()))
+
+
+def test_what_is_there_under_a_step_and_cannot_be_read_is_an_error(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(10, state=make_state(), host=HOST)
+    (tmp_path / "10" / "plain" / "metadata").write_text("")
+    with pytest.raises(UserError, match=f"{tmp_path}/10 cannot be read"):
+        checkpoints.save(10, state=make_state(), host=HOST)
 
 
 def test_a_leaf_that_does_not_fit_is_named(tmp_path):

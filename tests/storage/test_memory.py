@@ -1,5 +1,7 @@
 """What is free is the least of the machine and of every control group around the process."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from patchail_jax.errors import UserError
@@ -76,3 +78,16 @@ def test_pages_of_files_that_the_kernel_gives_back_are_free(groups):
 def test_a_group_over_its_limit_has_nothing_free(groups):
     fill(groups("0::/"), 1_000_000, 1_100_000)
     assert memory.available() == 0
+
+
+def test_a_system_without_control_groups_has_what_the_machine_has(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "none")
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "none")
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=123_456))
+    assert memory.available() == 123_456
+
+
+def test_what_the_machine_has_counts_where_it_is_less_than_the_group(groups, monkeypatch):
+    fill(groups("0::/"), 1_000_000, 400_000)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=500_000))
+    assert memory.available() == 500_000

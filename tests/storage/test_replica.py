@@ -1,4 +1,4 @@
-"""A remote run folder and its local copy: what travels, what counts, and that no push can be cut at a wrong moment."""
+"""A run's replica and its local folder: what travels, what counts, and that no push can be cut at a wrong moment."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ import shutil
 import pytest
 from etils import epath
 
+from patchail_jax.errors import UserError
 from patchail_jax.storage.remote import finished_frames, reading_copy, runs_in
 from patchail_jax.storage.remote_files import read_manifest, same
 from patchail_jax.storage.replica import Replica
@@ -55,6 +56,11 @@ def pushed(folder, *states):
         write(folder, logged, *steps)
         replica.push()
     return replica
+
+
+def spoil(bucket, *names):
+    for name in names:
+        bucket.store[f"/bucket/runs/x/checkpoints/{name}"].getbuffer()[:1] = b"z"
 
 
 def test_what_is_pushed_is_fetched_on_an_empty_machine(bucket, tmp_path):
@@ -167,8 +173,7 @@ def keeps(name, steps):
 
 def test_a_checkpoint_that_is_not_what_was_sent_is_passed_over(bucket, tmp_path, caplog):
     pushed(tmp_path / "one", (["a1"], [1]), (["a1", "a2"], [1, 2])).lease.release()
-    bucket.store["/bucket/runs/x/checkpoints/2/arrays/0"].seek(0)
-    bucket.store["/bucket/runs/x/checkpoints/2/arrays/0"].write(b"z")
+    spoil(bucket, "2/arrays/0")
     replica = Replica(epath.Path(RUN), tmp_path / "other")
     assert [path.name for path in (tmp_path / "other" / "checkpoints").iterdir()] == ["1"]
     assert "checkpoint 2" in caplog.text and "not whole" in caplog.text
@@ -177,6 +182,25 @@ def test_a_checkpoint_that_is_not_what_was_sent_is_passed_over(bucket, tmp_path,
     replica.lease.release()
     Replica(epath.Path(RUN), tmp_path / "third")
     assert contents(tmp_path / "third") == contents(tmp_path / "other")
+
+
+def test_a_replica_without_a_whole_checkpoint_is_not_begun_anew(bucket, tmp_path):
+    pushed(tmp_path / "one", (["a1"], [1]), (["a1", "a2"], [1, 2])).lease.release()
+    spoil(bucket, "1/state/0", "2/state/0")
+    before = {name: file.getvalue() for name, file in bucket.store.items()}
+    for _ in range(2):  # nor at the second try
+        with pytest.raises(UserError, match=f"no checkpoint in {RUN} is whole; nothing was changed"):
+            Replica(epath.Path(RUN), tmp_path / "other")
+    assert {name: file.getvalue() for name, file in bucket.store.items()} == before  # and the lease is let go
+
+
+def test_an_older_local_checkpoint_stays_where_the_replica_has_none_that_is_whole(bucket, tmp_path, caplog):
+    pushed(tmp_path / "one", (["a1"], [1])).lease.release()
+    pushed(tmp_path / "other", (["a1", "a2", "a3"], [2, 3])).lease.release()
+    spoil(bucket, "3/state/0")
+    Replica(epath.Path(RUN), tmp_path / "one")
+    assert [path.name for path in (tmp_path / "one" / "checkpoints").iterdir()] == ["1"]
+    assert "checkpoint 3" in caplog.text and "not whole" in caplog.text
 
 
 def test_a_newer_local_checkpoint_of_the_same_run_wins(bucket, tmp_path, caplog):

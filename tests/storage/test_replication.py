@@ -12,8 +12,7 @@ import pytest
 from etils import epath
 
 from patchail_jax.errors import UserError
-from patchail_jax.storage import lease
-from patchail_jax.storage import replication as mirroring
+from patchail_jax.storage import lease, replication
 from patchail_jax.storage.lease import Lease, LeaseLost, is_held
 from patchail_jax.storage.remote import reading_copy
 from patchail_jax.storage.replication import replicated
@@ -25,7 +24,7 @@ OBJECT = "/bucket/runs/x/metrics.jsonl"
 
 @pytest.fixture
 def bucket(monkeypatch, tmp_path):
-    monkeypatch.setattr(mirroring, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(replication, "BEAT_SECONDS", 0.02)
     return make_bucket(monkeypatch, tmp_path / "cache")
 
 

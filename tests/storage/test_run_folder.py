@@ -1,14 +1,20 @@
 """One run a folder, one process a run."""
 
 import errno
+import fcntl
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.storage.run_folder import open_run
+from patchail_jax.storage.run_folder import flatten, is_running, open_run, reopen_run
 
 CONFIG = {"seed": 1, "env": {"task": "cheetah_run", "workers": "process"}, "log": {"every": 5}}
 
@@ -65,6 +71,63 @@ def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_a_process_that_was_killed_leaves_no_lock(tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from patchail_jax.storage.run_folder import open_run
+run = open_run(Path({str(tmp_path)!r}), config={CONFIG!r})
+print("open", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "open\n" and is_running(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="another process is running") as error:
+        open_run(tmp_path, config=CONFIG)
+    assert time.monotonic() - began < 5 and "\n" not in str(error.value)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not is_running(tmp_path)
+    open_run(tmp_path, config=CONFIG).close()
+
+
+def test_who_looks_leaves_nothing_behind_and_is_no_run(tmp_path):
+    assert not is_running(tmp_path) and not is_running(tmp_path / "missing") and list(tmp_path.iterdir()) == []
+    run = open_run(tmp_path, config=CONFIG)
+    assert is_running(tmp_path) and is_running(tmp_path)
+    run.close()
+    with (tmp_path / "lock").open("rb") as stream:  # another one that looks
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        assert not is_running(tmp_path)
+
+
+def test_a_run_that_starts_while_somebody_looks_is_not_refused(tmp_path):
+    open_run(tmp_path, config=CONFIG).close()
+    looking = (tmp_path / "lock").open("rb")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.1, looking.close).start()
+    open_run(tmp_path, config=CONFIG).close()
+
+
+def test_a_lock_that_may_only_be_read_can_be_looked_at(tmp_path, monkeypatch):
+    run = open_run(tmp_path, config=CONFIG)
+    opened, real = [], Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode="r": opened.append(mode) or real(path, mode))
+    assert is_running(tmp_path) and opened == ["rb"]
+    run.close()
+
+
+@pytest.mark.parametrize("reopen", [False, True])
+def test_a_lock_that_cannot_be_opened_is_one_line(tmp_path, reopen):
+    open_run(tmp_path, config=CONFIG).close()
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(UserError, match="cannot be written .*; set config.run_folder") as error:
+        reopen_run(tmp_path) if reopen else open_run(tmp_path, config=CONFIG)
+    assert "\n" not in str(error.value)
+
+
 def test_a_refused_config_frees_the_lock_while_its_error_lives(tmp_path):
     open_run(tmp_path, config=CONFIG).close()
     with pytest.raises(UserError) as error:
@@ -73,13 +136,19 @@ def test_a_refused_config_frees_the_lock_while_its_error_lives(tmp_path):
     assert "seed=1, not 2" in str(error.value)
 
 
-def test_a_file_system_without_locks_is_not_another_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_not_another_run(tmp_path, monkeypatch, number):
     def no_locks(*args):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", no_locks)
-    with pytest.raises(UserError, match="cannot be locked .No locks available."):
+    with pytest.raises(UserError, match=f"cannot be locked .{os.strerror(number)}."):
         open_run(tmp_path, config=CONFIG)
+    assert not is_running(tmp_path)
+
+
+def test_fields_have_dotted_names():
+    assert flatten({"a": 1, "b": {"c": [2], "d": {"e": None}, "f": {}}}) == {"a": 1, "b.c": [2], "b.d.e": None}
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):

@@ -1,0 +1,74 @@
+"""What a checkpoint holds in the form it has on disk, and back: arrays by name, the rest as JSON, their checksums."""
+
+import json
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from patchail_jax.errors import UserError
+
+
+def named(state: Any) -> dict[str, np.ndarray]:
+    """A pytree as a flat dict of its leaves: the form on disk does not depend on container types."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {_key(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def fit(stored: dict[str, Any], template: Any, step: int) -> Any:
+    """The stored leaves of checkpoint ``step`` in the template's form.
+
+    ``UserError`` names a leaf that is missing, surplus, or of another shape or type: Orbax does not check numpy leaves.
+    """
+    paths, form = jax.tree_util.tree_flatten_with_path(template)
+    names = [_key(path) for path, _ in paths]
+    for name in sorted(set(names) ^ set(stored)):
+        where = "the checkpoint has no" if name in names else "this program has no"
+        raise UserError(f"checkpoint {step} does not fit the config: {where} {name}")
+    for name, (_, leaf) in zip(names, paths, strict=True):
+        have, want = stored[name], leaf
+        if have.shape != want.shape or have.dtype != want.dtype:
+            raise UserError(
+                f"checkpoint {step} does not fit the config: {name} is {have.dtype}{list(have.shape)}, "
+                f"not {want.dtype}{list(want.shape)}"
+            )
+    return jax.tree_util.tree_unflatten(form, [np.asarray(stored[name]) for name in names])
+
+
+def split(host: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The host's nested dict: its arrays by dotted name, and the rest as a nested dict that JSON keeps exactly."""
+    flat = flatten_dict(host, keep_empty_nodes=True)
+    arrays = {".".join(path): value for path, value in flat.items() if isinstance(value, np.ndarray)}
+    references = {
+        path: {"__array__": ".".join(path)} if isinstance(value, np.ndarray) else value for path, value in flat.items()
+    }
+    return arrays, unflatten_dict(references)
+
+
+def merge(arrays: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of ``split``."""
+    flat = flatten_dict(plain, keep_empty_nodes=True, is_leaf=lambda path, value: "__array__" in value)
+    host = {
+        path: np.asarray(arrays[value["__array__"]]) if isinstance(value, dict) else value
+        for path, value in flat.items()
+    }
+    return dict(unflatten_dict(host))
+
+
+def checksums(leaves: dict[str, Any], arrays: dict[str, Any], plain: Any) -> dict[str, Any]:
+    """CRC-32 of every array and of the rest: Orbax reads a flipped bit without an error."""
+
+    def checksum(array: Any) -> int:
+        return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+    return {
+        "state": {name: checksum(leaf) for name, leaf in leaves.items()},
+        "arrays": {name: checksum(array) for name, array in arrays.items()},
+        "plain": zlib.crc32(json.dumps(plain, sort_keys=True).encode()),
+    }
+
+
+def _key(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
