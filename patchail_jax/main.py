@@ -33,6 +33,8 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     choose_backend()
     from patchail_jax.devices.hosts import join, losses_in_one_line
     from patchail_jax.devices.profiler import Profiler
+    from patchail_jax.outputs.dashboards import open_dashboards
+    from patchail_jax.outputs.identity import RunIdentity
     from patchail_jax.outputs.metrics import Metrics
     from patchail_jax.programs.interruption import Interruption
     from patchail_jax.run.scalars import NotFinite
@@ -50,18 +52,16 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     ):
         run = open_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(run.close)
-        metrics = Metrics(
+        identity = RunIdentity(config.method, config.env.task, config.seed)
+        dashboards = open_dashboards(
             run,
-            agent=config.method,
-            task=config.env.task,
-            seed=config.seed,
+            identity,
+            config=config.to_dict(),
             wandb_mode="disabled" if hosts.process else config.log.wandb_mode,
             wandb_project=config.log.wandb_project,
-            wandb_group=f"{config.env.task}/{config.method}",
-            run_name=f"{config.env.task}/{config.method}/{config.seed}",
-            config=config.to_dict(),
             tensorboard=config.log.tensorboard,
         )
+        metrics = Metrics(run, identity, dashboards)
         resources.callback(metrics.close)
         training = Training(config, run, metrics, resources, hosts, Profiler(run.profile if profile else None), push)
         try:

@@ -30,7 +30,7 @@ from patchail_jax.devices.hosts import Hosts
 from patchail_jax.devices.profiler import Profiler
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.failed_batch import write_record
+from patchail_jax.outputs.failed_batch import write_failed_batch
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.replay.prefetch import Prefetch
@@ -342,7 +342,7 @@ class Training:
         batch = self.stream.recall(error.first)
         if batch is None:
             return error
-        write_record(path, batch, error.metrics)
+        write_failed_batch(path, batch, error.metrics)
         return UserError(f"{error}. Its batch is in {path}")
 
     def save(self) -> None:

@@ -1,11 +1,13 @@
 """How figures look, and how they are written: one colour a method in every figure, PNG and PDF."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from patchail_jax.reports.published import METHOD_LABELS
 
@@ -45,15 +47,22 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def save(figure: Any, *paths: Path) -> None:
-    """Writes ``figure`` under every name and closes it."""
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=200, facecolor="white")
-    plt.close(figure)
+def save(figure: Figure, *paths: Path) -> None:
+    """Writes ``figure`` under every name and closes it. Each file appears when it is whole."""
+    try:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
+            try:
+                figure.savefig(unfinished, dpi=200, facecolor="white")
+                os.replace(unfinished, path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+    finally:
+        plt.close(figure)
 
 
-def write_figure(figure: Any, stem: Path) -> list[Path]:
+def write_figure(figure: Figure, stem: Path) -> list[Path]:
     """Writes ``stem.png`` and ``stem.pdf`` and closes the figure; returns both paths."""
     paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf")]
     save(figure, *paths)

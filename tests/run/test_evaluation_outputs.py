@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from patchail_jax.acting.evaluate import Evaluation
+from patchail_jax.outputs.identity import RunIdentity
+from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.video import read_video
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.storage.run_folder import open_run
@@ -29,8 +31,9 @@ def test_films_without_a_discriminator(tmp_path, films, frames, left):
     )
     nothing = np.zeros(4, np.float32)
     evaluation = Evaluation(np.zeros(1), Episode(frames, nothing[:, None], nothing, nothing))
-    dashboards = SimpleNamespace(film=lambda name, path, frames, **rest: shown.append((name, len(frames))))
-    scalars = outputs.write(None, evaluation, dashboards, frame=40)
+    dashboard = SimpleNamespace(film=lambda name, path, images, **rest: shown.append((name, len(images))), title="")
+    metrics = Metrics(run, RunIdentity("drqv2", "cheetah_run", 0), [dashboard])
+    scalars = outputs.write(None, evaluation, metrics, frame=40)
     assert set(scalars) >= {"memory/host_peak_gib"}
     assert sorted(path.name for path in run.videos.glob("*")) == left
     if left:
