@@ -1,1 +1,1 @@
-"""What a run leaves behind: its folder, its numbers, its checkpoints."""
+"""What a run leaves to look at: its numbers, its films, its dashboards."""

@@ -1,4 +1,4 @@
-"""Batches on disk, for somebody to look at."""
+"""The batch of an update that failed, on disk for somebody to look at."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 
 
-def write_record(path: Path, record: Any, metrics: Mapping[str, float]) -> None:
-    """A NamedTuple of arrays, nested ones too, as an npz file: ``agent.frames``, ... and ``metrics/NAME``."""
-    named: dict[str, Any] = dict(_leaves(record, ""))
+def write_failed_batch(path: Path, batch: Any, metrics: Mapping[str, float]) -> None:
+    """Writes the ``batch`` that an update saw and the ``metrics`` that it gave as an npz file.
+
+    ``batch`` is a NamedTuple of arrays, which may be nested: ``agent.frames``, ... and ``metrics/NAME``.
+    """
+    named: dict[str, Any] = dict(_leaves(batch, ""))
     named |= {f"metrics/{name}": np.asarray(value) for name, value in metrics.items()}
     np.savez(path, **named)
 
 
-def _leaves(record: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
-    for name, value in record._asdict().items():
+def _leaves(batch: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+    for name, value in batch._asdict().items():
         if hasattr(value, "_asdict"):
             yield from _leaves(value, f"{prefix}{name}.")
         else:

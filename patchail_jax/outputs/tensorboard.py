@@ -1,71 +1,153 @@
-"""TensorBoard event files, an extra: ``pip install 'patchail_jax[tensorboard]'``."""
+"""TensorBoard event files, an extra: ``pip install 'patchail_jax[tensorboard]'``.
+
+They are written here and not by tensorboardX's ``SummaryWriter``: its thread dies of a full disk, and the next call
+then waits for ever. Nor can it drop the training rows after one frame and the evaluations from another on.
+"""
 
 import io
-from collections.abc import Mapping
+import os
+import struct
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from patchail_jax.errors import UserError
+from patchail_jax.outputs.append import append
+
+_PREFIX = "events.out.tfevents."
+_REWOUND = ".rewound"  # ends the name of a file that holds everything its elders hold and is still true
 
 
 class TensorBoard:
-    """Writes scalars, histograms and films to ``folder``, with frames as the step."""
+    """Writes scalars, histograms and films to ``folder``, with frames as the step; a row is one event.
+
+    ``UserError`` without tensorboardX.
+    """
+
+    title = "TensorBoard"
 
     def __init__(self, folder: Path) -> None:
         try:
-            import tensorboardX
+            import tensorboardX  # noqa: F401 (the message below is for one that is not there at all)
+            from tensorboardX.proto import event_pb2, summary_pb2
+            from tensorboardX.record_writer import masked_crc32c
         except ImportError as error:
             raise UserError(
                 "config.log.tensorboard needs tensorboardX: pip install 'patchail_jax[tensorboard]', or set it to False"
             ) from error
-        self._module, self._folder, self._writer = tensorboardX, folder, None
+        self._events, self._summaries, self._checksum = event_pb2, summary_pb2, masked_crc32c
+        self._folder, self._lock = folder, threading.Lock()
+        self._file: Path | None = None  # a start's own: a kill may have cut the last event of an earlier one
 
-    def rewind(self, frame: int) -> None:
-        """What was written after ``frame`` is to be ignored: a run resumed from there will write it again."""
-        self.close()
-        self._writer = self._module.SummaryWriter(str(self._folder), purge_step=frame + 1 if frame >= 0 else None)
-
-    def scalars(self, values: Mapping[str, float], *, frame: int) -> None:
+    def scalars(self, kind: str, values: Mapping[str, float], *, frame: int) -> None:
         """Each of ``values`` under its name."""
-        for name, value in values.items():
-            self._open().add_scalar(name, value, frame)
+        summaries = self._summaries.Summary
+        self._write([summaries.Value(tag=name, simple_value=value) for name, value in values.items()], frame)
 
     def histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, *, frame: int) -> None:
         """``counts [N]`` between ``edges [N+1]``."""
         middles = (edges[1:] + edges[:-1]) / 2
-        self._open().add_histogram_raw(
-            name,
+        histogram = self._summaries.HistogramProto(
             min=float(edges[0]),
             max=float(edges[-1]),
             num=int(counts.sum()),
             sum=float((counts * middles).sum()),
             sum_squares=float((counts * middles**2).sum()),
-            bucket_limits=edges[1:].tolist(),
-            bucket_counts=counts.tolist(),
-            global_step=frame,
+            bucket_limit=edges[1:].tolist(),
+            bucket=counts.tolist(),
         )
+        self._write([self._summaries.Summary.Value(tag=name, histo=histogram)], frame)
 
-    def film(self, name: str, frames: np.ndarray, *, fps: float, frame: int) -> None:
-        """``frames [T,H,W,3] uint8`` as an animated picture."""
+    def film(self, name: str, path: Path, images: np.ndarray, *, fps: float, frame: int) -> None:
+        """``images [T,H,W,3] uint8`` as an animated picture; TensorBoard takes no mp4."""
         from PIL import Image
-        from tensorboardX.proto.summary_pb2 import Summary
 
-        first, *rest = (Image.fromarray(one) for one in frames)
+        first, *rest = (Image.fromarray(one) for one in images)
         stream = io.BytesIO()
         first.save(stream, "GIF", save_all=True, append_images=rest, duration=1000 / fps, loop=0)
-        height, width = frames.shape[1:3]
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stream.getvalue())
-        self._open().file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), frame)
+        height, width = images.shape[1:3]
+        summaries = self._summaries.Summary
+        picture = summaries.Image(height=height, width=width, colorspace=3, encoded_image_string=stream.getvalue())
+        self._write([summaries.Value(tag=name, image=picture)], frame)
+
+    def rewind(self, frame: int, *, update: int, next_evaluation_frame: int) -> None:
+        """Forgets training rows after ``frame`` or ``update``, and evaluations from ``next_evaluation_frame`` on.
+
+        What stays is copied to a new file, which tells a TensorBoard that is open to start afresh.
+        """
+
+        def stays(event: Any) -> bool:
+            made = [value.simple_value for value in event.summary.value if value.tag == "update"]
+            if made:  # a row of training
+                return bool(event.step <= frame and made[0] <= np.float32(update))
+            return bool(event.step < next_evaluation_frame)
+
+        with self._lock:
+            self._file = None
+            everything = sorted(self._folder.glob(f"{_PREFIX}*"))
+            newest = max((at for at, file in enumerate(everything) if file.name.endswith(_REWOUND)), default=0)
+            # Read twice: films are large, and most starts have nothing to forget.
+            if newest or not all(stays(event) for event in self._rows(everything)):
+                self._replace(everything, (event for event in self._rows(everything[newest:]) if stays(event)))
 
     def close(self) -> None:
-        """Writes out what is waiting."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Does nothing: every event is written as it comes."""
 
-    def _open(self) -> Any:
-        if self._writer is None:
-            self.rewind(-1)
-        return self._writer
+    def _rows(self, files: list[Path]) -> Iterator[Any]:
+        """The events of ``files`` that show something; the others start a file."""
+        events = (self._events.Event.FromString(record) for file in files for record in _records(file))
+        return (event for event in events if event.HasField("summary"))
+
+    def _replace(self, everything: list[Path], kept: Iterator[Any]) -> None:
+        start = self._events.SessionLog(status=self._events.SessionLog.START)
+        unfinished = self._folder / "unfinished"
+        try:
+            with unfinished.open("wb") as stream:
+                stream.write(self._first_record())
+                stream.write(self._framed(self._events.Event(wall_time=time.time(), step=0, session_log=start)))
+                for event in kept:
+                    stream.write(self._framed(event))
+            os.replace(unfinished, self._new_file(_REWOUND))
+        finally:
+            unfinished.unlink(missing_ok=True)
+        for file in everything:
+            file.unlink()
+
+    def _write(self, values: list[Any], frame: int) -> None:
+        summary = self._summaries.Summary(value=values)
+        record = self._framed(self._events.Event(wall_time=time.time(), step=frame, summary=summary))
+        with self._lock:
+            if self._file is None:
+                self._folder.mkdir(exist_ok=True)
+                file = self._new_file()
+                append(file, self._first_record())
+                self._file = file
+            append(self._file, record)
+
+    def _new_file(self, suffix: str = "") -> Path:
+        # TensorBoard reads files in the order of their names.
+        return self._folder / f"{_PREFIX}{time.time():.6f}{suffix}"
+
+    def _first_record(self) -> bytes:
+        return self._framed(self._events.Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def _framed(self, event: Any) -> bytes:
+        """An event as TensorFlow's record: its length and its content, each with a checksum."""
+        content = event.SerializeToString()
+        parts = struct.pack("<Q", len(content)), content
+        return b"".join(part + struct.pack("<I", self._checksum(part)) for part in parts)
+
+
+def _records(file: Path) -> Iterator[bytes]:
+    """The whole records of an event file; a kill may have cut the last one short."""
+    with file.open("rb") as stream:
+        while len(header := stream.read(12)) == 12:
+            (length,) = struct.unpack_from("<Q", header)
+            record = stream.read(length + 4)
+            if len(record) < length + 4:
+                return
+            yield record[:-4]

@@ -110,6 +110,7 @@ def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
 
 def loop_steps_per_second(config: ConfigDict) -> float:
     """Agent steps per second of the whole loop once it learns, evaluations and checkpoints left out."""
+    from patchail_jax.outputs.identity import RunIdentity
     from patchail_jax.outputs.metrics import Metrics
     from patchail_jax.run.parts import Surroundings, build
     from patchail_jax.storage.run_folder import open_run
@@ -122,17 +123,7 @@ def loop_steps_per_second(config: ConfigDict) -> float:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as resources:
         opened = open_run(Path(folder) / "run", config=config.to_dict(), may_differ=())
         resources.callback(opened.close)
-        metrics = Metrics(
-            opened,
-            agent=config.method,
-            task=config.env.task,
-            seed=config.seed,
-            wandb_mode="disabled",
-            wandb_project="",
-            wandb_group="",
-            run_name="",
-            config={},
-        )
+        metrics = Metrics(opened, RunIdentity(config.method, config.env.task, config.seed))
         resources.callback(metrics.close)
         run = build(config, Surroundings(opened, metrics), resources)
         run.actors.start()

@@ -82,7 +82,7 @@ def check_cache(config: ConfigDict) -> Finding:
 
 def check_wandb(config: ConfigDict) -> Finding:
     """Where W&B's numbers go."""
-    from patchail_jax.outputs.metrics import WANDB_MODES, has_wandb_key, wandb_mode_for
+    from patchail_jax.outputs.dashboards import WANDB_MODES, has_wandb_key, wandb_mode_for
 
     if config.log.wandb_mode not in WANDB_MODES:
         return Finding("W&B", "problem", f"no mode {config.log.wandb_mode!r}", f"one of {', '.join(WANDB_MODES)}")

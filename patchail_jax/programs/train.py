@@ -20,6 +20,8 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax import train as loop
     from patchail_jax.devices.hosts import join, losses_in_one_line
     from patchail_jax.devices.profiler import Profiler
+    from patchail_jax.outputs.dashboards import open_dashboards
+    from patchail_jax.outputs.identity import RunIdentity
     from patchail_jax.outputs.metrics import Metrics
     from patchail_jax.run.design import run_folder_of
     from patchail_jax.run.parts import Surroundings, build
@@ -38,18 +40,16 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     ):
         folder = open_run(path, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(folder.close)
-        metrics = Metrics(
+        identity = RunIdentity(config.method, config.env.task, config.seed)
+        dashboards = open_dashboards(
             folder,
-            agent=config.method,
-            task=config.env.task,
-            seed=config.seed,
+            identity,
+            config=config.to_dict(),
             wandb_mode="disabled" if hosts.process else config.log.wandb_mode,
             wandb_project=config.log.wandb_project,
-            wandb_group=f"{config.env.task}/{config.method}",
-            run_name=f"{config.env.task}/{config.method}/{config.seed}",
-            config=config.to_dict(),
             tensorboard=config.log.tensorboard,
         )
+        metrics = Metrics(folder, identity, dashboards)
         resources.callback(metrics.close)
         given = Surroundings(folder, metrics, hosts, Profiler(folder.profile if profile else None), push)
         run = build(config, given, resources)

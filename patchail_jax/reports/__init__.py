@@ -1,1 +1,1 @@
-"""Pictures and tables from what a run has left (the only place that imports matplotlib)."""
+"""Pictures, tables and pages of runs, from the files in their folders (the only place that imports matplotlib)."""

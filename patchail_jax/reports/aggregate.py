@@ -4,10 +4,12 @@ import csv
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from patchail_jax.errors import UserError
 from patchail_jax.reports.published import method_label, method_order
@@ -26,7 +28,7 @@ _THRESHOLDS = np.linspace(0.0, 1.2, 121)
 
 
 class Estimate(NamedTuple):
-    """A statistic and its 95% interval; ``frame`` in frames, ``second`` is "" unless two methods are compared."""
+    """A statistic at ``frame`` frames, with its 95% interval. ``second`` is "" unless two methods are compared."""
 
     statistic: str
     frame: int
@@ -40,9 +42,9 @@ class Estimate(NamedTuple):
 
 
 def scores_by_method(table: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
-    """Scores over the expert's return by method and task, of the tasks that every method has scores in.
+    """Divides scores by the expert's return; returns them by method and task, ``[seeds]`` each.
 
-    ``UserError`` where there is no such task.
+    A task counts where every method has a score. ``UserError`` where there is no such task.
     """
     scored = [cell for cell in table if len(cell.scores) and cell.expert_return]
     methods = sorted({c.method for c in scored}, key=method_order)
@@ -55,7 +57,7 @@ def scores_by_method(table: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def estimates(scores: dict[str, dict[str, np.ndarray]], frame: int) -> list[Estimate]:
-    """Interquartile means of all methods, and for each two the probability that the first beats the second."""
+    """Each method's interquartile mean, and for each two methods the probability that the first beats the second."""
     found = []
     strata = {method: list(by_task.values()) for method, by_task in scores.items()}
     for method, groups in strata.items():
@@ -73,7 +75,7 @@ def estimates(scores: dict[str, dict[str, np.ndarray]], frame: int) -> list[Esti
 
 
 def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
-    """Writes ``aggregate.csv`` and ``.md``, and a figure a number of frames; returns their paths."""
+    """Writes ``aggregate.csv`` and ``.md``, and a figure for each number of frames; returns their paths."""
     output.mkdir(parents=True, exist_ok=True)
     found: list[Estimate] = []
     pictures: list[Path] = []
@@ -117,7 +119,7 @@ def _markdown(found: Sequence[Estimate], remarks: Sequence[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate], frame: int) -> Any:
+def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate], frame: int) -> Figure:
     chosen = colours(list(scores))
     means = [estimate for estimate in found if not estimate.second]
     pairs = [estimate for estimate in found if estimate.second]
@@ -154,8 +156,8 @@ def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate],
     return figure
 
 
-def _bars(axis: Any, found: Sequence[Estimate], labels: Sequence[str], shades: Sequence[str]) -> None:
-    """Values as ticks in the middle of bars that are their intervals, first on top."""
+def _bars(axis: Axes, found: Sequence[Estimate], labels: Sequence[str], shades: Sequence[str]) -> None:
+    """Draws each interval as a bar and its value as a tick, the first on top."""
     for number, (estimate, shade) in enumerate(zip(found, shades, strict=True)):
         width = estimate.high - estimate.low
         axis.barh(-number, width, left=estimate.low, height=0.55, color=shade, alpha=0.45)

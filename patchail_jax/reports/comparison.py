@@ -15,7 +15,7 @@ _COLUMNS = 8
 
 
 class ExplainedRun(NamedTuple):
-    """One run on an episode: ``frames [T+1,H,W,3] uint8``, the same for all runs of a task, and ``maps [T,H,W]``."""
+    """One run's ``maps [T,H,W]`` of an episode, ``frames [T+1,H,W,3] uint8``, which all runs of a task share."""
 
     method: str
     task: str
@@ -24,9 +24,10 @@ class ExplainedRun(NamedTuple):
 
 
 def comparison(stem: Path, runs: Sequence[ExplainedRun], *, label: str) -> list[Path]:
-    """Frames in the first row, then a row a method, tasks side by side; ``stem.png`` and ``stem.pdf``.
+    """Draws frames in the first row, then a row for each method; tasks stand side by side.
 
     Each run has its own scale, symmetric about 0: what one discriminator calls high means nothing to another.
+    Writes ``stem.png`` and ``stem.pdf``; returns both paths.
     """
     tasks = list(dict.fromkeys(run.task for run in runs))
     by_task = {task: [run for run in runs if run.task == task] for task in tasks}

@@ -1,4 +1,7 @@
-"""Learning curves, mean and band over seeds, a panel a task (Figures 4, 8 and 9; with ``by``, Figures 6, 7 and 10)."""
+"""Learning curves: mean and band over seeds, one panel for each task.
+
+These are the paper's Figures 4, 8 and 9, and with ``by`` its Figures 6, 7 and 10.
+"""
 
 import csv
 import math
@@ -8,6 +11,8 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from patchail_jax.errors import UserError
@@ -15,14 +20,14 @@ from patchail_jax.reports import published
 from patchail_jax.reports.runs import FINISHED, RUNNING, STOPPED, Run, status_lines
 from patchail_jax.reports.statistics import on_grid
 from patchail_jax.reports.style import INK, MUTED, STYLE, colours, thousands, write_figure
-from patchail_jax.reports.table1 import seeds
+from patchail_jax.reports.table1 import seeds_in_words
 
 CSV_COLUMNS = ("task", "curve", "frame", "mean", "std", "seeds")
 _COLUMNS = 4  # as in the paper
 
 
 class Curve(NamedTuple):
-    """The runs of one task and method (and value of ``by``): all ``[N]``, ``seeds`` counts those that are behind."""
+    """The runs of one task, method and value of ``by``. Arrays are ``[N]``; ``seeds`` counts the runs in each mean."""
 
     task: str
     name: str
@@ -33,8 +38,8 @@ class Curve(NamedTuple):
     seeds: np.ndarray
 
     def label(self) -> str:
-        """Name and seeds, and how many of them are still running or were stopped."""
-        words = [seeds(len(self.runs))]
+        """The name, the number of seeds, and how many are still running or were stopped."""
+        words = [seeds_in_words(len(self.runs))]
         for status in (RUNNING, STOPPED):
             count = sum(run.status == status for run in self.runs)
             words += [f"{count} {status}"] if count else []
@@ -99,7 +104,7 @@ def _markdown(found: Sequence[Curve], runs: Sequence[Run]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _figure(found: Sequence[Curve]) -> Any:
+def _figure(found: Sequence[Curve]) -> Figure:
     tasks = list(dict.fromkeys(curve.task for curve in found))
     names = sorted({curve.name for curve in found}, key=published.method_order)
     chosen = colours(names)
@@ -108,7 +113,7 @@ def _figure(found: Sequence[Curve]) -> Any:
     with plt.rc_context(STYLE):
         size = (2.6 * columns + 0.3, 2.15 * rows + 0.6) if len(tasks) > 1 else (5.5, 3.9)
         figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-        handles: dict[str, Any] = {}
+        handles: dict[str, Line2D] = {}
         for task, axis in zip(tasks, axes.ravel(), strict=False):
             for curve in sorted((c for c in found if c.task == task), key=lambda c: published.method_order(c.name)):
                 line = _draw(axis, curve, chosen[curve.name])
@@ -127,8 +132,8 @@ def _figure(found: Sequence[Curve]) -> Any:
     return figure
 
 
-def _draw(axis: Any, curve: Curve, colour: str) -> Any:
-    """Mean and band; dotted from where some of the seeds are missing; a mark where a run is not finished."""
+def _draw(axis: Axes, curve: Curve, colour: str) -> Line2D:
+    """Draws mean and band. The mean is dotted where a seed is missing; a mark shows where a run is not finished."""
     whole = curve.seeds == len(curve.runs)
     (line,) = axis.plot(curve.frames, np.where(whole, curve.mean, np.nan), color=colour)
     end = int(whole.sum())
@@ -144,9 +149,9 @@ def _draw(axis: Any, curve: Curve, colour: str) -> Any:
     return line
 
 
-def _draw_references(axis: Any, found: Sequence[Curve]) -> dict[str, Any]:
-    """The expert's return, and the paper's scores where the curves come that far; handles by label."""
-    handles: dict[str, Any] = {}
+def _draw_references(axis: Axes, found: Sequence[Curve]) -> dict[str, Line2D]:
+    """Draws the expert's return, and the paper's scores where the curves come that far; returns handles by label."""
+    handles: dict[str, Line2D] = {}
     experts = [run.expert_return for curve in found for run in curve.runs if run.expert_return is not None]
     if experts:
         handles["expert"] = axis.axhline(float(np.mean(experts)), color=INK, linestyle="--", linewidth=1)

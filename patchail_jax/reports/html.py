@@ -1,4 +1,4 @@
-"""One page to look at: a run as a self-contained HTML file that opens from disk and asks no network for anything."""
+"""A run as one page: an HTML file that opens from disk and needs no network."""
 
 import base64
 import html
@@ -26,7 +26,7 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 def write_html(run: Run, output: Path) -> Path:
-    """Writes ``output``, a folder's ``<task>_<method>_<seed>.html``, from what the run has left so far."""
+    """Writes ``<task>_<method>_<seed>.html`` into the folder ``output`` from what the run has left so far."""
     output.mkdir(parents=True, exist_ok=True)
     path = output / f"{run.task}_{run.method}_{run.seed}.html"
     page = _filled(
@@ -47,7 +47,7 @@ def write_html(run: Run, output: Path) -> Path:
 
 
 def _filled(values: dict[str, str]) -> str:
-    """The template with its places filled in one pass: what a value holds is never taken for a place."""
+    """The template with its places filled in one pass, so that text in a value is never taken for a place."""
     template = (importlib.resources.files(__package__) / "page.html").read_text(encoding="utf-8")
     return _PLACE.sub(lambda place: values[place[1]], template)
 
@@ -96,7 +96,7 @@ def _data(run: Run) -> dict[str, Any]:
 
 
 def _curves(run: Run) -> dict[str, list[list[float]]]:
-    """Every scalar over frames, ``[[frame, value], ...]``, thinned to ``POINTS``; the evaluations' return is first."""
+    """Every scalar over frames, ``[[frame, value], ...]`` thinned to ``POINTS``. Evaluations' returns come first."""
     curves: dict[str, list[list[float]]] = {"evaluation/return": []}
     for line in _lines(run.path / "metrics.jsonl"):
         for name, value in line.items():
@@ -108,7 +108,7 @@ def _curves(run: Run) -> dict[str, list[list[float]]]:
 
 
 def _histograms(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Histograms of logits by whose they are, in the order of their frames."""
+    """The histograms of logits, in the order of their frames, by ``expert`` and ``agent``."""
     found: dict[str, list[dict[str, Any]]] = {}
     for line in _lines(path):
         who, _, what = line["name"].removeprefix("evaluation/").partition("_")
@@ -119,7 +119,7 @@ def _histograms(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _episode(path: Path) -> dict[str, Any] | None:
-    """The newest evaluation as sprites, all steps in one image: the frames, and the frames under each kind of map."""
+    """The newest evaluation as sprites: one image of all frames, and one for each kind of map over them."""
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as stored:
@@ -145,7 +145,7 @@ def _episode(path: Path) -> dict[str, Any] | None:
 
 
 def _sprite(pictures: np.ndarray) -> str:
-    """``[N,H,W,3] uint8`` side by side, ``_COLUMNS`` a row, as a data URI without loss."""
+    """A lossless data URI of ``[N,H,W,3] uint8`` side by side, ``_COLUMNS`` in a row."""
     count, side = pictures.shape[:2]
     rows = math.ceil(count / _COLUMNS)
     filled = np.zeros((rows * _COLUMNS, *pictures.shape[1:]), np.uint8)

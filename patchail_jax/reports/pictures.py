@@ -3,11 +3,12 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.overlay import limit_of, overlay
@@ -17,19 +18,20 @@ _COLUMNS = 8
 
 
 def contact_sheet(stem: Path, rows: Sequence[ExplainedEpisode], *, label: str) -> list[Path]:
-    """Steps of each episode, the same under their maps, on one scale, and the rewards as a strip: PNG and PDF.
+    """Draws some steps of each episode, the same steps under their maps, and the rewards as a strip.
 
-    ``maps`` are signed; ``label`` says what their colours mean.
+    All maps are signed and share one scale; ``label`` says what their colours mean. Writes ``stem.png`` and
+    ``stem.pdf``; returns both paths.
     """
     return write_figure(_sheet(rows, label, strips=True), stem)
 
 
 def patch_rewards(path: Path, rows: Sequence[ExplainedEpisode]) -> None:
-    """``contact_sheet`` of patch rewards as one picture, without strips."""
+    """Writes the ``contact_sheet`` of patch rewards to ``path``, without strips."""
     save(_sheet(rows, "patch reward, red is expert-like", strips=False), path)
 
 
-def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Any:
+def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Figure:
     limit = limit_of([row.maps for row in rows])
     heights = ([1.0, 1.0, 0.5] if strips else [1.0, 1.0]) * len(rows)
     with plt.rc_context({**STYLE, "axes.grid": False}):
@@ -61,8 +63,8 @@ def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Any
     return figure
 
 
-def _strip(axis: Any, rewards: np.ndarray, times: np.ndarray) -> None:
-    """The aggregated reward of every step, ticks where the pictures are."""
+def _strip(axis: Axes, rewards: np.ndarray, times: np.ndarray) -> None:
+    """Draws the aggregated reward of every step, with ticks where the pictures are."""
     steps = np.arange(len(rewards))
     for sign, colour in ((1.0, HIGH), (-1.0, LOW)):
         part = np.maximum(sign * rewards, 0.0) * sign
@@ -76,8 +78,8 @@ def _strip(axis: Any, rewards: np.ndarray, times: np.ndarray) -> None:
     axis.set_ylabel("reward", fontsize=7)
 
 
-def _colour_bar(figure: Any, axes: Any, limit: float, label: str) -> None:
-    """The scale as it looks over white."""
+def _colour_bar(figure: Figure, axes: list[Axes], limit: float, label: str) -> None:
+    """Draws the scale as it looks over white."""
     values = np.linspace(-limit, limit, 256)
     shades = overlay(np.full((1, 256, 1, 3), 255, np.uint8), values[None, :, None], limit=limit)[0, :, 0] / 255.0
     scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(-limit, limit), mpl.colors.ListedColormap(shades))
@@ -87,7 +89,7 @@ def _colour_bar(figure: Any, axes: Any, limit: float, label: str) -> None:
     bar.outline.set_visible(False)
 
 
-def _bare(axis: Any) -> None:
+def _bare(axis: Axes) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
@@ -95,7 +97,7 @@ def _bare(axis: Any) -> None:
 
 
 def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -> None:
-    """The evaluations in ``eval_csv`` over frames, and the expert's mean return as a line."""
+    """Draws the evaluations in ``eval_csv`` over frames, and the expert's mean return as a line."""
     with eval_csv.open() as stream:
         rows = list(csv.DictReader(stream))
     figure, axis = plt.subplots(figsize=(5.5, 3.5), layout="constrained")

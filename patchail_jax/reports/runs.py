@@ -1,4 +1,4 @@
-"""Run folders as reports see them: what was asked for, what has been evaluated, and how the run stands."""
+"""Run folders as reports see them: the config, the evaluations, and whether the run is finished."""
 
 import csv
 import json

@@ -1,7 +1,7 @@
 """Statistics over a few seeds, after Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice".
 
-Scores come as strata: one array of seeds' scores ``[...,seeds]`` for each task; their number may differ.
-Leading axes are those of the result.
+Scores come as strata: one array ``[...,seeds]`` for each task. Tasks may have different numbers of seeds.
+The result has the leading axes of the strata.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ REPETITIONS = 2000
 
 
 def interquartile_mean(strata: Strata) -> np.ndarray:
-    """The mean of the middle half of all scores, a quarter of them (rounded down) cut off at each end."""
+    """The mean of the middle half of all scores: a quarter of them, rounded down, is left out at each end."""
     ordered = np.sort(np.concatenate(list(strata), axis=-1), axis=-1)
     count = ordered.shape[-1]
     return ordered[..., count // 4 : count - count // 4].mean(axis=-1)
 
 
 def probability_of_improvement(first: Strata, second: Strata) -> np.ndarray:
-    """P(a run of ``first`` beats one of ``second``), ties half, a mean over tasks (Mann-Whitney's U / (n m))."""
+    """The mean over tasks of P(a run of ``first`` beats one of ``second``): Mann-Whitney's U / (n m), ties half."""
     differences = [one[..., :, None] - other[..., None, :] for one, other in zip(first, second, strict=True)]
     return np.mean([((gap > 0) + 0.5 * (gap == 0)).mean(axis=(-2, -1)) for gap in differences], axis=0)
 

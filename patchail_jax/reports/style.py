@@ -1,17 +1,19 @@
-"""How figures look, and how they are written: one colour a method in every figure, PNG and PDF."""
+"""How figures look and how they are written. A method has the same colour in every figure."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from patchail_jax.reports.published import METHOD_LABELS
 
 mpl.use("Agg")
 
-# Okabe and Ito's colours: told apart by people who do not see red or green.
+# Okabe and Ito's colours: people who do not see red or green can tell them apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#000000")
 INK, MUTED, RULE = "#1a1a1a", "#6b6b6b", "#c8c8c8"
 HIGH, LOW = "#b2182b", "#2166ac"  # of signed values, as in overlays
@@ -36,7 +38,7 @@ STYLE: Any = {
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each of ``names``: a method's own, for others the next that is free."""
+    """A colour for each of ``names``: a method has its own, another name gets the next free one."""
     fixed = dict(zip(METHOD_LABELS, _COLOURS, strict=True))
     chosen = {name: fixed[name] for name in names if name in fixed}
     free = [colour for colour in _COLOURS if colour not in chosen.values()] or list(_COLOURS)
@@ -45,15 +47,22 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def save(figure: Any, *paths: Path) -> None:
-    """Writes ``figure`` under every name and closes it."""
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=200, facecolor="white")
-    plt.close(figure)
+def save(figure: Figure, *paths: Path) -> None:
+    """Writes ``figure`` under every name and closes it. Each file appears when it is whole."""
+    try:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
+            try:
+                figure.savefig(unfinished, dpi=200, facecolor="white")
+                os.replace(unfinished, path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+    finally:
+        plt.close(figure)
 
 
-def write_figure(figure: Any, stem: Path) -> list[Path]:
+def write_figure(figure: Figure, stem: Path) -> list[Path]:
     """Writes ``stem.png`` and ``stem.pdf`` and closes the figure; returns both paths."""
     paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf")]
     save(figure, *paths)

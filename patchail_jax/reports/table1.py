@@ -1,4 +1,4 @@
-"""Table 1: mean and standard deviation over seeds at given frames, beside the paper's and relative to the expert's."""
+"""Table 1: mean and standard deviation over seeds at given frames, beside the paper's and as shares of the expert's."""
 
 import csv
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from patchail_jax.errors import UserError
@@ -22,7 +23,7 @@ CSV_COLUMNS = (
 
 
 class Cell(NamedTuple):
-    """One task, method and number of frames: ``scores [seeds]`` of the runs, of ``runs`` many, that have got there."""
+    """One task, method and number of frames. ``scores [seeds]`` are of those of its ``runs`` runs that got there."""
 
     task: str
     method: str
@@ -38,18 +39,20 @@ class Cell(NamedTuple):
         return float(self.scores.mean()) / self.expert_return if len(self.scores) and self.expert_return else None
 
     def paper_relative(self) -> float | None:
-        """The same in the paper, by its own expert."""
+        """The paper's mean score over the return of the paper's expert."""
         return self.paper.mean / self.paper_expert.mean if self.paper and self.paper_expert else None
 
     def text(self) -> str:
-        """``654 ± 24``; a single seed has no deviation; a dash where no run has got there."""
+        """``654 ± 24``. One seed has no deviation. A dash means that no run has got there."""
         if not len(self.scores):
             return "-"
         return f"{self.scores.mean():.0f}" + (f" ± {self.scores.std():.0f}" if len(self.scores) > 1 else "")
 
     def remarks(self) -> list[str]:
-        """Seeds, share of the expert's return, and the paper's figures, each a few words."""
-        words = [f"{len(self.scores)} of {self.runs} seeds" if len(self.scores) < self.runs else seeds(self.runs)]
+        """A few words each: number of seeds and share of the expert's return; the paper's score and share."""
+        words = [
+            f"{len(self.scores)} of {self.runs} seeds" if len(self.scores) < self.runs else seeds_in_words(self.runs)
+        ]
         relative, paper_relative = self.relative(), self.paper_relative()
         if relative is not None:
             words[0] += f", {relative:.0%} of expert"
@@ -59,19 +62,19 @@ class Cell(NamedTuple):
         return words
 
 
-def seeds(count: int) -> str:
+def seeds_in_words(count: int) -> str:
     """``1 seed``, ``2 seeds``."""
     return f"{count} seed" + ("s" if count != 1 else "")
 
 
 def default_frames(runs: Sequence[Run]) -> list[int]:
-    """The paper's 500k and 1M frames as far as any run is meant to go; else the shortest run's length."""
+    """Those of the paper's 500k and 1M frames that any run is meant to reach; else the shortest run's length."""
     asked = [frame for frame in PAPER_FRAMES if any(run.num_frames >= frame for run in runs)]
     return asked or [min(run.num_frames for run in runs)]
 
 
 def cells(runs: Sequence[Run], frames: Sequence[int]) -> list[Cell]:
-    """A cell for every task, method and number of frames; every run counts, also where it has not got there."""
+    """A cell for every task, method and number of frames. A run that has not got there counts among ``runs``."""
     found = []
     paper = published.table1()
     for frame in frames:
@@ -148,7 +151,7 @@ def _markdown(table: Sequence[Cell], unfinished: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _figure(table: Sequence[Cell], unfinished: Sequence[str]) -> Any:
+def _figure(table: Sequence[Cell], unfinished: Sequence[str]) -> Figure:
     frames, tasks, methods, by_place = _grid(table)
     first, column, line = 1.35, 1.6, 0.5  # inches
     rows = len(frames) * (len(tasks) + 1)

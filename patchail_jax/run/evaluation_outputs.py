@@ -1,7 +1,8 @@
 """What an evaluation leaves to look at: a film of the agent under its patch rewards, histograms, the newest episode.
 
 Everything is in the run folder and, where they are on, in the dashboards: ``videos/<frames>.mp4``, ``histograms.jsonl``
-and ``videos/latest.npz``, the newest episode under every kind of map, from which the run's page is made.
+and ``videos/latest.npz``, the newest episode under every kind of map, from which the run's page is made. A file that
+cannot be written costs a warning, and the run goes on.
 """
 
 import os
@@ -38,23 +39,24 @@ class EvaluationOutputs:
     def write(self, state: Any, evaluation: Evaluation, metrics: Metrics, *, frame: int) -> dict[str, float]:
         """Writes files and dashboards at ``frame`` frames; returns scalars to log with the evaluation's returns."""
         scalars = memory_use(self._devices.devices)
-        frames = evaluation.episode.frames
-        episode: dict[str, np.ndarray] = {"frame": np.asarray(frame), "frames": frames}
+        images = evaluation.episode.frames
+        episode: dict[str, np.ndarray] = {"frame": np.asarray(frame), "frames": images}
         if self._explainer is None or self._expert is None:
-            if self._films and frames.ndim == 4:  # and not physics features
-                self._write_film(frames, metrics, frame)
-                self._write_latest(episode)
+            if self._films and images.ndim == 4:  # and not physics features
+                self._write_film(images, metrics, frame)
+                self._write_latest(episode, metrics)
             return scalars
         explainer = self._explainer
         logits = {
             "expert": explainer.logits(state, self._expert),
-            "agent": explainer.logits(state, frames),
+            "agent": explainer.logits(state, images),
         }
         expert = explainer.explain(state, self._expert, ["patch_rewards"] if self._films else [])
-        agent = explainer.explain(state, frames, explainer.kinds if self._films else [])
+        agent = explainer.explain(state, images, explainer.kinds if self._films else [])
         rewards = {"expert": expert.rewards, "agent": agent.rewards}
         for name, values in (("logits", logits), ("rewards", rewards)):
-            _write_histograms(metrics, name, values, frame)
+            with metrics.looked_at("histograms"):  # values that are not finite have no bins
+                _write_histograms(metrics, name, values, frame)
             scalars |= {f"evaluation/{who}_{name[:-1]}": float(value.mean()) for who, value in values.items()}
         right = np.mean(logits["expert"] > 0), np.mean(logits["agent"] < 0)
         scalars["evaluation/discriminator_accuracy"] = float(np.mean(right))
@@ -63,28 +65,34 @@ class EvaluationOutputs:
             # One scale for expert and agent, as the rewards are to be compared.
             limits = {kind: limit_of([one]) for kind, one in maps.items()}
             limits["patch_rewards"] = limit_of([maps["patch_rewards"], expert.maps["patch_rewards"]])
-            film = explaining_film(
-                [ExplainedEpisode("agent", frames, maps["patch_rewards"], rewards["agent"])],
-                limit=limits["patch_rewards"],
-            )
-            self._write_film(film, metrics, frame)
+            with metrics.looked_at("films"):
+                film = explaining_film(
+                    [ExplainedEpisode("agent", images, maps["patch_rewards"], rewards["agent"])],
+                    limit=limits["patch_rewards"],
+                )
+                self._write_film(film, metrics, frame)
             episode |= {f"maps_{kind}": one.astype(np.float16) for kind, one in maps.items()}
             episode |= {f"limit_{kind}": np.asarray(limit) for kind, limit in limits.items()}
-            self._write_latest({**episode, "rewards": rewards["agent"]})
+            self._write_latest({**episode, "rewards": rewards["agent"]}, metrics)
         return scalars
 
-    def _write_film(self, frames: np.ndarray, metrics: Metrics, frame: int) -> None:
+    def _write_film(self, images: np.ndarray, metrics: Metrics, frame: int) -> None:
         path = self._run.videos / f"{frame:09d}.mp4"
-        write_video(path, frames, fps=FRAMES_PER_SECOND, scale=max(1, 256 // frames.shape[1]))
-        stride = -(-len(frames) // FILM_STEPS)
-        metrics.film("evaluation/agent", path, frames[::stride], fps=FRAMES_PER_SECOND / stride, frame=frame)
+        with metrics.looked_at("films"):
+            write_video(path, images, fps=FRAMES_PER_SECOND, scale=max(1, 256 // images.shape[1]))
+            stride = -(-len(images) // FILM_STEPS)
+            metrics.film("evaluation/agent", path, images[::stride], fps=FRAMES_PER_SECOND / stride, frame=frame)
 
-    def _write_latest(self, arrays: dict[str, np.ndarray]) -> None:
-        self._run.latest_episode.parent.mkdir(exist_ok=True)
+    def _write_latest(self, arrays: dict[str, np.ndarray], metrics: Metrics) -> None:
         unfinished = self._run.latest_episode.with_suffix(".unfinished")
-        with unfinished.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
-        os.replace(unfinished, self._run.latest_episode)
+        with metrics.looked_at("latest.npz"):
+            self._run.latest_episode.parent.mkdir(exist_ok=True)
+            try:
+                with unfinished.open("wb") as stream:
+                    np.savez_compressed(stream, allow_pickle=False, **arrays)
+                os.replace(unfinished, self._run.latest_episode)
+            finally:
+                unfinished.unlink(missing_ok=True)
 
 
 def _write_histograms(metrics: Metrics, name: str, values: dict[str, np.ndarray], frame: int) -> None:

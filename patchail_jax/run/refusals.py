@@ -10,7 +10,7 @@ from patchail_jax.envs.rendering import QUALITIES
 from patchail_jax.envs.workers import POOLS
 from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import Method
-from patchail_jax.outputs.metrics import WANDB_MODES
+from patchail_jax.outputs.dashboards import WANDB_MODES
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import IS_FEATURES, ring_slots
 from patchail_jax.types import Specs

@@ -8,7 +8,7 @@ from patchail_jax.acting.actors import Actors
 from patchail_jax.devices.data_parallel import fetch
 from patchail_jax.devices.hosts import Hosts
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.failed_batch import write_record
+from patchail_jax.outputs.failed_batch import write_failed_batch
 from patchail_jax.run.clock import Clock
 from patchail_jax.run.evaluations import Evaluations
 from patchail_jax.run.experience import Experience
@@ -83,5 +83,5 @@ class Snapshot(NamedTuple):
         batch = self.experience.recall(error.first)
         if batch is None:
             return error
-        write_record(path, batch, error.metrics)
+        write_failed_batch(path, batch, error.metrics)
         return UserError(f"{error}. Its batch is in {path}")

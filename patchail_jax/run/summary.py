@@ -11,35 +11,49 @@ from patchail_jax.reports.pictures import learning_curve, patch_rewards
 from patchail_jax.run.parts import Parts
 
 FRAMES_PER_SECOND = 25.0  # agent steps a second, for the eye: not the simulator's time
+_PICTURES = "pictures of the finished run"  # as a kind of output that may fail
 
 _log = logging.getLogger(__name__)
 
 
 def write_summary(run: Parts, evaluation: Evaluation) -> None:
-    """Prints first, best and last return and writes ``pictures/`` in the run folder."""
-    folder, experts = run.snapshot.folder, run.experts
+    """Prints first, best and last return and writes ``pictures/`` in the run folder.
+
+    A picture that cannot be written costs a warning, and the others nothing.
+    """
+    folder, metrics, experts = run.snapshot.folder, run.log.metrics, run.experts
     with folder.eval_csv.open() as stream:
         returns = [float(row["episode_reward"]) for row in csv.DictReader(stream)]
+    if not returns:  # a full disk may have cost every line
+        returns = [float(evaluation.returns.mean())]
     expert_return = None if experts is None or experts.returns is None else float(experts.returns.mean())
     against = "" if expert_return is None else f", the expert {expert_return:.1f}"
     _log.info("")
     _log.info("returns: first %.1f, best %.1f, last %.1f%s", returns[0], max(returns), returns[-1], against)
 
     if not run.specs.feature_count:
-        film = folder.pictures / "agent.mp4"
-        scale = max(1, 256 // run.specs.image_size)
-        write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=scale)
-        _log.info("the agent's last evaluation: %s", film)
-    curve = folder.pictures / "learning_curve.png"
-    learning_curve(curve, folder.eval_csv, expert_return=expert_return)
-    _log.info("learning curve: %s", curve)
-    if experts is None or run.method.discriminator is None:
+        with metrics.looked_at(_PICTURES):
+            film = folder.pictures / "agent.mp4"
+            scale = max(1, 256 // run.specs.image_size)
+            write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=scale)
+            _log.info("the agent's last evaluation: %s", film)
+    with metrics.looked_at(_PICTURES):
+        curve = folder.pictures / "learning_curve.png"
+        learning_curve(curve, folder.eval_csv, expert_return=expert_return)
+        _log.info("learning curve: %s", curve)
+    with metrics.looked_at(_PICTURES):
+        _write_patch_rewards(run, evaluation)
+
+
+def _write_patch_rewards(run: Parts, evaluation: Evaluation) -> None:
+    """Draws what the discriminator says of the expert and of the agent; nothing for a method without one."""
+    if run.experts is None or run.method.discriminator is None:
         return
     explainer = Explainer(run.method.discriminator, run.devices, image_size=run.specs.image_size)
     rows = []
-    for title, frames in (("expert", experts.demonstration(0)), ("agent", evaluation.episode.frames)):
-        rewards, maps = explainer.explain(run.learner.state, frames, ["patch_rewards"])
-        rows.append(ExplainedEpisode(title, frames, maps["patch_rewards"], rewards))
-    picture = folder.pictures / "patch_rewards.png"
+    for title, images in (("expert", run.experts.demonstration(0)), ("agent", evaluation.episode.frames)):
+        rewards, maps = explainer.explain(run.learner.state, images, ["patch_rewards"])
+        rows.append(ExplainedEpisode(title, images, maps["patch_rewards"], rewards))
+    picture = run.snapshot.folder.pictures / "patch_rewards.png"
     patch_rewards(picture, rows)
     _log.info("patch rewards, expert above agent: %s", picture)

@@ -1,74 +1,25 @@
 """What W&B and TensorBoard were given is read back from their files."""
 
 import json
-import struct
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.metrics import Metrics
-from patchail_jax.outputs.video import write_video
-from patchail_jax.storage.run_folder import open_run
-
-COUNTS, EDGES = np.array([1, 2, 3]), np.array([-1.0, 0.0, 1.0, 2.0])
-FRAMES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
-
-
-def log_a_run(folder, *, frames, wandb_mode="disabled", tensorboard=False):
-    """One start of a run: a line of training, an evaluation, a histogram and a film at each of ``frames``."""
-    run = open_run(folder, config={})
-    metrics = Metrics(
-        run,
-        agent="patchail",
-        task="cheetah_run",
-        seed=3,
-        wandb_mode=wandb_mode,
-        wandb_project="project",
-        wandb_group="cheetah_run/patchail",
-        run_name="cheetah_run/patchail/3",
-        config={"seed": 3, "env": {"task": "cheetah_run"}},
-        tensorboard=tensorboard,
-    )
-    metrics.rewind(frames[0] - 1, update=frames[0] - 1, next_evaluation_frame=frames[0])
-    for frame in frames:
-        metrics.train({"critic/loss": frame / 10}, frame=frame, update=frame, hour=0.1)
-        metrics.evaluation(np.array([1.0, 3.0]), frame=frame, hour=0.2, scalars={"evaluation/agent_logit": -0.5})
-        metrics.histogram("evaluation/agent_logits", COUNTS, EDGES, frame=frame)
-        film = run.videos / f"{frame}.mp4"
-        write_video(film, FRAMES, fps=25)
-        metrics.film("evaluation/agent", film, FRAMES, fps=25, frame=frame)
-    metrics.close()
-    run.close()
-
-
-def records(file):
-    """Every record of a W&B offline run: LevelDB's log format, blocks of 32 KiB, after a header of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, place, whole, found = file.read_bytes(), 7, b"", []
-    while place + 7 <= len(data):
-        if place % 2**15 > 2**15 - 7:  # no room for a header: the block was filled up
-            place += -place % 2**15
-            continue
-        length, kind = struct.unpack_from("<HB", data, place + 4)
-        whole += data[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # a whole record, or its last part
-            found.append(Record.FromString(whole))
-            whole = b""
-    return found
-
-
-def ended_records(file):
-    """Once the last one is there: W&B's own process writes on for a moment after the run has ended."""
-    until = time.monotonic() + 30
-    while "exit" not in [record.WhichOneof("record_type") for record in records(file)]:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return records(file)
+from patchail_jax.outputs.dashboards import Wandb
+from patchail_jax.outputs.tensorboard import TensorBoard
+from tests.outputs.dashboard_files import (
+    COUNTS,
+    EDGES,
+    Recorded,
+    ended_records,
+    events,
+    history,
+    log_a_run,
+    tensorboard_rows,
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +34,6 @@ def offline(tmp_path_factory):
     second = set((folder / "wandb").glob("offline-run-*/*.wandb")) - first
     assert len(first) == 1 and len(second) == 1
     return [ended_records(file) for file in (*first, *second)]
-
-
-def history(found):
-    lines = []
-    for record in found:
-        if record.WhichOneof("record_type") == "history":
-            items = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
-            lines.append(items)
-    return lines
 
 
 def test_wandb_has_every_number_at_its_frame(offline):
@@ -124,22 +66,10 @@ def test_wandb_groups_by_task_and_method_and_keeps_its_id(offline):
     assert [line["frame"] for line in history(offline[1]) if "critic/loss" in line] == [20]
 
 
-def events(folder):
-    """Every event file's summaries as (tag, step, value)."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    for file in sorted(folder.glob("events.*"), key=lambda one: one.stat().st_mtime_ns):
-        data, place = file.read_bytes(), 0
-        while place < len(data):
-            (length,) = struct.unpack_from("<Q", data, place)
-            event = Event.FromString(data[place + 12 : place + 12 + length])
-            place += 16 + length
-            yield from ((value.tag, event.step, value) for value in event.summary.value)
-
-
 def test_tensorboard_has_scalars_histograms_and_films_over_frames(tmp_path):
     log_a_run(tmp_path, frames=[10, 20], tensorboard=True)
-    found = {(tag, step): value for tag, step, value in events(tmp_path / "tensorboard")}
+    written = list(events(tmp_path / "tensorboard"))
+    found = {(value.tag, event.step): value for event in written for value in event.summary.value}
     assert found["critic/loss", 20].simple_value == 2.0 and found["evaluation/return", 10].simple_value == 2.0
     histogram = found["evaluation/agent_logits", 20].histo
     assert list(histogram.bucket) == [1, 2, 3] and list(histogram.bucket_limit) == [0.0, 1.0, 2.0]
@@ -158,3 +88,64 @@ def test_histograms_are_rewound_with_the_rest(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "histograms.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == [0, 10]
     assert lines[0]["counts"] == COUNTS.tolist() and lines[0]["edges"] == EDGES.tolist()
+
+
+def test_tensorboard_s_own_writer_reads_and_sums_as_ours(tmp_path):
+    """The checksums and the framing are TensorFlow's: those of tensorboardX's writer."""
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    board = TensorBoard(tmp_path)
+    event = Event(step=7, summary=Summary(value=[Summary.Value(tag="x", simple_value=1.5)]))
+    theirs = EventsWriter(str(tmp_path / "theirs"))
+    theirs.write_event(event)
+    theirs.close()
+    (file,) = tmp_path.glob("theirs*")
+    ours = board._framed(event)
+    assert file.read_bytes().endswith(ours) and len(ours) == 16 + len(event.SerializeToString())
+
+
+def test_two_threads_may_use_a_dashboard_that_breaks(tmp_path):
+    """The evaluation's thread sends films while the main one sends rows."""
+
+    class Breaks(Recorded):
+        def log(self, row):
+            assert not self.busy, "two at once"
+            self.busy = True
+            time.sleep(0.001)
+            self.busy = False
+            if len(self.rows) == 20:
+                self.breaks += 1
+                raise ConnectionError
+            self.rows.append(row)
+
+        busy, breaks = False, 0
+
+    def log(sends):
+        failures = 0
+        for number in range(30):
+            try:
+                sends(number)
+            except ConnectionError:
+                failures += 1
+        return failures
+
+    run = Breaks()
+    wandb, board = Wandb(run, tmp_path / "wandb_sent.json"), TensorBoard(tmp_path / "tensorboard")
+    with ThreadPoolExecutor(2) as threads:
+        results = threads.map(
+            log,
+            (
+                lambda number: wandb.scalars("train", {"update": number}, frame=number),
+                lambda number: wandb.histogram("x", COUNTS, EDGES, frame=number),
+            ),
+        )
+        assert sum(results) == 1 and run.breaks == 1 and len(run.rows) == 20
+        list(
+            threads.map(
+                lambda name: [board.scalars("train", {name: 1.0}, frame=frame) for frame in range(30)], ("one", "two")
+            )
+        )
+    assert len(list(tensorboard_rows(tmp_path / "tensorboard"))) == 60
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.metrics import Metrics, wandb_mode_for
+from patchail_jax.outputs.dashboards import Wandb, open_dashboards, wandb_mode_for
+from patchail_jax.outputs.identity import RunIdentity
+from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.storage.run_folder import open_run
 
 
@@ -22,21 +24,14 @@ def run(tmp_path):
     run.close()
 
 
-def make(run, **settings):
-    return Metrics(
-        run,
-        **{
-            "agent": "patchail",
-            "task": "cheetah_run",
-            "seed": 3,
-            "wandb_mode": "disabled",
-            "wandb_project": "test",
-            "wandb_group": "group",
-            "run_name": "name",
-            "config": {"seed": 3},
-            **settings,
-        },
+IDENTITY = RunIdentity(agent="patchail", task="cheetah_run", seed=3)
+
+
+def make(run, *, wandb_mode="disabled"):
+    dashboards = open_dashboards(
+        run, IDENTITY, config={"seed": 3}, wandb_mode=wandb_mode, wandb_project="test", tensorboard=False
     )
+    return Metrics(run, IDENTITY, dashboards)
 
 
 def lines(run):
@@ -96,13 +91,14 @@ def test_a_full_disk_costs_lines_and_not_the_run(run, caplog):
     metrics = make(run)
     run.metrics_jsonl.symlink_to("/dev/full")
     metrics.train({"x": 1.0}, frame=1, update=1, hour=0.0)
-    assert "the disk is full: a line of metrics.jsonl was not written" in caplog.text
+    assert "a line of metrics.jsonl could not be written (No space left on device)" in caplog.text
     run.metrics_jsonl.unlink()  # space was made
     metrics.train({"x": 2.0}, frame=2, update=2, hour=0.0)
     assert [line["frame"] for line in lines(run)] == [2]
 
 
-def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(run, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_half_a_line_on_a_full_or_broken_disk_does_not_spoil_the_next(run, monkeypatch, number):
     metrics = make(run)
     metrics.train({"x": 1.0}, frame=1, update=1, hour=0.0)
     opened = Path.open
@@ -111,7 +107,7 @@ def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(run, monkeypatch):
         """A file that takes half of what it is given."""
 
         def __init__(self, path):
-            self.file = opened(path, "a")
+            self.file = opened(path, "ab")
 
         def __enter__(self):
             return self
@@ -121,7 +117,7 @@ def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(run, monkeypatch):
 
         def write(self, text):
             self.file.write(text[: len(text) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(number, "no more")
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", lambda path, mode="r": Filling(path))
@@ -158,14 +154,17 @@ def test_without_wandb_the_run_goes_on(run, monkeypatch, caplog):
 
 def test_a_wandb_that_breaks_later_is_left_behind_with_one_warning(run, caplog):
     class Broken:
+        calls = 0
+
         def log(self, scalars):
+            self.calls += 1
             raise ConnectionError("no network")
 
-    metrics = make(run)
-    metrics._wandb = Broken()
+    broken = Broken()
+    metrics = Metrics(run, IDENTITY, [Wandb(broken, run.path / "wandb_sent.json")])
     for frame in (1, 2):
         metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
-    assert caplog.text.count("W&B failed (no network)") == 1 and len(lines(run)) == 2
+    assert caplog.text.count("W&B failed (no network)") == 1 and len(lines(run)) == 2 and broken.calls == 1
 
 
 @pytest.mark.parametrize(

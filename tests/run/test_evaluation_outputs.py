@@ -1,11 +1,15 @@
-"""What evaluations leave where there is no discriminator: a plain film of frames, and nothing of physics features."""
+"""What evaluations leave to look at, and what is left out where it cannot be made."""
 
+import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from patchail_jax.acting.evaluate import Evaluation
+from patchail_jax.outputs.identity import RunIdentity
+from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.video import read_video
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.storage.run_folder import open_run
@@ -29,10 +33,63 @@ def test_films_without_a_discriminator(tmp_path, films, frames, left):
     )
     nothing = np.zeros(4, np.float32)
     evaluation = Evaluation(np.zeros(1), Episode(frames, nothing[:, None], nothing, nothing))
-    dashboards = SimpleNamespace(film=lambda name, path, frames, **rest: shown.append((name, len(frames))))
-    scalars = outputs.write(None, evaluation, dashboards, frame=40)
+    dashboard = SimpleNamespace(film=lambda name, path, images, **rest: shown.append((name, len(images))), title="")
+    metrics = Metrics(run, RunIdentity("drqv2", "cheetah_run", 0), [dashboard])
+    scalars = outputs.write(None, evaluation, metrics, frame=40)
     assert set(scalars) >= {"memory/host_peak_gib"}
     assert sorted(path.name for path in run.videos.glob("*")) == left
     if left:
         assert shown == [("evaluation/agent", 5)] and len(read_video(run.videos / left[0], image_size=16)) == 5
+    run.close()
+
+
+@pytest.mark.parametrize("ffmpeg", ["missing", "broken"])
+def test_a_film_that_cannot_be_made_costs_one_warning_and_nothing_else(tmp_path, monkeypatch, caplog, ffmpeg):
+    if ffmpeg == "missing":
+        monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    else:
+        monkeypatch.setattr("patchail_jax.outputs.video._ffmpeg", lambda: "/bin/false")
+    run = open_run(tmp_path, config={})
+    outputs = EvaluationOutputs(
+        SimpleNamespace(log=SimpleNamespace(films=True)),
+        SimpleNamespace(judge=None, examine=None),
+        SimpleNamespace(devices=[]),
+        None,
+        run,
+    )
+    nothing = np.zeros(4, np.float32)
+    evaluation = Evaluation(np.zeros(1), Episode(PICTURES, nothing[:, None], nothing, nothing))
+    metrics = Metrics(run, RunIdentity("drqv2", "cheetah_run", 0))
+    for frame in (0, 40):
+        outputs.write(None, evaluation, metrics, frame=frame)
+    (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert warning.startswith("films failed (") and "ffmpeg" in warning
+    assert [path.name for path in run.videos.iterdir()] == ["latest.npz"]
+    run.close()
+
+
+def test_logits_that_are_not_finite_have_no_histogram_and_their_means_are_logged(tmp_path, caplog):
+    run = open_run(tmp_path, config={})
+    outputs = EvaluationOutputs(
+        SimpleNamespace(log=SimpleNamespace(films=False)),
+        SimpleNamespace(judge=None, examine=None),
+        SimpleNamespace(devices=[]),
+        None,
+        run,
+    )
+    rewards = np.ones(4, np.float32)
+    outputs._expert = PICTURES
+    outputs._explainer = SimpleNamespace(
+        kinds=[],
+        logits=lambda state, images: np.full((4, 1, 1), np.nan),
+        explain=lambda state, images, kinds: SimpleNamespace(rewards=rewards, maps={}),
+    )
+    evaluation = Evaluation(np.zeros(1), Episode(PICTURES, rewards[:, None], rewards, rewards))
+    scalars = outputs.write(None, evaluation, Metrics(run, RunIdentity("patchail", "cheetah_run", 0)), frame=0)
+    assert np.isnan(scalars["evaluation/agent_logit"]) and scalars["evaluation/agent_reward"] == 1.0
+    assert [record.getMessage()[:19] for record in caplog.records if record.levelname == "WARNING"] == [
+        "histograms failed ("
+    ]
+    names = [json.loads(line)["name"] for line in run.histograms_jsonl.read_text().splitlines()]
+    assert names == ["evaluation/expert_rewards", "evaluation/agent_rewards"]
     run.close()
