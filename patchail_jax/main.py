@@ -4,7 +4,6 @@ Reads the config, opens the run folder and hands over to ``train``. Bad input is
 that was asked to stop has saved, and ends with the status that shells expect of the signal.
 """
 
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,8 +12,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
-from patchail_jax.programs.command_line import parse
-from patchail_jax.programs.console import one_line_errors, show_log
+from patchail_jax.programs.command_line import parse, train_help
+from patchail_jax.programs.console import show_log, start
+from patchail_jax.programs.verbs import asks_for_help
 
 
 def run_folder_of(config: ConfigDict) -> str:
@@ -79,21 +79,23 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
 MAY_DIFFER = ("num_frames", "run_folder", "devices", "hosts", "env.workers", "demos.cache_dir", "log", "checkpoint")
 
 
-def run(argv: Sequence[str] | None = None) -> None:
-    """The console script: exits with status 0, 2 (bad input) or 128 + signal."""
+def main(argv: Sequence[str]) -> int:
+    """Trains the run that the flags ask for; returns the exit status."""
+    if asks_for_help(argv):
+        sys.stdout.write(train_help())
+        return 0
+    options = parse(["patchail train", *argv])
+    if options.print_config:
+        sys.stdout.write(f"{options.config}\n")
+        return 0
     show_log(sys.stdout)
-    try:
-        with one_line_errors():
-            options = parse(list(sys.argv if argv is None else argv))
-            if options.print_config:
-                sys.stdout.write(f"{options.config}\n")
-                return
-            train(options.config, profile=options.profile)
-    except KeyboardInterrupt as interrupt:
-        saved = bool(interrupt.args)
-        message = "stopped and saved; the same command goes on with this run" if saved else "stopped"
-        sys.stderr.write(f"{message}\n")
-        sys.exit(128 + (interrupt.args[0] if saved else signal.SIGINT))
+    train(options.config, profile=options.profile)
+    return 0
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """``main`` with ``argv``, program name first: exits with status 0, 2 (bad input) or 128 + signal."""
+    start(main, list(sys.argv if argv is None else argv)[1:])
 
 
 if __name__ == "__main__":

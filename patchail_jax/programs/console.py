@@ -1,12 +1,28 @@
-"""What every program of the package does at its two ends: its log on the console, bad input as one line."""
+"""What every program of the package does at its two ends: its log on the console, bad input as one line, its status."""
 
 import contextlib
 import logging
+import signal
 import sys
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn, TextIO
 
 from patchail_jax.errors import UserError
+
+
+def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> NoReturn:
+    """Runs ``program`` with its words, and exits: 0 or the status it returns, 2 for bad input, 128 + signal.
+
+    A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
+    """
+    try:
+        with one_line_errors():
+            sys.exit(program(words))
+    except KeyboardInterrupt as interrupt:
+        saved = bool(interrupt.args)
+        message = "stopped and saved; the same command goes on with this run" if saved else "stopped"
+        sys.stderr.write(f"{message}\n")
+        sys.exit(128 + (interrupt.args[0] if saved else signal.SIGINT))
 
 
 @contextlib.contextmanager

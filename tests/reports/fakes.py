@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from patchail_jax.run.config import get_config
+from patchail_jax.run.config import paper_config
 
 
 def make_run(
@@ -13,7 +13,7 @@ def make_run(
     """A run of the shipped configuration, with ``returns(frame)`` at every 20,000 frames up to ``until``."""
     folder = root / task / method / f"seed_{seed}"
     folder.mkdir(parents=True)
-    fields = get_config(task, method)
+    fields = paper_config(task, method)
     fields.update({"seed": seed, "num_frames": num_frames, **config})
     (folder / "config.json").write_text(json.dumps(fields.to_dict()))
     (folder / "lock").touch()
