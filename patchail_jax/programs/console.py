@@ -5,19 +5,21 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from patchail_jax.errors import UserError
 
 
-def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> NoReturn:
-    """Runs ``program`` with its words, and exits: 0 or the status it returns, 2 for bad input, 128 + signal.
+def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
+    """Runs ``program`` with its words; exits with the status it returns unless that is 0, 2 for bad input, 128 + signal.
 
     A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
     """
     try:
         with one_line_errors():
-            sys.exit(program(words))
+            status = program(words)
+        if status:
+            sys.exit(status)
     except KeyboardInterrupt as interrupt:
         saved = bool(interrupt.args)
         message = "stopped and saved; the same command goes on with this run" if saved else "stopped"

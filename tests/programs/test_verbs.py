@@ -83,8 +83,8 @@ def test_statuses_are_what_shells_expect(capsys):
 
         return run
 
+    assert start(program(None), []) is start(program(0), []) is None
     for result, status, said in (
-        (None, None, ""),
         (1, 1, ""),
         (UserError("no"), 2, "error: no\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
