@@ -11,7 +11,7 @@ from patchail_jax.errors import UserError
 
 
 def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
-    """Runs ``program`` with its words; exits with the status it returns unless that is 0, 2 for bad input, 128 + signal.
+    """Runs ``program`` with its words; exits with its status unless that is 0, with 2 for bad input, or 128 + signal.
 
     A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
     """
