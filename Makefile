@@ -13,14 +13,14 @@ $(READY): setup.py launch/setup.sh
 	@EXTRAS='$(EXTRAS)' launch/setup.sh
 
 quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU; ARGS='--config.seed=1'
-	@$(PYTHON) -m patchail_jax.main --config=configs/quickstart.py $(ARGS)
+	@$(PYTHON) -m patchail_jax train --config=quickstart $(ARGS)
 
 test: lint  ## lint and all tests
 	@launch/browser.sh
 	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
-	@$(PYTHON) -m patchail_jax.programs.bench $(ARGS)
+	@$(PYTHON) -m patchail_jax bench $(ARGS)
 
 lint: $(READY)  ## ruff, mypy and import-linter
 	@.venv/bin/ruff check .
@@ -29,4 +29,4 @@ lint: $(READY)  ## ruff, mypy and import-linter
 	@.venv/bin/lint-imports --no-logo
 
 clean:  ## remove .venv and caches, never runs/
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

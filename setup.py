@@ -17,9 +17,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["patchail_jax", "patchail_jax.*", "configs"]),
-    package_data={"patchail_jax.demos": ["shipped/*"], "patchail_jax.reports": ["page.html"]},
-    entry_points={"console_scripts": ["patchail = patchail_jax.main:run"]},
+    packages=find_packages(include=["patchail_jax", "patchail_jax.*"]),
+    # launch/*.sh and launch/Dockerfile stay out: they install from a checkout, and have nothing to do without one.
+    package_data={
+        "patchail_jax": ["third_party/*"],
+        "patchail_jax.demos": ["shipped/*"],
+        "patchail_jax.reports": ["page.html"],
+    },
+    entry_points={"console_scripts": ["patchail = patchail_jax.__main__:run"]},
     install_requires=[
         "absl-py>=2.1",
         "chex>=0.1.90",
@@ -65,6 +70,7 @@ setup(
             "pyyaml>=6",
             "ruff>=0.12",
             "selenium>=4.20",
+            "setuptools>=77",  # the tests build the wheel
             "tensorboardX>=2.6.2",
             "submitit>=1.5,<2",
             "types-pyyaml",

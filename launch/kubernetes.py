@@ -1,4 +1,4 @@
-"""Runs a sweep on Kubernetes, a JobSet a run: ``python -m launch.kubernetes table1 --image=IMAGE --volume=CLAIM``.
+"""Runs a sweep on Kubernetes, a JobSet a run: ``patchail launch kubernetes table1 --image=IMAGE --volume=CLAIM``.
 
 For GKE, clusters made by xpk included, and any other cluster with the JobSet controller. On TPUs a run has a pod on
 each host of its slice (``--tpu=tpu-v5-lite-podslice --topology=4x4 --hosts=4 --chips=4``), else one with ``--gpus``.
@@ -85,7 +85,7 @@ def _environment(place: Place) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of kubectl."""
-    flags = options.parser(__doc__)
+    flags = options.parser(__doc__, launcher="kubernetes")
     flags.add_argument("--image", required=True, help="the container's image")
     flags.add_argument("--volume", default="", help=f"persistent volume claim, ReadWriteMany, that becomes {MOUNT}")
     flags.add_argument("--wandb_secret", default="", help="name of the Secret that holds the W&B key")
@@ -102,7 +102,3 @@ def main(argv: Sequence[str]) -> int:
     place = Place(*(getattr(chosen, field) for field in Place._fields))
     text = to_yaml([job_set(run, chosen.sweep, place) for run in runs])
     return hand_over(["kubectl", "apply", "-f", "-"], text, dry_run=chosen.dry_run)
-
-
-if __name__ == "__main__":
-    options.start(main)

@@ -1,4 +1,4 @@
-"""Runs a sweep on this machine, some at a time: ``python -m launch.local figure6a --jobs=2``.
+"""Runs a sweep on this machine, some at a time: ``patchail launch local figure6a --jobs=2``.
 
 Skips runs that have finished, goes on with those that have begun, and tries those that crash again. Each writes what it
 says to ``console.log`` in its run folder; for one on object storage, under ``launched`` in the cache folder. Ctrl-C
@@ -132,7 +132,7 @@ def _row(job: Job) -> Row:
 
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status."""
-    flags = options.parser(__doc__)
+    flags = options.parser(__doc__, launcher="local")
     flags.add_argument("--jobs", type=int, default=1, help="runs at a time")
     flags.add_argument("--retries", type=int, default=3, help="how often a crashed run is tried again")
     flags.add_argument("--gpus", default="", help="CUDA devices, dealt out to the runs at a time: 0,1,2,3")
@@ -154,7 +154,3 @@ def main(argv: Sequence[str]) -> int:
         return 0
     pool = Jobs(jobs, python=chosen.python, slots=chosen.jobs, retries=chosen.retries, gpus=gpus)
     return work(pool, Table(sys.stdout))
-
-
-if __name__ == "__main__":
-    options.start(main)

@@ -1,9 +1,8 @@
 """The flags that every launcher takes: which runs, where to, and whether only to say so."""
 
 import argparse
-import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -11,19 +10,22 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch.sweeps.paper import SWEEPS
 from patchail_jax.launch.sweeps.sweep import PlannedRun, runs, selected
 from patchail_jax.programs import command_line
-from patchail_jax.programs.console import one_line_errors
+from patchail_jax.programs.arguments import Arguments
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """The common flags; a launcher adds its own."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("sweep", help=f"one of {', '.join(SWEEPS)}")
+def parser(description: str | None, *, launcher: str = "LAUNCHER") -> argparse.ArgumentParser:
+    """The common flags; a launcher adds its own. ``description`` begins with what it does: ``an example``."""
+    prog = f"patchail launch {launcher}"
+    purpose, _, example = (description or "").split("\n\n")[0].partition(": ``")
+    made = Arguments(prog=prog, usage=f"{prog} SWEEP [flags]", description=f"{purpose}.")
+    made.add_argument("sweep", help=argparse.SUPPRESS)
     made.add_argument("--tasks", type=_words, default=(), help="only these, with commas between them")
     made.add_argument("--methods", type=_words, default=(), help="only these, with commas between them")
     made.add_argument("--seeds", type=_numbers, default=(), help="only these, with commas between them")
     made.add_argument("--root", default="", help="where run folders go, by default under the sweep's name in runs/")
     made.add_argument("--dry_run", action="store_true", help="print exactly what would run, and do nothing")
-    made.epilog = "Any --config.KEY=VALUE goes to every run."
+    made.epilog = f"SWEEP is one of {', '.join(SWEEPS)}. Any --config.KEY=VALUE goes to every run."
+    made.epilog += f" Example: {example.removesuffix('``.')}" if example else ""
     return made
 
 
@@ -53,18 +55,15 @@ def extras_for(root: str, extras: str) -> str:
     return ",".join(filter(None, (extras, "gcs"))) if root.startswith("gs://") else extras
 
 
+def require_checkout() -> None:
+    """``UserError`` unless the current folder is the source's, which is what goes to the machines."""
+    if not Path("launch/setup.sh").is_file():
+        raise UserError("launch/setup.sh is not here: start this launcher in the folder of the source, which it sends")
+
+
 def config_of(run: PlannedRun) -> ConfigDict:
     """The config that a run's flags stand for; ``UserError`` as the run itself would give it."""
     return command_line.parse(["launch", *run.flags]).config
-
-
-def start(main: Callable[[Sequence[str]], int]) -> None:
-    """Runs a launcher with this process's flags; bad input is one line on stderr and status 2."""
-    try:
-        with one_line_errors():
-            sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Runs a sweep on any cloud by SkyPilot, a managed job a run: ``python -m launch.skypilot table1 --bucket=gs://mine``.
+"""Runs a sweep on any cloud by SkyPilot, a managed job a run: ``patchail launch skypilot table1 --bucket=gs://mine``.
 
 Managed jobs move when a spot machine is taken away, and the run goes on from the checkpoint in the bucket, which is
 mounted at /runs, or under a ``--root`` such as gs://mine/runs. ``--accelerators`` is SkyPilot's notation (``L4:1``,
@@ -54,7 +54,7 @@ def task(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of the first sky command that fails."""
-    flags = options.parser(__doc__)
+    flags = options.parser(__doc__, launcher="skypilot")
     flags.add_argument("--bucket", default="", help=f"gs://, s3:// or another that SkyPilot mounts, at {MOUNT}")
     flags.add_argument("--accelerators", default="L4:1", help="of a run; empty for CPUs alone")
     flags.add_argument("--cpus", type=int, default=8, help="of a run, at least")
@@ -63,6 +63,8 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--extras", default="cuda12", help="of setup.sh: cuda12, cuda13 or tpu")
     chosen, runs = options.parse(flags, argv, parent=MOUNT)
     require_shared(chosen.root, mount=MOUNT if chosen.bucket else "", flag="--bucket")
+    if not chosen.dry_run:
+        options.require_checkout()
     chosen.extras = options.extras_for(chosen.root, chosen.extras)
     chosen.has_key = bool(os.environ.get(KEY))
     place = Place(*(getattr(chosen, field) for field in Place._fields))
@@ -84,7 +86,3 @@ def main(argv: Sequence[str]) -> int:
         if status:
             return status
     return 0
-
-
-if __name__ == "__main__":
-    options.start(main)

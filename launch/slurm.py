@@ -1,4 +1,4 @@
-"""Runs a sweep on a SLURM cluster: ``python -m launch.slurm table1 --partition=gpu --hours=24 --jobs=30``.
+"""Runs a sweep on a SLURM cluster: ``patchail launch slurm table1 --partition=gpu --hours=24 --jobs=30``.
 
 One array job by submitit (``pip install -e .[launch]``), a task a run. A task that is preempted or out of time saves
 and queues again; the same command later submits only what has not finished. Logs lie in ``ROOT/slurm``. The environment
@@ -58,7 +58,7 @@ def _ignore_warnings() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status."""
-    flags = options.parser(__doc__)
+    flags = options.parser(__doc__, launcher="slurm")
     flags.add_argument("--cluster", default="slurm", choices=("slurm", "local"), help="local: processes here, to try")
     flags.add_argument("--partition", default="")
     flags.add_argument("--account", default="")
@@ -115,7 +115,3 @@ def submit(
     executor.update_parameters(**parameters)
     with executor.batch():
         return [executor.submit(Task(words)) for words in commands]
-
-
-if __name__ == "__main__":
-    options.start(main)

@@ -1,4 +1,4 @@
-"""Runs a sweep on a TPU pod slice, one run after another: ``python -m launch.tpu_pod table1 --name=pail --zone=...``.
+"""Runs a sweep on a TPU pod slice, one run after another: ``patchail launch tpu_pod table1 --name=pail --zone=ZONE``.
 
 ``--action=create`` asks for the slice (a queued resource, or with ``--at_once`` a TPU VM) and waits for it; ``setup``
 copies the committed source to every worker and installs it; ``run`` starts the sweep on all workers, where it goes on
@@ -143,7 +143,7 @@ def write_script(path: Path, text: str, *, dry_run: bool) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status, that of the first command that fails."""
-    flags = options.parser(__doc__)
+    flags = options.parser(__doc__, launcher="tpu_pod")
     flags.add_argument("--action", default="", help=f"{', '.join(ACTIONS)}, or all; default: create to follow")
     flags.add_argument("--name", required=True, help="of the slice")
     flags.add_argument("--zone", required=True)
@@ -158,6 +158,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--action is {chosen.action!r}; use one of {', '.join(ACTIONS)}, all")
     tpu = Slice(*(getattr(chosen, field) for field in Slice._fields))
     wanted = {"": ACTIONS[:4], "all": ACTIONS}.get(chosen.action, (chosen.action,))
+    if "setup" in wanted and not chosen.dry_run:
+        options.require_checkout()  # now: the slice is created, and paid for, before its set-up
     archive, script = (Path(tempfile.gettempdir()) / f"{chosen.name}{ending}" for ending in (".tar.gz", ".sh"))
     steps: dict[str, list[tuple[str, ...]]] = {
         "create": create(tpu),
@@ -181,7 +183,3 @@ def main(argv: Sequence[str]) -> int:
             if status and action != "follow":  # a sweep with a failed run is still collected, and its slice given back
                 return status
     return worst
-
-
-if __name__ == "__main__":
-    options.start(main)

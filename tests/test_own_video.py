@@ -124,11 +124,11 @@ def test_an_environment_of_one_s_own_from_its_reward_to_its_imitator(cache, tmp_
 
 
 def test_the_doctor_looks_at_an_environment_of_one_s_own(cache, tmp_path, capsys):  # noqa: F811
-    program, *words = arguments(tmp_path, cache, *ROBOT, method="drqv2")
-    assert doctor([program, *words]) == 0
+    words = arguments(tmp_path, cache, *ROBOT, method="drqv2")[1:]
+    assert doctor(words) == 0
     said = capsys.readouterr().out
     assert "16x16 from tests.envs.fakes:corridor" in said and said.endswith("a run would work: drqv2 on corridor\n")
-    assert doctor([program, *words, "--config.env.task=discrete"]) == 1
+    assert doctor([*words, "--config.env.task=discrete"]) == 1
     assert "discrete has discrete actions" in capsys.readouterr().out
 
 

@@ -49,12 +49,7 @@ SWEEPS: dict[str, tuple[Grid, ...]] = {
         ADVERSARIAL_METHODS,
         {
             name: {"discriminator.augmentation": name, "discriminator.augmentation_pad": pad}
-            for name, pad in (
-                ("random_shift", 4),
-                ("random_cutout", 10),
-                ("random_crop_resize", 8),
-                ("rand_augment", 8),
-            )
+            for name, pad in STRENGTHS.items()
         },
     ),
     # Small enough for a laptop: what the quickstart learns, by three seeds.

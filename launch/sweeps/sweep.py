@@ -17,7 +17,7 @@ _NOTHING: Mapping[str, Value] = MappingProxyType({})
 class Grid(NamedTuple):
     """Every combination of ``tasks``, ``methods`` and ``seeds``, with the same overrides.
 
-    ``tasks`` are files of configs/ without ending, ``methods`` their suffixes, ``overrides`` fields of the config.
+    ``tasks`` are names of configs, ``methods`` their suffixes, ``overrides`` fields of the config.
     ``label`` tells grids of a sweep apart that have methods in common: it names a folder between method and seed.
     """
 
@@ -59,7 +59,7 @@ def _run(grid: Grid, task: str, method: str, seed: int, root: str, overrides: Se
     name = "/".join(part for part in (task, method, grid.label, f"seed_{seed}") if part)
     folder = f"{root.rstrip('/')}/{name}"
     flags = (
-        f"--config=configs/{task}.py:{method}",
+        f"--config={task}:{method}",
         f"--config.seed={seed}",
         *(f"--config.{key}={value}" for key, value in grid.overrides.items()),
         *overrides,

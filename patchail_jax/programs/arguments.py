@@ -1,13 +1,17 @@
 """Flags of the small programs: argparse whose errors are ``UserError``, one line, as everywhere else."""
 
 import argparse
-from typing import NoReturn
+import functools
+from typing import Any, NoReturn
 
 from patchail_jax.errors import UserError
 
 
 class Arguments(argparse.ArgumentParser):
-    """An argument parser that raises instead of printing its usage and exiting."""
+    """An argument parser that raises instead of printing its usage and exiting; a flag is one line of its help."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=32), **options)
 
     def error(self, message: str) -> NoReturn:
         """``UserError`` with what argparse has to say, and where the flags are explained."""

@@ -1,4 +1,4 @@
-"""How fast this machine is: ``make bench``, or ``python -m patchail_jax.programs.bench --config=configs/cheetah.py``.
+"""How fast this machine is: ``make bench``, or ``patchail bench --config=cheetah``.
 
 Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (bench.json), rewritten after each:
 
@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,26 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.envs.rendering import choose_backend
-from patchail_jax.programs.command_line import parse
-from patchail_jax.programs.console import one_line_errors
+from patchail_jax.programs.arguments import Arguments
+from patchail_jax.programs.command_line import config_help, names_config, parse
+from patchail_jax.programs.verbs import asks_for_help
 from patchail_jax.types import Episode, Specs
 
 SECONDS, ROUNDS = 2.0, 20  # of one measurement, and the rounds it is cut into
 LOOP_SECONDS = 10.0
 EPISODES = 4  # of noise in replay
+
+HELP = """\
+usage: patchail bench [--config=NAME|FILE[:METHOD]] [--config.KEY=VALUE ...] [flags]
+
+Measures environment steps per second, milliseconds per update of each method, and the whole loop.
+Without a config it is the quickstart's.
+
+  --quick              PatchAIL alone
+  --output=FILE        the same numbers as JSON (bench.json)
+{}
+example: patchail bench --config=cheetah --quick
+"""
 
 
 def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, float]:
@@ -137,13 +151,15 @@ def loop_steps_per_second(config: ConfigDict) -> float:
     return rate
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Measures, prints and writes."""
-    output = Path(next((word.split("=", 1)[1] for word in argv if word.startswith("--output=")), "bench.json"))
-    program, *words = (word for word in argv if not word.startswith("--output=") and word != "--quick")
-    if not any(word.startswith("--config=") for word in words):
-        words.insert(0, "--config=configs/quickstart.py")
-    config = parse([program, *words]).config
+    if asks_for_help(argv):
+        sys.stdout.write(HELP.format(config_help()))
+        return
+    own, words = _flags().parse_known_args(argv)
+    words = words if names_config(words) else ["--config=quickstart", *words]
+    config = parse(["patchail bench", *words]).config
+    output: Path = own.output
     choose_backend()
     result: dict[str, Any] = {"config": config.to_dict(), "environments": {}, "update": {}}
 
@@ -170,13 +186,21 @@ def main(argv: list[str]) -> None:
     for precision, rate in rates.items():
         say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
     accelerator = jax.default_backend() != "cpu"
-    for label, case in cases(config, everything="--quick" not in argv, accelerator=accelerator).items():
+    for label, case in cases(config, everything=not own.quick, accelerator=accelerator).items():
         milliseconds, operations = update_milliseconds(case, action_size)
         floor = 1e3 * operations / rates[case.network.precision] / jax.local_device_count()
         result["update"][label] = {"ms": milliseconds, "operations": operations, "floor_ms": floor}
         say(f"update        {label:52s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
     result["loop_steps_per_second"] = loop_steps_per_second(config)
     say(f"loop          {config.env.num_envs:2d} environments  {result['loop_steps_per_second']:8.1f} agent steps/s")
+
+
+def _flags() -> Arguments:
+    """The flags that are not the config's."""
+    flags = Arguments(prog="patchail bench", add_help=False, allow_abbrev=False)
+    flags.add_argument("--quick", action="store_true")
+    flags.add_argument("--output", type=Path, default=Path("bench.json"))
+    return flags
 
 
 def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[str, ConfigDict]:
@@ -214,8 +238,3 @@ def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[st
         if not method.startswith("patchail"):
             add(method, method=method, precisions=precisions)
     return found
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main(sys.argv)

@@ -1,12 +1,30 @@
-"""What every program of the package does at its two ends: its log on the console, bad input as one line."""
+"""What every program of the package does at its two ends: its log on the console, bad input as one line, its status."""
 
 import contextlib
 import logging
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from patchail_jax.errors import UserError
+
+
+def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
+    """Runs ``program`` with its words; exits with its status unless that is 0, with 2 for bad input, or 128 + signal.
+
+    A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
+    """
+    try:
+        with one_line_errors():
+            status = program(words)
+        if status:
+            sys.exit(status)
+    except KeyboardInterrupt as interrupt:
+        saved = bool(interrupt.args)
+        message = "stopped and saved; the same command goes on with this run" if saved else "stopped"
+        sys.stderr.write(f"{message}\n")
+        sys.exit(128 + (interrupt.args[0] if saved else signal.SIGINT))
 
 
 @contextlib.contextmanager

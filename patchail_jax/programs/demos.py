@@ -1,10 +1,11 @@
-"""Demonstrations of your own: ``python -m patchail_jax.demos record|convert|inspect ...``.
+"""Demonstrations of your own: ``patchail demos record|convert|inspect ...``.
 
 ``record`` rolls out the newest checkpoint of a run, ``convert`` reads what others wrote (a pickle, videos, hdf5), and
 ``inspect`` tells what a file holds and whether training takes it. Bad input is one line on stderr and status 2.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.programs.arguments import Arguments
-from patchail_jax.programs.console import one_line_errors, show_log
+from patchail_jax.programs.console import show_log
 from patchail_jax.storage.memory import available
 
 _GIB = 1024**3
@@ -25,7 +26,7 @@ _GIB = 1024**3
 
 def parser() -> argparse.ArgumentParser:
     """All verbs and their arguments; each sets ``run``, the function that does it."""
-    whole = Arguments(prog="python -m patchail_jax.demos", description="Record, convert and inspect demonstrations.")
+    whole = Arguments(prog="patchail demos", description="Record, convert and inspect demonstrations.")
     verbs = whole.add_subparsers(required=True, metavar="VERB", parser_class=Arguments)
 
     record = verbs.add_parser("record", help="episodes of a run's newest checkpoint")
@@ -151,17 +152,13 @@ def _inspect(options: argparse.Namespace) -> None:
     _say(f"contact sheet: {sheet}", *import_video.advice(held.metadata, frames.shape[2]))
 
 
-def run(argv: Sequence[str] | None = None) -> None:
-    """The program: exits with status 0, 2 (bad input) or 130 (Ctrl-C)."""
+def main(argv: Sequence[str]) -> int:
+    """Does what ``argv`` asks for; returns the exit status, 130 after Ctrl-C."""
     show_log(sys.stderr)
+    options = parser().parse_args(argv)
     try:
-        with one_line_errors():
-            options = parser().parse_args(argv)
-            options.run(options)
+        options.run(options)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; nothing was written\n")
-        sys.exit(130)
-
-
-if __name__ == "__main__":
-    run()
+        return 128 + signal.SIGINT
+    return 0

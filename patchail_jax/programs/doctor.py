@@ -1,4 +1,4 @@
-"""Whether a run would work here: ``python -m patchail_jax.doctor --config=configs/cheetah.py:patchail_w``.
+"""Whether a run would work here: ``patchail doctor --config=cheetah:patchail_w``.
 
 Without a config it is the quickstart's. Each problem comes with its remedy; exit status 1 when a run would fail.
 """
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from patchail_jax.programs import machine_checks as machine
 from patchail_jax.programs import run_checks as run
-from patchail_jax.programs.command_line import parse
-from patchail_jax.programs.console import one_line_errors
+from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.finding import Finding, examine
+from patchail_jax.programs.verbs import asks_for_help
 
 CHECKS = {
     "versions": machine.check_versions,
@@ -27,6 +27,18 @@ CHECKS = {
     "W&B": run.check_wandb,
 }
 
+HELP = """\
+usage: patchail doctor [--config=NAME|FILE[:METHOD[+VARIANT]]] [--config.KEY=VALUE ...]
+
+Checks whether a run would work on this machine. Each problem comes with its remedy.
+The exit status is 1 when a run would fail. Without a config it is the quickstart's.
+
+{}
+examples:
+  patchail doctor --config=cheetah:patchail_w
+  patchail doctor --config=cheetah --config.replay.capacity=1000000
+"""
+
 
 def lines(finding: Finding) -> str:
     """A finding as it stands in the table, its remedy on a line of its own."""
@@ -36,10 +48,11 @@ def lines(finding: Finding) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Makes and prints every check; the exit status."""
-    words = list(argv)
-    if not any(word.lstrip("-").split("=")[0] == "config" for word in words[1:]):
-        words.insert(1, "--config=configs/quickstart.py")
-    config = parse(words).config
+    if asks_for_help(argv):
+        sys.stdout.write(HELP.format(config_help()))
+        return 0
+    words = argv if names_config(argv) else ["--config=quickstart", *argv]
+    config = parse(["patchail doctor", *words]).config
     logging.getLogger("absl").setLevel(logging.ERROR)  # dm_control's talk about its own models
     findings = []
     for name, check in CHECKS.items():
@@ -50,8 +63,3 @@ def main(argv: Sequence[str]) -> int:
     verdict = f"{problems} to mend before a run can work" if problems else "a run would work"
     sys.stdout.write(f"{verdict}: {config.method} on {config.env.task}\n")
     return int(problems > 0)
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        sys.exit(main(sys.argv))

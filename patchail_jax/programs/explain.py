@@ -1,4 +1,4 @@
-"""See where the reward comes from: ``python -m patchail_jax.explain --run=runs/cheetah_run/patchail/seed_0``.
+"""See where the reward comes from: ``patchail explain --run=runs/cheetah_run/patchail/seed_0``.
 
 ``--input`` names episodes, ``expert,agent`` unless asked otherwise, and ``--kind`` one of four maps over their frames.
 Writes a contact sheet (PNG, PDF), a film (mp4, gif) and the maps (npz), all inputs on one scale, and prints the names.
@@ -15,7 +15,6 @@ from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS, signed
 from patchail_jax.programs.arguments import Arguments
-from patchail_jax.programs.console import one_line_errors
 from patchail_jax.storage.remote import is_remote, reading_copy
 
 FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
@@ -76,10 +75,10 @@ def compare_runs(paths: Sequence[Path], *, source: str, kind: str, output: Path)
 def main(argv: Sequence[str]) -> None:
     """Explains what ``argv`` asks for."""
     options = _parser().parse_args(argv)
-    choose_backend()
-    sources = list(dict.fromkeys(options.input.split(",")))
     if (options.run is None) == (options.compare is None):
         raise UserError("give --run=RUN, or --compare RUN RUN ...")
+    choose_backend()
+    sources = list(dict.fromkeys(options.input.split(",")))
     if options.compare is None:
         output = options.output or (Path("reports") if is_remote(options.run) else None)
         run = reading_copy(options.run)
@@ -95,7 +94,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parser() -> Arguments:
-    parser = Arguments(prog="python -m patchail_jax.explain", description="Where the reward comes from, in pictures.")
+    parser = Arguments(prog="patchail explain", description="Where the reward comes from, in pictures.")
     parser.add_argument("--run", help="a run folder, which may be gs://")
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders, for rows of Figure 5")
     parser.add_argument("--checkpoint", type=int, metavar="STEP", help="agent step of a checkpoint, else the newest")
@@ -107,8 +106,3 @@ def _parser() -> Arguments:
         "--output", type=Path, help="folder to write into; RUN/explain, or reports with --compare and gs://"
     )
     return parser
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""From finished runs to the paper's table and figures: ``python -m patchail_jax.reports table1 RUNS...``.
+"""From finished runs to the paper's table and figures: ``patchail reports table1 RUNS...``.
 
 RUNS are run folders, or folders above them: ``runs`` is all there is. Prints the names of the files it writes.
 """
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from patchail_jax.programs.arguments import Arguments, whole_numbers
-from patchail_jax.programs.console import one_line_errors
 
 
 def main(argv: Sequence[str]) -> None:
@@ -37,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parser() -> Arguments:
-    parser = Arguments(prog="python -m patchail_jax.reports", description="Tables and figures from run folders.")
+    parser = Arguments(prog="patchail reports", description="Tables and figures from run folders.")
     reports = parser.add_subparsers(dest="report", required=True, metavar="REPORT")
     for name, text in (
         ("table1", "mean and standard deviation over seeds at given frames, with the paper's (Table 1)"),
@@ -55,8 +54,3 @@ def _parser() -> Arguments:
         if name in ("table1", "aggregate"):
             report.add_argument("--frames", type=whole_numbers, help="500000,1000000 unless the runs are shorter")
     return parser
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main(sys.argv[1:])

@@ -1,15 +1,38 @@
-"""Trains: ``patchail train --config=cheetah:patchail_w --config.seed=1``. Starts the run of a config, or resumes it."""
+"""Trains: ``patchail train --config=cheetah:patchail_w --config.seed=1``.
 
+Reads the config, opens the run folder and hands over to the loop. Bad input is one line on stderr and status 2; a run
+that was asked to stop has saved, and ends with the status that shells expect of the signal.
+"""
+
+import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from ml_collections import ConfigDict
 
+from patchail_jax.programs.command_line import parse, train_help
+from patchail_jax.programs.console import show_log
 from patchail_jax.programs.interruption import Interruption
+from patchail_jax.programs.verbs import asks_for_help
 from patchail_jax.run.config import MAY_DIFFER
 
 
+def main(argv: Sequence[str]) -> int:
+    """Trains the run that the flags ask for; returns the exit status."""
+    if asks_for_help(argv):
+        sys.stdout.write(train_help())
+        return 0
+    options = parse(["patchail train", *argv])
+    if options.print_config:
+        sys.stdout.write(f"{options.config}\n")
+        return 0
+    show_log(sys.stdout)
+    train(options.config, profile=options.profile)
+    return 0
+
+
 def train(config: ConfigDict, *, profile: bool = False) -> None:
-    """The run of ``config``, to its end; ``profile`` adds a trace of a few updates.
+    """Starts the run of ``config``, or goes on with it, to its end; ``profile`` adds a trace of a few updates.
 
     ``UserError``, one line, for bad input; ``KeyboardInterrupt`` with the signal's number after a stop that was saved.
     """

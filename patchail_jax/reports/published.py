@@ -2,12 +2,11 @@
 
 import csv
 import functools
-from pathlib import Path
+from collections.abc import Iterator
+from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
-
-_FOLDER = Path(__file__).parents[2] / "third_party"
 
 # Names of methods in configs, and in the paper's tables and figures.
 METHOD_LABELS = {
@@ -43,27 +42,25 @@ def method_order(name: str) -> tuple[int, str]:
 
 @functools.cache
 def table1() -> dict[tuple[str, int, str], Score]:
-    """Table 1 by (task, frames, label), the expert's row too; empty without ``third_party``, as in a bare wheel."""
-    path = _FOLDER / "paper_table1.csv"
-    if not path.exists():
-        return {}
-    with path.open() as stream:
-        return {
-            (row["task"], int(row["frames"]), label): Score(float(row[label]), float(row[f"{label}_std"]))
-            for row in csv.DictReader(stream)
-            for label in row
-            if f"{label}_std" in row
-        }
+    """Table 1 by (task, frames, label), the expert's row too."""
+    return {
+        (row["task"], int(row["frames"]), label): Score(float(row[label]), float(row[f"{label}_std"]))
+        for row in _rows("paper_table1.csv")
+        for label in row
+        if f"{label}_std" in row
+    }
 
 
 @functools.cache
 def drqv2_curve(task: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Frames and mean returns of DrQ-v2 with the task's reward, as published; None for another task."""
-    path = _FOLDER / "drqv2_published_curves.csv"
-    if not path.exists():
-        return None
-    with path.open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row["task"] == task]
+    rows = [row for row in _rows("drqv2_published_curves.csv") if row["task"] == task]
     if not rows:
         return None
     return np.asarray([int(r["frame"]) for r in rows]), np.asarray([float(r["episode_reward_mean"]) for r in rows])
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    """The rows of a file of ``third_party``, which is a part of the installed package too."""
+    with (resources.files("patchail_jax") / "third_party" / name).open() as stream:
+        yield from csv.DictReader(stream)

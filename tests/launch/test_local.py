@@ -63,7 +63,7 @@ def test_as_many_as_asked_run_at_a_time_each_place_with_its_gpu(tmp_path):
 
 def test_one_ctrl_c_lets_runs_save_and_the_launcher_ends_as_a_shell_expects(tmp_path):
     words = ["figure7", "--tasks=finger", "--methods=patchail", f"--root={tmp_path}", f"--python={FAKE}", "--jobs=1"]
-    command = [sys.executable, "-m", "patchail_jax.launch.local", *words, "--config.num_frames=4"]
+    command = [sys.executable, "-m", "patchail_jax", "launch", "local", *words, "--config.num_frames=4"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log = tmp_path / "finger/patchail/pair/seed_0/console.log"
     until = time.monotonic() + 30
@@ -87,7 +87,7 @@ def test_a_dry_run_is_the_shell_lines_of_what_is_left(tmp_path, capsys):
         "# place 0: CUDA_VISIBLE_DEVICES=7",
         "# place 1: CUDA_VISIBLE_DEVICES=7",
         *(f"# finished: finger/patchail/{label}/seed_0" for label in ("mean", "max", "min")),
-        "'my python' -m patchail_jax.main --config=configs/finger.py:patchail --config.seed=0 "
+        "'my python' -m patchail_jax.main --config=finger:patchail --config.seed=0 "
         "--config.reward.aggregation=median --config.num_frames=400 "
         f"--config.run_folder={tmp_path}/finger/patchail/median/seed_0",
     ]

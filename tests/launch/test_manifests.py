@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from patchail_jax.errors import UserError
-from patchail_jax.launch import kubernetes, skypilot
+from patchail_jax.launch import kubernetes, skypilot, tpu_pod
 from patchail_jax.launch.kubernetes import job_set
 from patchail_jax.launch.options import parse, parser
 from tests.launch.test_local import KEY
@@ -99,6 +99,16 @@ def _without_stdin(run):
 def test_a_root_that_would_be_lost_is_refused(main, words, message):
     with pytest.raises(UserError, match=message):
         main([*RUNS, *words])
+
+
+@pytest.mark.parametrize(
+    ("main", "words"), [(skypilot.main, ["--bucket=gs://mine"]), (tpu_pod.main, ["--name=pail", "--zone=us-east5-b"])]
+)
+def test_who_sends_the_source_starts_where_it_is(main, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="launch/setup.sh is not here"):
+        main([*RUNS[:-1], *words])
+    assert main([*RUNS, *words]) == 0 and capsys.readouterr().out  # only to say so works anywhere
 
 
 def test_a_missing_program_is_one_line(monkeypatch, tmp_path):

@@ -54,7 +54,7 @@ def test_seeds_are_outermost_and_overrides_come_before_the_folder():
     ]
     assert found[3].folder == "/r/finger/drqv2/a/seed_1"
     assert found[3].flags == (
-        "--config=configs/finger.py:drqv2",
+        "--config=finger:drqv2",
         "--config.seed=1",
         "--config.replay.n_step=1",
         "--config.num_frames=10",

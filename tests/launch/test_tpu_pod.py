@@ -53,7 +53,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     here = tmp_path / "here"
     here.mkdir()
-    (here / "configs").symlink_to(Path("configs").resolve())
+    (here / "launch").symlink_to(Path("launch").resolve())
     monkeypatch.chdir(here)
     return home
 

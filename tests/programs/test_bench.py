@@ -40,7 +40,7 @@ def test_a_benchmark_that_is_cut_short_leaves_what_it_has_measured(tmp_path, mon
     monkeypatch.setattr(bench, "cases", cut)
     output = tmp_path / "figures.json"
     with pytest.raises(KeyboardInterrupt):
-        bench.main(["bench", *TINY, f"--output={output}"])
+        bench.main([*TINY, f"--output={output}"])
     figures = json.loads(output.read_text())
     assert figures["matrix_rate"]["float32"] > 0 and figures["environments"]["1"] > 0
 
@@ -51,7 +51,7 @@ def test_a_benchmark_ends_with_a_file_of_its_figures(tmp_path, monkeypatch, caps
     monkeypatch.setattr(bench, "LOOP_SECONDS", 0.1)
     monkeypatch.setattr(bench, "cases", lambda *args, **options: {"one": every(*args, **options)[FEATURES]})
     output = tmp_path / "figures.json"
-    bench.main(["bench", *TINY, f"--output={output}"])
+    bench.main([*TINY, f"--output={output}"])
     figures = json.loads(output.read_text())
     case = figures["update"]["one"]
     assert case["ms"] > 0 and case["operations"] > 1e3

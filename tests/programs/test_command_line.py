@@ -9,9 +9,8 @@ from ml_collections import ConfigDict
 
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.errors import UserError
-from patchail_jax.main import run_folder_of
-from patchail_jax.programs.command_line import _flatten, parse
-from patchail_jax.run.design import make_method
+from patchail_jax.programs.command_line import flatten, parse
+from patchail_jax.run.design import make_method, run_folder_of
 from patchail_jax.run.presets import PRESETS
 from patchail_jax.types import Specs
 
@@ -65,8 +64,7 @@ def test_the_defaults_are_the_paper_s():
 @pytest.mark.parametrize("method", PRESETS)
 def test_the_published_variant_is_every_departure_at_once(method):
     plain, published = (
-        dict(_flatten(parse(["x", f"--config=configs/cheetah.py:{method}{suffix}"]).config, ""))
-        for suffix in ("", "+published")
+        flatten(parse(["x", f"--config=configs/cheetah.py:{method}{suffix}"]).config) for suffix in ("", "+published")
     )
     assert published["method"] == method
     fields = [name for name, value in plain.items() if not isinstance(value, ConfigDict)]
@@ -96,6 +94,10 @@ def test_the_published_variant_is_every_departure_at_once(method):
         (["--config=configs/cheetah.py", "--config.seed=x"], "--config.seed=x"),
         (["--config=configs/cheetah.py", "--bar=1"], "bar"),
         (["--config=configs/cheetah.py", "foo"], "what is 'foo'"),
+        (["--config"], "--config is missing"),
+        (["--config.seed=3"], "--config is missing"),
+        (["--config=cheetah", "--config.env=3"], "config.env"),
+        (["--config=cheetah", "--config.=3"], "no config key config."),
     ],
 )
 def test_a_wrong_word_is_one_line(words, message):
@@ -114,7 +116,99 @@ def test_no_config_leads_out_of_the_runs_folder(field, name):
         run_folder_of(config)
 
 
-def test_print_config_prints_and_does_nothing_else(tmp_path):
-    command = [sys.executable, "-m", "patchail_jax.main", "--config=configs/finger.py", "--print_config"]
+MAIN, VERB = ("-m", "patchail_jax.main"), ("-m", "patchail_jax", "train")
+
+
+@pytest.mark.parametrize("program", [MAIN, VERB])
+def test_print_config_prints_and_does_nothing_else(program, tmp_path):
+    command = [sys.executable, *program, "--config=configs/finger.py", "--print_config"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "task: finger_spin" in result.stdout and not result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config=cheetah:patchail_w+published"],
+        ["--config", "cheetah:patchail_w+published"],
+        ["--config=cheetah.py:patchail_w+published"],
+        ["--config=configs/cheetah.py:patchail_w+published"],
+        [f"--config={Path('configs').resolve()}/cheetah.py:patchail_w+published"],
+        ["--config=finger", "--config=cheetah:patchail_w+published"],  # the last one counts
+    ],
+)
+def test_a_config_is_found_from_any_folder(words, tmp_path, monkeypatch):
+    here = parse(["x", "--config=configs/cheetah.py:patchail_w+published"]).config
+    monkeypatch.chdir(tmp_path)
+    there = parse(["x", *words, "--config.seed=3"]).config
+    assert there.seed == 3 and there.env.task == "cheetah_run" and there.method == "patchail_w"
+    here.seed = 3
+    assert there.to_dict() == here.to_dict()
+
+
+OWN = """
+import dataclasses
+from patchail_jax.run.config import paper_config
+
+@dataclasses.dataclass
+class Mine:
+    seed: int = 7
+
+def get_config(method="patchail"):
+    config = paper_config("cheetah_run", method)
+    config.seed = Mine().seed
+    return config
+"""
+
+
+def test_a_file_of_one_s_own_comes_first_and_shadows_no_package(tmp_path, monkeypatch):
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "finger.py").write_text(OWN)
+    (tmp_path / "patchail_jax").mkdir()
+    (tmp_path / "patchail_jax/__init__.py").write_text("raise ImportError")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    config = parse(["x", "--config=configs/finger.py:bc"]).config
+    assert (config.seed, config.method, config.env.task) == (7, "bc", "cheetah_run")
+    assert parse(["x", "--config=finger"]).config.env.task == "finger_spin"
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "mine.py has no function get_config()"),
+        ("def get_config():\n    return {}\n", "mine.py: get_config() gives dict, not a ConfigDict"),
+        ("\nimport nothing_like_it\n", "mine.py, line 2: ModuleNotFoundError: No module named 'nothing_like_it'"),
+        ("def get_config():\n    return 1 / 0\n", "mine.py, line 2: ZeroDivisionError: division by zero"),
+        ("def get_config(:\n", "mine.py, line 1: SyntaxError: "),
+        ("def get_config():\n    raise OSError('a\\nb')\n", "mine.py, line 2: OSError: a b"),
+    ],
+)
+def test_a_file_that_fails_is_one_line_that_names_its_own(text, message, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        parse(["x", "--config=mine.py"])
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("chetah", "no config named chetah; did you mean cheetah?"),
+        ("xyz", "no config named xyz; known: cartpole, cheetah, "),
+        ("mine/chetah.py", "no config file mine/chetah.py; did you mean mine/cheetah.py?"),
+        ("other/cheetah", "no config named other/cheetah; did you mean cheetah?"),
+        ("cheetah.txt", "no config named cheetah.txt; did you mean cheetah?"),
+        ("", "--config is missing"),
+    ],
+)
+def test_an_unknown_config_is_told_the_nearest(asked, message, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/cheetah.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        parse(["x", f"--config={asked}"])
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""``python -m patchail_jax.demos``: what it says, what it leaves behind, and what it refuses."""
+"""``patchail demos``: what it says, what it leaves behind, and what it refuses."""
 
 import pickle
 import subprocess
@@ -11,6 +11,7 @@ from PIL import Image
 from patchail_jax.demos import trajectory
 from patchail_jax.outputs.video import write_video
 from patchail_jax.programs import demos as program
+from patchail_jax.programs.console import start
 
 GREYS = np.linspace(20, 220, 30).round()
 
@@ -24,12 +25,12 @@ def film(tmp_path):
 
 def convert(film, output, *more):
     arguments = ("--task", "cartpole_swingup", "--image_size", "16")
-    program.run(["convert", "video", str(film), str(output), *arguments, *more])
+    return program.main(["convert", "video", str(film), str(output), *arguments, *more])
 
 
 def fail(capsys, *words):
     with pytest.raises(SystemExit) as stop:
-        program.run([str(word) for word in words])
+        start(program.main, [str(word) for word in words])
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
@@ -46,7 +47,7 @@ def test_a_video_is_converted_and_inspected(film, tmp_path, capsys):
         "--config.env.look=video --config.env.look_size=32",
     ):
         assert part in said
-    program.run(["inspect", str(output)])
+    program.main(["inspect", str(output)])
     said = capsys.readouterr().out
     assert "[1, 30, 16, 16, 3]" in said and f"contact sheet: {tmp_path / 'expert.png'}" in said
     with Image.open(tmp_path / "expert.png") as sheet:
@@ -70,16 +71,15 @@ def test_nothing_is_overwritten_without_force_and_nothing_half_is_left(film, tmp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(trajectory.np, "savez_compressed", die)
-    with pytest.raises(SystemExit) as stop:
-        convert(film, output, "--force")
-    assert stop.value.code == 130 and output.read_bytes() == kept
+    assert convert(film, output, "--force") == 130
+    assert output.read_bytes() == kept
     assert sorted(file.name for file in tmp_path.iterdir()) == ["expert.npz", "film.mp4"]
 
 
 def test_pictures_of_states_are_drawn_for_the_sheet(tmp_path, tiny, capsys):
     path = tmp_path / "states.npz"
     trajectory.save(path, tiny)
-    program.run(["inspect", str(path), "--sheet", str(tmp_path / "sheet.png"), "--image_size", "24"])
+    program.main(["inspect", str(path), "--sheet", str(tmp_path / "sheet.png"), "--image_size", "24"])
     said = capsys.readouterr().out
     assert "states          float64 [3, 5, 4]" in said and "returns         mean" in said
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -125,7 +125,7 @@ def test_what_nobody_wants_is_noted(film, tmp_path, capsys, change, note):
     held = trajectory.load(tmp_path / "expert.npz")
     trajectory.save(tmp_path / "odd.npz", held._replace(frames=change(held.frames)))
     capsys.readouterr()
-    program.run(["inspect", str(tmp_path / "odd.npz")])
+    program.main(["inspect", str(tmp_path / "odd.npz")])
     assert note in capsys.readouterr().out
 
 
@@ -134,7 +134,7 @@ def test_a_pickle_is_converted_by_a_program_of_its_own(tmp_path):
     stacks = rng.integers(256, size=(2, 5, 9, 16, 16), dtype=np.uint8)
     payload = [stacks, np.zeros((2, 5, 3)), rng.uniform(-1, 1, size=(2, 5, 6)), rng.uniform(size=(2, 5))]
     (tmp_path / "expert_demos.pkl").write_bytes(pickle.dumps(payload))
-    command = [sys.executable, "-m", "patchail_jax.demos", "convert", "pickle", str(tmp_path / "expert_demos.pkl")]
+    command = [sys.executable, "-m", "patchail_jax", "demos", "convert", "pickle", str(tmp_path / "expert_demos.pkl")]
     command += [str(tmp_path / "out.npz"), "--task", "walker_walk"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ def folders(tmp_path):
 
 def test_a_sound_machine_is_told_so_with_a_line_a_check(folders, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    assert main(["doctor", *folders]) == 0
+    assert main(folders) == 0
     said = capsys.readouterr().out
     table = [line for line in said.splitlines()[:-1] if not line.startswith(" ")]
     assert [line[9:24].strip() for line in table] == list(CHECKS)
@@ -41,7 +41,7 @@ def test_a_sound_machine_is_told_so_with_a_line_a_check(folders, capsys, monkeyp
 
 @pytest.mark.parametrize(("method", "status"), [("drqv2_features", 0), ("drqv2", 1)])
 def test_who_learns_from_pixels_needs_opengl_and_from_features_does_not(folders, method, status):
-    command = [sys.executable, "-m", "patchail_jax.doctor", f"--config=configs/quickstart.py:{method}", *folders]
+    command = [sys.executable, "-m", "patchail_jax", "doctor", f"--config=configs/quickstart.py:{method}", *folders]
     without = {**os.environ, "MUJOCO_GL": "disabled"}
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=without)
     assert result.returncode == status
@@ -50,7 +50,7 @@ def test_who_learns_from_pixels_needs_opengl_and_from_features_does_not(folders,
 
 def test_what_would_fail_a_run_ends_with_status_one_and_a_remedy(folders):
     words = ["--config.replay.capacity=100000000000", "--config.demos.num_demonstrations=11"]
-    command = [sys.executable, "-m", "patchail_jax.doctor", *folders, *words]
+    command = [sys.executable, "-m", "patchail_jax", "doctor", *folders, *words]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     lines = result.stdout.splitlines()
@@ -62,7 +62,7 @@ def test_what_would_fail_a_run_ends_with_status_one_and_a_remedy(folders):
 
 
 def test_a_wrong_flag_is_one_line():
-    command = [sys.executable, "-m", "patchail_jax.doctor", "--config=configs/nothing.py"]
+    command = [sys.executable, "-m", "patchail_jax", "doctor", "--config=configs/nothing.py"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 2 and result.stderr.startswith("error: no config file")
 

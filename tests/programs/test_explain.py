@@ -188,6 +188,6 @@ def test_a_run_in_a_bucket_is_explained_reported_and_recorded_too(run, tmp_path,
     main(["--run=gs://bucket/run", "--input=random"])
     reports(["html", "gs://bucket"])
     assert {path.suffix for path in (tmp_path / "reports").iterdir()} >= {".mp4", ".npz", ".html"}
-    demos.run(["record", "gs://bucket/run", "episodes.npz", "--episodes=1"])
+    demos.main(["record", "gs://bucket/run", "episodes.npz", "--episodes=1"])
     recorded = trajectory.load(tmp_path / "episodes.npz")
     assert len(recorded.rewards) == 1 and "checkpoint at 480 frames" in recorded.metadata["source"]
