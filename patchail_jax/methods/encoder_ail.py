@@ -23,7 +23,7 @@ from patchail_jax.equations.patch_reward import REWARD_FORMS
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
-from patchail_jax.networks.activations import inspect
+from patchail_jax.networks.activations import with_activations
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
 from patchail_jax.networks.geometry import Layer
 from patchail_jax.networks.layers import compute_dtype
@@ -173,7 +173,7 @@ def _make(
         def apply(params: Any, stack: Any) -> Any:
             return judge_features(params, pairs.to_input(first, features_of(critic, params, stack)))
 
-        return inspect(apply, params, stack_at(windows, 1, size), offsets)
+        return with_activations(apply, params, stack_at(windows, 1, size), offsets)
 
     return learner.method._replace(
         init=init,

@@ -24,7 +24,7 @@ from patchail_jax.equations.similarity import DISTRIBUTIONS, mean_similarity, ne
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Method
-from patchail_jax.networks.activations import inspect
+from patchail_jax.networks.activations import with_activations
 from patchail_jax.networks.geometry import output_size, patch_layers, tile_layers
 from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
@@ -202,7 +202,7 @@ def _make(
         return scale * to_patch_rewards(logits_of(state.discriminator, pairs.of_episode(frames)))
 
     def examine(state: State, frames: Any, offsets: Any) -> tuple[Any, dict[str, Any]]:
-        return inspect(logits_of, state.discriminator, pairs.of_episode(frames), offsets)
+        return with_activations(logits_of, state.discriminator, pairs.of_episode(frames), offsets)
 
     def score(state: State, frames: Any) -> Any:
         return aggregate(judge(state, frames))
