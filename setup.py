@@ -35,6 +35,7 @@ setup(
         "flax>=0.12",
         "imageio-ffmpeg>=0.5",
         "jax>=0.10,<0.13",
+        "jaxtyping>=0.3",
         "matplotlib>=3.9",
         "ml_collections>=1.1",
         "mujoco>=3.17,<4",
@@ -57,6 +58,7 @@ setup(
         "hdf5": ["h5py>=3.10"],
         "launch": ["pyyaml>=6", "submitit>=1.5,<2"],
         "dev": [
+            "beartype>=0.18",
             "etils[epath]>=1.9",
             "gymnasium>=1.0",
             "h5py>=3.10",

@@ -21,6 +21,11 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["WANDB_MODE"] = "disabled"
 
 import jax  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+# Before anything imports them: each call of their functions is checked against its types, shapes of arrays included.
+CHECKED = ["patchail_jax.equations", "patchail_jax.networks", "patchail_jax.updates", "patchail_jax.maps"]
+install_import_hook(CHECKED, "beartype.beartype")
 
 from patchail_jax.envs.rendering import choose_backend  # noqa: E402
 

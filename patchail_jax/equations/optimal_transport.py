@@ -4,25 +4,27 @@ With the cosine cost ``C_ij`` of the episode's observation i and the demonstrati
 uniform masses, ``mu = argmin <mu, C> - epsilon * H(mu)``, the reward of step i is ``-sum_j mu_ij C_ij``.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int
 
 
-def unit(features: Any) -> Any:
+def unit(features: Float[Array, "T F"]) -> Float[Array, "T F"]:
     """Features ``[T,F]`` of length 1, float32."""
     features = features.astype(jnp.float32)
     return features / jnp.maximum(jnp.linalg.norm(features, axis=-1, keepdims=True), 1e-8)
 
 
-def cosine_cost(features: Any, others: Any) -> Any:
+def cosine_cost(features: Float[Array, "T F"], others: Float[Array, "M F"]) -> Float[Array, "T M"]:
     """``1 - cos`` between every two rows, ``[T,M]`` in [0, 2], of ``unit`` features ``[T,F]`` and ``[M,F]``."""
     product = jnp.matmul(features, others.T, precision=jax.lax.Precision.HIGHEST)
     return jnp.clip(1.0 - product, 0.0, 2.0)
 
 
-def transport_plan(cost: Any, columns: Any = None, *, epsilon: float, iterations: int) -> Any:
+def transport_plan(
+    cost: Float[Array, "T M"], columns: Int[Array, ""] | None = None, *, epsilon: float, iterations: int
+) -> Float[Array, "T M"]:
     """The entropic plan ``[T,M]`` of uniform masses at ``cost [T,M]``, by at most ``iterations`` of Sinkhorn's.
 
     ``columns []``: only the first so many are there, the others have no mass.
@@ -39,7 +41,9 @@ def transport_plan(cost: Any, columns: Any = None, *, epsilon: float, iterations
         return sinkhorn.Sinkhorn(max_iterations=iterations, inner_iterations=10, threshold=1e-6)(problem).matrix
 
 
-def transport_rewards(cost: Any, columns: Any = None, *, epsilon: float, iterations: int) -> Any:
+def transport_rewards(
+    cost: Float[Array, "T M"], columns: Int[Array, ""] | None = None, *, epsilon: float, iterations: int
+) -> Float[Array, "T"]:
     """The rewards ``[T]``, none above 0, at ``cost [T,M]``; 0 where the episode is the demonstration."""
     plan = transport_plan(cost, columns, epsilon=epsilon, iterations=iterations)
     return -jnp.sum(plan * cost, axis=1)

@@ -1,19 +1,23 @@
 """Exploration noise around the deterministic policy, and the policy's loss (DrQ-v2)."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from patchail_jax.arrays import Scalar
 
 ACTION_LIMIT = 1.0 - 1e-6
 
 
-def clamp_straight_through(actions: Any) -> Any:
+def clamp_straight_through(actions: Float[Array, "*B A"]) -> Float[Array, "*B A"]:
     """Actions clamped to (-1, 1), 1e-6 inside; the gradient passes as if they had not been."""
     return actions + jax.lax.stop_gradient(jnp.clip(actions, -ACTION_LIMIT, ACTION_LIMIT) - actions)
 
 
-def noisy_action(mean: Any, noise: Any, *, std: Any, clip: float | None) -> Any:
+def noisy_action(
+    mean: Float[Array, "B A"], noise: Float[Array, "B A"], *, std: Scalar | float, clip: float | None
+) -> Float[Array, "B A"]:
     """``clamp(mean + clip(std * noise))``: mean and standard-normal noise ``[B,A]``, clip +-0.3 or None for acting."""
     deviation = std * noise
     if clip is not None:
@@ -21,6 +25,6 @@ def noisy_action(mean: Any, noise: Any, *, std: Any, clip: float | None) -> Any:
     return clamp_straight_through(mean + deviation)
 
 
-def policy_loss(values: Any) -> Any:
+def policy_loss(values: Float[Array, "2 B"]) -> Scalar:
     """``-E[min(Q1, Q2)(s, a)]`` for the values ``[2,B]`` of the policy's own noisy actions."""
     return -jnp.mean(jnp.min(values, axis=0))

@@ -1,12 +1,14 @@
 """n-step temporal-difference target (DrQ-v2)."""
 
-from typing import Any
-
 import chex
 import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
 
 
-def td_target(rewards: Any, discounts: Any, next_values: Any, *, discount: float) -> Any:
+def td_target(
+    rewards: Float[Array, "B n"], discounts: Float[Array, "B n"], next_values: Float[Array, "2 B"], *, discount: float
+) -> Float[Array, "B"]:
     """``sum_i discount^i (prod_{j<i} d_j) r_i + discount^n (prod_j d_j) min(Q1, Q2)(s_{t+n}, a')``.
 
     ``rewards [B,n]``, environment ``discounts [B,n]`` (0 on termination), ``next_values [2,B]``; returns ``[B]``.

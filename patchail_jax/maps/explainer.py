@@ -1,14 +1,17 @@
 """Maps over the frames of an episode that say where a trained discriminator's reward comes from."""
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jaxtyping import Float, PyTree, UInt8
 
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import UserError
-from patchail_jax.maps.gradcam import signed_gradcam
+from patchail_jax.maps.gradcam import Activations, Frames, signed_gradcam
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.maps.patch_map import patch_map, weighted_patch_map
 from patchail_jax.maps.spatial_attention import spatial_attention
@@ -19,8 +22,12 @@ class Explanation(NamedTuple):
     """The aggregated reward ``[T]`` of each step (Eq. 5), without the regularisation of Eq. 9 and 10, and maps
     ``[T,H,W] float32`` by kind."""
 
-    rewards: np.ndarray
-    maps: dict[str, np.ndarray]
+    rewards: Float[np.ndarray, "T"]
+    maps: dict[str, Float[np.ndarray, "T H W"]]
+
+
+Pixels = UInt8[np.ndarray, "T+1 H W 3"]  # an episode's
+Window = UInt8[Array, "N H W 3"]  # what of them one call of a method reads
 
 
 class Explainer:
@@ -35,11 +42,11 @@ class Explainer:
         self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
         self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)
 
-    def logits(self, state: Any, frames: np.ndarray) -> np.ndarray:
+    def logits(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "_T *patches"]:
         """The discriminator's logits ``[T]`` or ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
         return self._devices.over_episode(self._logits, state, frames)
 
-    def explain(self, state: Any, frames: np.ndarray, kinds: Collection[str]) -> Explanation:
+    def explain(self, state: PyTree, frames: Pixels, kinds: Collection[str]) -> Explanation:
         """The rewards and the maps of ``kinds``, some of ``KINDS``, for ``frames [T+1,H,W,3] uint8``.
 
         Attention is 1 where it is even. Grad-CAM is positive for the expert's label, negative for the non-expert's.
@@ -48,7 +55,8 @@ class Explainer:
         for kind in kinds:
             if kind not in self.kinds:
                 raise UserError(f"no kind {kind!r} of map here; use one of {', '.join(self.kinds)}")
-        patch_rewards, found = self._devices.patch_rewards(state, frames), {}
+        patch_rewards = self._devices.patch_rewards(state, frames)
+        found: dict[str, Array | np.ndarray] = {}
         if not {"patch_rewards", "weighted"}.isdisjoint(kinds):
             found["patch_rewards"] = patch_map(patch_rewards, image_size=self._side, layers=self._layers)
         if not {"attention", "weighted"}.isdisjoint(kinds):
@@ -58,16 +66,16 @@ class Explainer:
         if "gradcam" in kinds:
             found["gradcam"] = self._devices.over_episode(self._gradcam, state, frames)
         maps = {kind: np.asarray(found[kind], np.float32) for kind in kinds}
-        return Explanation(np.asarray(self._aggregate(patch_rewards)), maps)
+        return Explanation(np.asarray(self._aggregate(jnp.asarray(patch_rewards))), maps)
 
-    def _attend(self, state: Any, frames: Any) -> Any:
+    def _attend(self, state: PyTree, frames: Window) -> Float[Array, "T H W"]:
         """The last layer's, times the number of positions."""
         _, activations = self._examine(state, frames, {})
         last = list(activations.values())[-1]
         return spatial_attention(last, image_size=self._side) * (last.shape[1] * last.shape[2])
 
-    def _attribute(self, state: Any, frames: Any) -> Any:
-        def look(pixels: Any, offsets: Any) -> tuple[Any, dict[str, Any]]:
+    def _attribute(self, state: PyTree, frames: Window) -> Float[Array, "T H W"]:
+        def look(pixels: Frames, offsets: Activations) -> tuple[Float[Array, "T *patches"], Activations]:
             return self._examine(state, pixels, offsets)
 
         layer = list(look(frames, {})[1])[-1]

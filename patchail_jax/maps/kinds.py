@@ -1,6 +1,7 @@
 """The kinds of maps over a frame, and what their colours mean."""
 
-from typing import Any
+import numpy as np
+from jaxtyping import Float
 
 KINDS = {
     "patch_rewards": "patch reward, red is expert-like",
@@ -10,6 +11,6 @@ KINDS = {
 }
 
 
-def signed(kind: str, maps: Any) -> Any:
+def signed(kind: str, maps: Float[np.ndarray, "T H W"]) -> Float[np.ndarray, "T H W"]:
     """Maps whose 0 is neutral, for colours that are symmetric about 0: even attention is 1."""
     return maps - 1.0 if kind == "attention" else maps

@@ -1,14 +1,16 @@
 """Patch rewards mapped back on the pixels they were computed from (paper, Figures 1 and 2)."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jaxtyping import Float
 
 from patchail_jax.networks.geometry import Layer, receptive_span
 
 
-def patch_map(rewards: Any, *, image_size: int, layers: tuple[Layer, ...]) -> Any:
+def patch_map(
+    rewards: Float[Array | np.ndarray, "T P P"], *, image_size: int, layers: tuple[Layer, ...]
+) -> Float[Array, "T {image_size} {image_size}"]:
     """``[T,P,P]`` patch rewards to ``[T,H,W]``: each pixel has the mean of the patches whose receptive field covers it.
 
     ``layers`` are the discriminator's (``geometry.patch_layers``). Pixels that no patch covers are 0.
@@ -24,6 +26,8 @@ def patch_map(rewards: Any, *, image_size: int, layers: tuple[Layer, ...]) -> An
     return total / np.maximum(count, 1.0)[None]
 
 
-def weighted_patch_map(rewards: Any, attention: Any) -> Any:
+def weighted_patch_map(
+    rewards: Float[Array | np.ndarray, "T H W"], attention: Float[Array | np.ndarray, "T H W"]
+) -> Float[Array | np.ndarray, "T H W"]:
     """Patch rewards ``[T,H,W]`` weighted by the spatial attention ``[T,H,W]``: the product of the two (Figure 1)."""
     return rewards * attention

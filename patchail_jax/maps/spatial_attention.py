@@ -1,12 +1,15 @@
 """Where a network looks: spatial attention of one layer (paper, Figure 5)."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
 
 
-def spatial_attention(activations: Any, *, image_size: int) -> Any:
+def spatial_attention(
+    activations: Float[Array | np.ndarray, "T h w c"], *, image_size: int
+) -> Float[Array, "T {image_size} {image_size}"]:
     """Activations ``[T,h,w,c]`` to shares of attention ``[T,H,W]``.
 
     The mean over channels of their magnitudes, softmax over positions, resized to the frame (Zagoruyko and Komodakis

@@ -1,7 +1,7 @@
 """What judges pairs in an adversarial method: the record that PatchAIL and the encoder baselines fill in."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -9,10 +9,10 @@ import optax
 
 from patchail_jax.methods.method import Metrics, Policy, State, SubConfig
 from patchail_jax.networks.geometry import Layer
-from patchail_jax.types import Batch
+from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
 from patchail_jax.updates.gradient_step import make_optimizer
-from patchail_jax.updates.pairs import Pairs
+from patchail_jax.updates.pairs import Pairs, make_pairs
 
 
 class UpdateKeys(NamedTuple):
@@ -47,12 +47,18 @@ class Discriminator(NamedTuple):
     window_logits: Callable[[State, jax.Array], jax.Array]
     """``window_logits(state, frames [B,S+n,H,W,3]) -> [B,n,P,P]``: every step of the windows."""
 
-    examine: Callable[[State, jax.Array, dict[str, jax.Array]], tuple[jax.Array, dict[str, jax.Array]]]
+    examine: Callable[[State, Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
     """As ``method.Judge.examine``."""
 
     pairs: Pairs
     layers: tuple[Layer, ...]
     convolutional: bool
+
+
+def pairs_of(specs: Specs, config: SubConfig) -> Pairs:
+    """What is judged, by ``config.discriminator``."""
+    fields = ("observation", "augmentation", "augmentation_pad", "agent_successor")
+    return make_pairs(specs, **{field: config[field] for field in fields})
 
 
 class Trainer(NamedTuple):

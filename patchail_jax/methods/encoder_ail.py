@@ -13,15 +13,14 @@ import jax.numpy as jnp
 from patchail_jax.equations.gradient_penalty import NOT_PIXELS
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
-from patchail_jax.methods.discriminator import Discriminator, Trained, make_trainer
+from patchail_jax.methods.discriminator import Discriminator, Trained, make_trainer, pairs_of
 from patchail_jax.methods.method import Config, Method, Policy, State, apply
 from patchail_jax.methods.reward import make_reward
-from patchail_jax.networks.activations import inspect
+from patchail_jax.networks.activations import with_activations
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
 from patchail_jax.networks.geometry import Layer
 from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.types import Specs
-from patchail_jax.updates.pairs import make_pairs
 from patchail_jax.updates.prepare_batch import episode_windows, stack_at
 
 
@@ -47,7 +46,7 @@ def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: Imag
     specs, network = learner.specs, config["network"]
     size = specs.frame_stack
     head = FeatureDiscriminator(network["hidden_size"], compute_dtype(network["precision"]))
-    pairs = make_pairs(specs, config["discriminator"])
+    pairs = pairs_of(specs, config["discriminator"])
 
     def features_of(critic: Policy, params: Policy, stack: jax.Array) -> jax.Array:
         """z ``[B,feature_size]`` of stacks ``[B,H,W,3S]``."""
@@ -99,7 +98,7 @@ def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: Imag
         def of_second(params: Policy, stack: jax.Array) -> jax.Array:
             return judge(params, pairs.to_input(first, features_of(critic, params, stack)))
 
-        return inspect(of_second, params, stack_at(windows, 1, size), offsets)
+        return with_activations(of_second, params, stack_at(windows, 1, size), offsets)
 
     whole_image = (Layer(specs.image_size, 1, 0),)
     return Discriminator(init, trainer.step, logits, window_logits, examine, pairs, whole_image, True)

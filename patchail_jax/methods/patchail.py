@@ -12,17 +12,16 @@ import jax.numpy as jnp
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
-from patchail_jax.methods.discriminator import Discriminator, Trained, make_trainer
+from patchail_jax.methods.discriminator import Discriminator, Trained, make_trainer, pairs_of
 from patchail_jax.methods.method import Config, Method, State, apply
 from patchail_jax.methods.regularizer import make_regularizer
 from patchail_jax.methods.reward import make_reward
-from patchail_jax.networks.activations import inspect
+from patchail_jax.networks.activations import with_activations
 from patchail_jax.networks.geometry import Layer, output_size, patch_layers, tile_layers
 from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Specs
-from patchail_jax.updates.pairs import make_pairs
 
 
 def make(specs: Specs, config: Config) -> Method:
@@ -54,7 +53,7 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
     """Patches of pairs, by ``config.discriminator`` and ``config.transformer``."""
     judge = config["discriminator"]
     network, layers = make_network(specs, config)
-    pairs, of_inputs = make_pairs(specs, judge), functools.partial(apply, network)
+    pairs, of_inputs = pairs_of(specs, judge), functools.partial(apply, network)
     trainer = make_trainer(
         judge,
         pairs,
@@ -78,7 +77,7 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
     def examine(
         state: State, frames: jax.Array, offsets: dict[str, jax.Array]
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return inspect(of_inputs, state.discriminator.params, pairs.of_episode(frames), offsets)
+        return with_activations(of_inputs, state.discriminator.params, pairs.of_episode(frames), offsets)
 
     convolutional = judge["architecture"] == "convolutional"
     return Discriminator(init, trainer.step, logits, window_logits, examine, pairs, layers, convolutional)

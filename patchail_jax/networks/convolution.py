@@ -6,19 +6,23 @@ one writes one; both are rearranged so that the products stay the same numbers a
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
 from patchail_jax.networks.geometry import Layer, output_size
-from patchail_jax.networks.layers import orthogonal
+from patchail_jax.networks.layers import Network, orthogonal
 
 INIT = orthogonal(2.0**0.5)
 
+Form = Callable[[Float[Array, "B H W C"], Float[Array, "k k C F"], Layer], Float[Array, "B P P F"]]
 
-def plain(x: Any, kernel: Any, layer: Layer) -> Any:
+
+def plain(x: Float[Array, "B H W C"], kernel: Float[Array, "k k C F"], layer: Layer) -> Float[Array, "B P P F"]:
     """``x [B,H,W,C]`` and ``kernel [k,k,C,F]`` to ``[B,P,P,F]``: the reference for the other two."""
     return jax.lax.conv_general_dilated(
         x,
@@ -29,7 +33,9 @@ def plain(x: Any, kernel: Any, layer: Layer) -> Any:
     )
 
 
-def space_to_depth(x: Any, kernel: Any, layer: Layer) -> Any:
+def space_to_depth(
+    x: Float[Array, "B H H C"], kernel: Float[Array, "k k C F"], layer: Layer
+) -> Float[Array, "B P P F"]:
     """A stride-s convolution as one of stride 1 on s x s times the channels: the same sums in another order.
 
     Square images; a kernel that is no multiple of the stride is filled up with zeros.
@@ -50,7 +56,7 @@ def space_to_depth(x: Any, kernel: Any, layer: Layer) -> Any:
     return plain(x, kernel, Layer(wide, 1, 0))
 
 
-def one_channel(x: Any, kernel: Any, layer: Layer) -> Any:
+def one_channel(x: Float[Array, "B H H C"], kernel: Float[Array, "k k C 1"], layer: Layer) -> Float[Array, "B P P 1"]:
     """A stride-1 convolution to one channel: each pixel's products with all k x k taps, then k x k shifted sums."""
     size, out = layer.kernel, output_size(x.shape[1], (layer,))
     taps = jnp.einsum("bhwc,ct->bhwt", x, jnp.reshape(jnp.transpose(kernel[..., 0], (2, 0, 1)), (-1, size * size)))
@@ -64,7 +70,7 @@ def one_channel(x: Any, kernel: Any, layer: Layer) -> Any:
     return functools.reduce(jnp.add, shifted)[..., None]
 
 
-FORMS: dict[str, Callable[[Any, Any, Layer], Any]] = {
+FORMS: dict[str, Form] = {
     "plain": plain,
     "space_to_depth": space_to_depth,
     "one_channel": one_channel,
@@ -80,7 +86,7 @@ def form_for(layer: Layer, channels: int) -> str:
     return "one_channel" if channels == 1 else "plain"
 
 
-class Convolution(nn.Module):
+class Convolution(Network):
     """A square convolution ``[B,H,W,C]`` to ``[B,P,P,channels]``, orthogonal weights with gain sqrt(2), zero biases.
 
     ``form`` is how it is computed; parameters and values are those of ``flax.linen.Conv`` in every form.
@@ -88,11 +94,11 @@ class Convolution(nn.Module):
 
     channels: int
     layer: Layer
-    dtype: Any
+    dtype: DTypeLike
     form: str = "plain"
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B P P {self.channels}"]:
         shape = (self.layer.kernel, self.layer.kernel, x.shape[-1], self.channels)
         kernel = self.param("kernel", INIT, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)

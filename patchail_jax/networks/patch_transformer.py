@@ -4,27 +4,29 @@ The image is cut into tiles that do not overlap, each becomes one token, and eac
 the whole image, but on other tiles through attention alone: a picture of the rewards shows each on its own tile.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
+from patchail_jax.arrays import Images
 from patchail_jax.errors import UserError
 from patchail_jax.networks.convolution import Convolution
 from patchail_jax.networks.geometry import output_size, tile_layers
-from patchail_jax.networks.layers import Dense, orthogonal, scale_pixels
+from patchail_jax.networks.layers import Dense, Network, orthogonal, scale_pixels
 
 POSITION_INIT = nn.initializers.normal(0.02)
 
 
-class Block(nn.Module):
+class Block(Network):
     """Tokens ``[B,N,width]`` to tokens: attention, then two dense layers, each behind a LayerNorm and residual."""
 
     heads: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Float[Array, "B N width"]) -> Float[Array, "B N width"]:
         attention = nn.MultiHeadDotProductAttention(
             self.heads, kernel_init=orthogonal(1.0), dtype=self.dtype, force_fp32_for_softmax=True, name="attention"
         )
@@ -33,7 +35,7 @@ class Block(nn.Module):
         return x + Dense(x.shape[-1], dtype=self.dtype, name="output")(hidden)
 
 
-class PatchTransformer(nn.Module):
+class PatchTransformer(Network):
     """``[B,H,W,C]`` pixels in 0..255 to one logit a tile, ``[B,P,P] float32``, high where the tile looks expert.
 
     ``patch_size`` pixels a side of a tile; ``width`` channels of a token, a multiple of ``heads``; ``depth`` blocks.
@@ -44,10 +46,10 @@ class PatchTransformer(nn.Module):
     width: int
     depth: int
     heads: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, pixels: Any) -> Any:
+    def __call__(self, pixels: Images) -> Float[Array, "B P P"]:
         if self.heads < 1 or self.width < 1 or self.width % self.heads:
             raise UserError(f"a transformer {self.width} wide cannot be shared evenly by {self.heads} heads")
         (tile,) = layers = tile_layers(self.patch_size, pixels.shape[1])
@@ -62,6 +64,6 @@ class PatchTransformer(nn.Module):
         return jnp.reshape(logits, (batch, side, side)).astype(jnp.float32)
 
 
-def _norm(x: Any, dtype: Any, name: str) -> Any:
+def _norm(x: Float[Array, "B N width"], dtype: DTypeLike, name: str) -> Float[Array, "B N width"]:
     # LayerNorm in float32: its mean and variance lose too much in bfloat16.
     return nn.LayerNorm(epsilon=1e-6, dtype=jnp.float32, name=name)(x).astype(dtype)

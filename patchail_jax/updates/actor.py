@@ -1,12 +1,15 @@
 """Actor update on detached features (DrQ-v2)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import Array
+from jaxtyping import Float
 
+from patchail_jax.arrays import Parameters, Scalar, Scalars
 from patchail_jax.equations.behaviour_cloning import cloned_policy_loss, log_likelihood
 from patchail_jax.equations.policy import noisy_action, policy_loss
 from patchail_jax.updates.gradient_step import gradient_step
@@ -19,33 +22,33 @@ class Cloning(NamedTuple):
     of the policy's own actions; ``std`` of the policy in the likelihood; ``scale`` of the likelihood.
     """
 
-    features: Any
-    actions: Any
-    weight: Callable[[Any], Any]
+    features: Float[Array, "E F"]
+    actions: Float[Array, "E A"]
+    weight: Callable[[Float[Array, "2 B"]], Scalar]
     std: float
     scale: float
 
 
 def actor_update(
-    params: Any,
-    optimizer_state: Any,
+    params: Parameters,
+    optimizer_state: optax.OptState,
     optimizer: optax.GradientTransformation,
     *,
-    act: Callable[[Any, Any], Any],
-    value: Callable[[Any, Any], Any],
-    features: Any,
-    noise: Any,
-    std: Any,
+    act: Callable[[Parameters, Float[Array, "B F"]], Float[Array, "B A"]],
+    value: Callable[[Float[Array, "B F"], Float[Array, "B A"]], Float[Array, "2 B"]],
+    features: Float[Array, "B F"],
+    noise: Float[Array, "B A"],
+    std: Scalar,
     noise_clip: float,
     cloning: Cloning | None = None,
-) -> tuple[Any, Any, dict[str, Any]]:
+) -> tuple[Parameters, optax.OptState, Scalars]:
     """Ascends ``min(Q1, Q2)`` of the policy's noisy action, and the expert's likelihood where there is ``cloning``.
 
     ``act(params, features)`` gives the mean ``[B,A]``, ``value(features, actions)`` the fixed critic's ``[2,B]``;
     ``features [B,F]`` detached, ``noise [B,A]`` standard normal.
     """
 
-    def loss(params: Any) -> tuple[Any, Any]:
+    def loss(params: Parameters) -> tuple[Scalar, tuple[Scalar, Float[Array, "B A"], Scalars]]:
         mean = act(params, features)
         actions = noisy_action(mean, noise, std=std, clip=noise_clip)
         values = value(features, actions)

@@ -1,26 +1,28 @@
 """Critic and encoder update (DrQ-v2)."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import Array
+from jaxtyping import Float, Real
 
+from patchail_jax.arrays import Parameters, Scalar, Scalars
 from patchail_jax.updates.gradient_step import gradient_step
 
 
 def critic_update(
-    params: Any,
-    optimizer_state: Any,
+    params: Parameters,
+    optimizer_state: optax.OptState,
     optimizer: optax.GradientTransformation,
     *,
-    encode: Callable[[Any, Any], Any],
-    value: Callable[[Any, Any, Any], Any],
-    observations: Any,
-    actions: Any,
-    targets: Any,
-) -> tuple[Any, Any, Any, dict[str, Any]]:
+    encode: Callable[[Parameters, Real[Array, "B *observation"]], Float[Array, "B F"]],
+    value: Callable[[Parameters, Float[Array, "B F"], Float[Array, "B A"]], Float[Array, "2 B"]],
+    observations: Real[Array, "B *observation"],
+    actions: Float[Array, "B A"],
+    targets: Float[Array, "B"],
+) -> tuple[Parameters, optax.OptState, Float[Array, "B F"], Scalars]:
     """Regresses both heads on ``targets [B]``.
 
     ``params`` is ``{"encoder": ..., "critic": ...}``, ``observations [B,H,W,3S]`` augmented pixels, ``actions [B,A]``.
@@ -28,7 +30,7 @@ def critic_update(
     """
     targets = jax.lax.stop_gradient(targets)
 
-    def loss(params: Any) -> tuple[Any, Any]:
+    def loss(params: Parameters) -> tuple[Scalar, tuple[Float[Array, "B F"], Float[Array, "2 B"], Scalar]]:
         features = encode(params["encoder"], observations)
         values = value(params["critic"], features, actions)
         error = jnp.mean(jnp.square(values[0] - targets)) + jnp.mean(jnp.square(values[1] - targets))

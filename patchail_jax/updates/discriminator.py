@@ -1,31 +1,35 @@
 """Discriminator update: classification (Eq. 4) plus gradient penalty."""
 
 from collections.abc import Callable
-from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jax import Array
+from jaxtyping import Float, Real
 
+from patchail_jax.arrays import Parameters, Scalar, Scalars
 from patchail_jax.equations.adversarial_loss import adversarial_loss
-from patchail_jax.equations.gradient_penalty import fast_gradient_penalty, interpolate
+from patchail_jax.equations.gradient_penalty import gradient_penalty, interpolate
 from patchail_jax.updates.gradient_step import gradient_step
 
 
 def discriminator_update(
-    params: Any,
-    optimizer_state: Any,
+    params: Parameters,
+    optimizer_state: optax.OptState,
     optimizer: optax.GradientTransformation,
     *,
-    logits: Callable[[Any, Any], Any],
-    expert: Any,
-    agent: Any,
-    mix: Any,
+    logits: Callable[[Parameters, Real[Array, "B *features"]], Float[Array, "B *patches"]],
+    expert: Real[Array, "E *input"],
+    agent: Real[Array, "E *input"],
+    mix: Float[Array, "E"],
     penalty_weight: float,
     penalty_pixel_scale: float,
-    represent: Callable[[Any, Any], Any] = lambda params, inputs: inputs,
-) -> tuple[Any, Any, dict[str, Any]]:
+    represent: Callable[[Parameters, Real[Array, "B *input"]], Real[Array, "B *features"]] = lambda params, inputs: (
+        inputs
+    ),
+) -> tuple[Parameters, optax.OptState, Scalars]:
     """One step on expert (label 1) and agent (label 0) inputs ``[E,H,W,C]``, augmented pixels in 0..255.
 
     ``logits(params, inputs)`` is high for the expert, ``[E,P,P]``; ``mix [E]`` in [0, 1] places the penalty's inputs.
@@ -35,12 +39,14 @@ def discriminator_update(
     chex.assert_equal_shape([expert, agent])
     both = jnp.concatenate([expert, agent])
 
-    def loss(params: Any) -> tuple[Any, Any]:
+    def loss(
+        params: Parameters,
+    ) -> tuple[Scalar, tuple[Float[Array, "E *patches"], Float[Array, "E *patches"], Scalar, Scalar, Scalar]]:
         features = represent(params, both)
         between = interpolate(mix, *jnp.split(jax.lax.stop_gradient(features), 2))
         expert_logits, agent_logits = jnp.split(logits(params, features), 2)
         classification = adversarial_loss(expert_logits, agent_logits)
-        penalty, input_norm = fast_gradient_penalty(
+        penalty, input_norm = gradient_penalty(
             logits, params, between, weight=penalty_weight, pixel_scale=penalty_pixel_scale
         )
         return classification + penalty, (expert_logits, agent_logits, classification, penalty, input_norm)

@@ -1,20 +1,23 @@
 """One optimizer step; the only place where gradients are averaged over devices."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypeVar
 
 import jax
 import optax
 
+from patchail_jax.arrays import Parameters, Scalar
 from patchail_jax.errors import UserError, choose
 
 DEVICE_AXIS = "devices"
+
+Aux = TypeVar("Aux")
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"adam": optax.adam, "sgd": optax.sgd}
 
 
 def make_optimizer(
-    name: str, learning_rate: float, decay: Mapping[str, Any], *, group: str
+    name: str, learning_rate: float, decay: Mapping[str, int | float], *, group: str
 ) -> optax.GradientTransformation:
     """The optimizer ``name``, one of ``OPTIMIZERS``.
 
@@ -22,7 +25,7 @@ def make_optimizer(
     ``decay["final"]`` of itself; 0 steps are never. ``UserError`` names what does not fit in ``config.<group>``.
     """
     make = choose(OPTIMIZERS, name, field=f"{group}.optimizer")
-    start, updates, final = decay["start"], decay["updates"], decay["final"]
+    start, updates, final = int(decay["start"]), int(decay["updates"]), decay["final"]
     if min(start, updates, final) < 0:
         raise UserError(f"config.{group}.decay has a negative number: start {start}, updates {updates}, final {final}")
     if not updates:
@@ -31,8 +34,11 @@ def make_optimizer(
 
 
 def gradient_step(
-    loss: Callable[[Any], tuple[Any, Any]], params: Any, optimizer_state: Any, optimizer: optax.GradientTransformation
-) -> tuple[Any, Any, Any, Any]:
+    loss: Callable[[Parameters], tuple[Scalar, Aux]],
+    params: Parameters,
+    optimizer_state: optax.OptState,
+    optimizer: optax.GradientTransformation,
+) -> tuple[Parameters, optax.OptState, Aux, Scalar]:
     """Descends ``loss(params) -> (value, aux)`` once.
 
     Must run under an axis named ``DEVICE_AXIS``. Returns new params, new optimizer state, aux, and the global norm of

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from patchail_jax.equations.gradient_penalty import fast_gradient_penalty, gradient_penalty, interpolate
+from patchail_jax.equations.gradient_penalty import gradient_penalty, interpolate
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
+from tests.equations.plain_gradient_penalty import plain_gradient_penalty
 
 
 def linear(weights, x):
@@ -22,8 +23,8 @@ def test_linear_discriminator_has_the_norm_of_its_weights(scale):
     x = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (5, 2, 2)), jnp.float32)
     norm = 4 * 0.3 * 255 / scale
     expected = 10.0 / 4 * (norm - 1) ** 2
-    plain, mean_norm = gradient_penalty(functools.partial(linear, weights), x, weight=10.0, pixel_scale=scale)
-    fast, fast_norm = fast_gradient_penalty(linear, weights, x, weight=10.0, pixel_scale=scale)
+    plain, mean_norm = plain_gradient_penalty(functools.partial(linear, weights), x, weight=10.0, pixel_scale=scale)
+    fast, fast_norm = gradient_penalty(linear, weights, x, weight=10.0, pixel_scale=scale)
     np.testing.assert_allclose([plain, fast], expected, rtol=1e-5)
     np.testing.assert_allclose([mean_norm, fast_norm], norm, rtol=1e-5)
 
@@ -37,10 +38,10 @@ def test_fast_form_has_the_parameter_gradients_of_the_plain_one(kernel_size, sca
 
     def plain(params):
         logits = functools.partial(network.apply, params)
-        return gradient_penalty(logits, x, weight=10.0, pixel_scale=scale)[0]
+        return plain_gradient_penalty(logits, x, weight=10.0, pixel_scale=scale)[0]
 
     def fast(params):
-        return fast_gradient_penalty(network.apply, params, x, weight=10.0, pixel_scale=scale)[0]
+        return gradient_penalty(network.apply, params, x, weight=10.0, pixel_scale=scale)[0]
 
     np.testing.assert_allclose(plain(params), fast(params), rtol=1e-5)
     expected, got = jax.grad(plain)(params), jax.grad(fast)(params)

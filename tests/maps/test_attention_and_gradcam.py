@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from patchail_jax.maps.gradcam import class_activation, gradcam, signed_gradcam
+from patchail_jax.maps.gradcam import class_activation, signed_gradcam
 from patchail_jax.maps.patch_map import weighted_patch_map
 from patchail_jax.maps.spatial_attention import spatial_attention
 from tests.small import SPECS, make_method
@@ -37,16 +37,20 @@ def test_grad_cam_of_a_linear_discriminator_is_its_logits_over_the_number_of_pat
 
 
 @pytest.mark.parametrize("one_logit", [False, True])
-def test_the_two_labels_are_the_two_signs_of_one_map(one_logit):
+def test_the_non_expert_s_map_is_the_expert_s_with_the_other_sign(one_logit):
     def judge(pixels, offsets):
         logits, activations = look(pixels, offsets)
         return (logits.mean(axis=(1, 2)) if one_logit else logits), activations
 
-    parts = [
-        gradcam(judge, ACTIVATIONS, layer="layer", label=label, image_size=4) for label in ("expert", "non_expert")
-    ]
+    def judge_for_the_non_expert(pixels, offsets):
+        logits, activations = judge(pixels, offsets)
+        return -logits, activations
+
     whole = signed_gradcam(judge, ACTIVATIONS, layer="layer", image_size=4)
-    assert all((part >= 0).all() and part.max() > 0 for part in parts)
+    against = signed_gradcam(judge_for_the_non_expert, ACTIVATIONS, layer="layer", image_size=4)
+    # Grad-CAM keeps a label's positive part: the two parts make up the signed map.
+    parts = [np.maximum(maps, 0) for maps in (whole, against)]
+    assert all(part.max() > 0 for part in parts)
     np.testing.assert_allclose(parts[0] - parts[1], whole, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(whole, np.einsum("bhwc,c->bhw", ACTIVATIONS, WEIGHTS) / 16, rtol=1e-4, atol=1e-7)
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from patchail_jax.equations.gradient_penalty import NOT_PIXELS, fast_gradient_penalty
+from patchail_jax.equations.gradient_penalty import NOT_PIXELS, gradient_penalty
 from patchail_jax.networks.critic import Critic
 from patchail_jax.networks.encoder import Identity
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
@@ -50,5 +50,5 @@ def test_the_penalty_of_features_is_with_respect_to_them_as_they_are():
     def linear(weights, x):
         return (x @ weights)[:, None, None]
 
-    penalty, norm = fast_gradient_penalty(linear, weights, jnp.ones((5, 2)), weight=10.0, pixel_scale=NOT_PIXELS)
+    penalty, norm = gradient_penalty(linear, weights, jnp.ones((5, 2)), weight=10.0, pixel_scale=NOT_PIXELS)
     np.testing.assert_allclose([penalty, norm], [10 * 0.5**2, 0.5], rtol=1e-5)

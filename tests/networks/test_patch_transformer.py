@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from patchail_jax.equations.gradient_penalty import fast_gradient_penalty, gradient_penalty
+from patchail_jax.equations.gradient_penalty import gradient_penalty
 from patchail_jax.errors import UserError
 from patchail_jax.networks.geometry import output_size, receptive_span, tile_layers
 from patchail_jax.networks.patch_transformer import PatchTransformer
+from tests.equations.plain_gradient_penalty import plain_gradient_penalty
 
 SIZES = {"patch_size": 4, "width": 8, "heads": 2}
-PIXELS = np.random.default_rng(1).uniform(0, 255, (3, 12, 12, 6)).astype(np.float32)
+PIXELS = jnp.asarray(np.random.default_rng(1).uniform(0, 255, (3, 12, 12, 6)), jnp.float32)
 
 
 def make(depth):
@@ -68,10 +69,10 @@ def test_the_fast_penalty_has_the_parameter_gradients_of_the_plain_one(one_block
     (network, params), x = one_block, jnp.asarray(PIXELS)
 
     def plain(params):
-        return gradient_penalty(functools.partial(network.apply, params), x, weight=10.0)[0]
+        return plain_gradient_penalty(functools.partial(network.apply, params), x, weight=10.0)[0]
 
     def fast(params):
-        return fast_gradient_penalty(network.apply, params, x, weight=10.0)[0]
+        return gradient_penalty(network.apply, params, x, weight=10.0)[0]
 
     (value, expected), (fast_value, got) = (jax.jit(jax.value_and_grad(form))(params) for form in (plain, fast))
     np.testing.assert_allclose(value, fast_value, rtol=1e-5)
