@@ -39,13 +39,11 @@ EPISODES = 4  # of noise in replay
 HELP = """\
 usage: patchail bench [--config=NAME|FILE[:METHOD]] [--config.KEY=VALUE ...] [flags]
 
-Measures environment steps per second, milliseconds per update of each method, and the whole loop.
-Without a config it is the quickstart's.
+Measures environment steps and updates per second; without a config, the quickstart's.
 
   --quick              PatchAIL alone
   --output=FILE        the same numbers as JSON (bench.json)
-{}
-example: patchail bench --config=cheetah --quick
+{}example:  patchail bench --config=cheetah --quick
 """
 
 
@@ -156,17 +154,19 @@ def main(argv: Sequence[str]) -> None:
     if asks_for_help(argv):
         sys.stdout.write(HELP.format(config_help()))
         return
-    own, words = _flags().parse_known_args(argv)
+    flags = Arguments(prog="patchail bench", add_help=False, allow_abbrev=False)
+    flags.add_argument("--quick", action="store_true")
+    flags.add_argument("--output", type=Path, default=Path("bench.json"))
+    own, words = flags.parse_known_args(argv)
     words = words if names_config(words) else ["--config=quickstart", *words]
     config = parse(["patchail bench", *words]).config
-    output: Path = own.output
     choose_backend()
     result: dict[str, Any] = {"config": config.to_dict(), "environments": {}, "update": {}}
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-        output.write_text(json.dumps(result, indent=2) + "\n")
+        own.output.write_text(json.dumps(result, indent=2) + "\n")
 
     action_size = 1
     for num_envs in (1, 2, 4, 8, 16):
@@ -193,14 +193,6 @@ def main(argv: Sequence[str]) -> None:
         say(f"update        {label:52s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
     result["loop_steps_per_second"] = loop_steps_per_second(config)
     say(f"loop          {config.env.num_envs:2d} environments  {result['loop_steps_per_second']:8.1f} agent steps/s")
-
-
-def _flags() -> Arguments:
-    """The flags that are not the config's."""
-    flags = Arguments(prog="patchail bench", add_help=False, allow_abbrev=False)
-    flags.add_argument("--quick", action="store_true")
-    flags.add_argument("--output", type=Path, default=Path("bench.json"))
-    return flags
 
 
 def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[str, ConfigDict]:
