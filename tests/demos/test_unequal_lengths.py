@@ -109,7 +109,9 @@ def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path, monk
 def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path):
     (tmp_path / "pictures").mkdir()
     with (tmp_path / "eval.csv").open("w") as stream:
-        csv.writer(stream).writerows([["agent", "frame", "episode_reward"], ["bc", 0, 1.0], ["bc", 40, 2.0]])
+        csv.writer(stream).writerows(
+            [["agent", "task", "frame", "episode_reward"], ["bc", "a", 0, 1.0], ["bc", "a", 40, 2.0]]
+        )
     judged = []
     training = SimpleNamespace(
         run=SimpleNamespace(eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures"),
