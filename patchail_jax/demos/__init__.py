@@ -1,1 +1,1 @@
-"""Demonstrations: their form on disk, their pictures, and the expert pairs that the learner draws from them."""
+"""Demonstrations: their form on disk, their frames, and the expert pairs that the learner draws from them."""

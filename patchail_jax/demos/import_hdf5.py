@@ -96,7 +96,7 @@ class _Inside:
         return taken
 
     def pixels(self, name: str, start: int = 0, end: int | None = None) -> np.ndarray:
-        """``take`` for pictures, ``[T,H,W,3]``."""
+        """``take`` for frames: returns ``[T,H,W,3] uint8``."""
         data = self.get(name)
         if data.dtype != np.uint8 or data.ndim != 4 or 3 not in (data.shape[1], data.shape[3]):
             raise UserError(f"{self.path}: {name} must be pictures in uint8, not {data.dtype}{list(data.shape)}")

@@ -1,4 +1,4 @@
-"""Pictures of recorded states, rendered once and then read from a cache.
+"""Frames of recorded states, rendered once and then read from a cache.
 
 One demonstration is one ``.npy`` file in the cache, so that runs with one and with ten demonstrations share them, and
 an interrupted rendering goes on where it stopped.
@@ -101,7 +101,7 @@ def _open(task: str, *, quality: str) -> Any:
 
 
 def _key(states: np.ndarray, facts: dict[str, Any]) -> str:
-    """Names everything that a picture depends on, as far as it is known without drawing one."""
+    """Names everything that a frame depends on, as far as it is known without drawing one."""
     versions = {package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")}
     written = json.dumps({**facts, **versions}, sort_keys=True)
     return hashlib.sha256(written.encode() + states.tobytes()).hexdigest()

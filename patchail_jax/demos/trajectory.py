@@ -1,7 +1,7 @@
 """The on-disk form of demonstrations: one ``.npz`` file, read and written with every check.
 
 A file holds physics states, so that one small file serves every image size, camera and render quality, and ``render``
-makes the pictures; or frames, where there are no states, as from a video. ``shipped/README.md`` describes the form and
+makes the frames; or frames, where there are no states, as from a video. ``shipped/README.md`` describes the form and
 the seven files that come with the package.
 """
 

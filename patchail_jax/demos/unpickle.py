@@ -1,6 +1,6 @@
 """Reads a pickle of numpy arrays without running it.
 
-A pickle is a program, and some of its instructions import what they name and call it. This is the standard library's
+A pickle is a list of instructions, and some of them import what they name and call it. This is the standard library's
 reader with less in it. It knows only the instructions that arrays, lists, dicts, numbers and strings need. A name is
 never imported: it calls a stand-in of ``pickled_array``. All that is read counts against the memory that is free. It is
 the reader in Python, because the one in C takes the memory that a file declares before it looks for the content.

@@ -1,6 +1,5 @@
 """Demonstrations of 30 and 100 steps: what is shown and summed of the shorter one ends where it ends."""
 
-import csv
 import re
 from types import SimpleNamespace
 
@@ -109,8 +108,8 @@ def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path, monk
 
 def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path):
     (tmp_path / "pictures").mkdir()
-    with (tmp_path / "eval.csv").open("w") as stream:
-        csv.writer(stream).writerows([["agent", "frame", "episode_reward"], ["bc", 0, 1.0], ["bc", 40, 2.0]])
+    rows = "agent,task,seed,frame,episode_reward,hour\nbc,my_robot,0,0,1.0,0\nbc,my_robot,0,40,2.0,0\n"
+    (tmp_path / "eval.csv").write_text(rows)
     judged = []
     training = SimpleNamespace(
         run=SimpleNamespace(eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures"),
