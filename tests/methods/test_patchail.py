@@ -58,7 +58,7 @@ def test_every_choice_updates_to_finite_numbers(overrides):
     learner = Devices(make_method(**overrides), SPECS, count=1)
     state, metrics = learner.update(learner.init(0), for_devices([make_batch()], 1))
     assert np.isfinite(np.asarray(metrics.values)).all()
-    assert {leaf.dtype for leaf in jax.tree.leaves(fetch(state).discriminator)} == {np.dtype(np.float32)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(fetch(state).discriminator.params)} == {np.dtype(np.float32)}
 
 
 def test_stored_rewards_matter_only_at_episode_end():

@@ -1,0 +1,106 @@
+"""Rules of the house that no linter has: what lies at the root, how large a function may be, what has one home."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "patchail_jax"
+AT_THE_ROOT = {"__init__", "__main__", "main", "train", "types", "arrays", "errors"}
+MOST_ARGUMENTS, MOST_LINES, LOOP_LINES = 12, 90, 150
+PURE = ("equations", "networks", "updates")  # where every array has a shape in its type
+NO_NAME = {"utils", "helpers", "common", "misc", "base"}
+
+# Modules that have one home: who may import them, by paths below the package.
+HOMES = {
+    "dm_control": ("envs/", "demos/render.py"),
+    "mujoco": ("envs/",),
+    "wandb": ("outputs/dashboards.py",),
+    "orbax": ("storage/checkpoints.py", "storage/checkpoint_arrays.py", "storage/checkpoint_damage.py"),
+    "ott": ("equations/optimal_transport.py",),
+    "matplotlib": ("reports/",),
+    "psutil": ("storage/memory.py",),
+    "filelock": ("storage/run_folder.py",),
+    "ml_collections": ("run/", "programs/", "configs/", "launch/options.py"),
+    "absl": ("programs/command_line.py",),
+}
+
+
+def modules():
+    """Every module by its path below the package; launch and configs are seen through their links."""
+    found = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
+    for room in ("launch", "configs"):
+        found |= {path.relative_to(ROOT).as_posix(): path for path in (ROOT / room).rglob("*.py")}
+    return found
+
+
+TREES = {name: ast.parse(path.read_text()) for name, path in modules().items()}
+
+
+def functions():
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{name}:{node.name}", node
+
+
+def imported(tree):
+    """Top-level names of the packages that a module imports, anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def test_the_root_holds_what_is_on_the_list():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == AT_THE_ROOT
+
+
+def test_no_function_takes_too_many_arguments_or_lines():
+    wrong = []
+    for name, node in functions():
+        arguments = node.args
+        count = len(arguments.posonlyargs + arguments.args + arguments.kwonlyargs)
+        count -= bool(arguments.args) and arguments.args[0].arg in ("self", "cls")
+        lines = node.end_lineno - node.lineno + 1
+        if count > MOST_ARGUMENTS or lines > MOST_LINES:
+            wrong.append(f"{name}: {count} arguments, {lines} lines")
+    assert not wrong, wrong
+
+
+def test_the_loop_is_short():
+    assert len((PACKAGE / "train.py").read_text().splitlines()) <= LOOP_LINES
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_the_pure_rooms_know_no_any(room):
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree in TREES.items()
+        if name.startswith(f"{room}/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id == "Any"
+    ]
+    assert not found, found
+
+
+@pytest.mark.parametrize("package", HOMES)
+def test_what_has_one_home_is_imported_there_alone(package):
+    users = [name for name, tree in TREES.items() if package in imported(tree)]
+    assert users and not [name for name in users if not name.startswith(HOMES[package])], users
+
+
+def test_pmap_is_called_in_devices_alone():
+    users = {
+        name.split("/")[0]
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("pmap", "shard_map")
+    }
+    assert users == {"devices"}
+
+
+def test_names_say_something():
+    assert not [name for name in TREES if Path(name).stem in NO_NAME]
