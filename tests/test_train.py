@@ -321,6 +321,41 @@ def test_bad_input_is_one_line_and_status_two(cache, tmp_path, capsys, override,
     assert message in fail(capsys, arguments(tmp_path, cache, override))
 
 
+def test_a_value_that_was_wrong_can_be_put_right_on_the_same_folder(cache, tmp_path, capsys):
+    fail(capsys, arguments(tmp_path, cache, "--config.reward.form=wgan"))
+    train(parse(arguments(tmp_path, cache, "--config.num_frames=80")).config)
+    assert (tmp_path / "finished.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "bounds"),
+    [
+        ("evaluation.every_frames", -1, "0 (at the end alone) or more"),
+        ("log.every_updates", -5, "0 (never) or more"),
+        ("seed", -1, "0 to 4294967295"),
+        ("replay.updates_per_call", 0, "1 or more"),
+        ("env.num_envs", 0, "1 or more"),
+        ("evaluation.episodes", 0, "1 or more"),
+        ("replay.capacity", 9, "an episode: it must be 10 or more"),
+        ("replay.n_step", 11, "the 10 steps of an episode"),
+        ("agent.discount", 1.5, "0.0 to 1.0"),
+        ("agent.critic_learning_rate", "nan", "0.0 or more"),
+    ],
+)
+def test_a_number_out_of_bounds_names_its_field_and_what_it_may_be(cache, tmp_path, capsys, field, value, bounds):
+    error = fail(capsys, arguments(tmp_path / "run", cache, f"--config.{field}={value}"))
+    assert f"config.{field} is {value}" in error and bounds in error
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_nothing_in_between_where_the_numbers_say_never(cache, tmp_path):
+    never = ["evaluation.every_frames", "log.every_updates", "checkpoint.every_frames"]
+    train(parse(arguments(tmp_path, cache, *(f"--config.{field}=0" for field in never))).config)
+    logged = lines(tmp_path)
+    assert [(line["kind"], line["frame"]) for line in logged] == [("evaluation", 800)]
+    assert last_checkpoint(tmp_path)[0] == 100
+
+
 def test_another_config_on_the_same_folder_is_refused(whole, cache, capsys):
     assert "seed=0, not 1" in fail(capsys, arguments(whole, cache, "--config.seed=1"))
 

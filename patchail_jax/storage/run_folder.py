@@ -104,11 +104,11 @@ def finished_frames(path: Path) -> int:
 
 
 def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> RunFolder:
-    """Makes or re-opens the folder, under an exclusive lock that dies with the process.
+    """Makes or re-opens the folder, under an exclusive lock that dies with the process; ``config`` is not written.
 
     A folder that holds another run is refused: every field of ``config`` must equal the stored one, but for those
     named by ``may_differ`` (dotted names or groups) and those that the run's version did not have, which are logged.
-    A run that was there keeps its files as they are: ``describe`` it when its checkpoint has been found to fit.
+    ``describe`` the run when its parts have been made and its checkpoint fits: a start that is refused leaves no trace.
     Raises ``UserError``, one line.
     """
     path = path.expanduser().absolute()
@@ -124,8 +124,6 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
         except UserError:  # its traceback would keep the lock
             lock.release()
             raise
-    else:
-        run.describe(config)
     return run
 
 

@@ -29,6 +29,7 @@ def test_a_run_that_holds_its_lock_is_running_and_one_that_does_not_was_stopped(
     assert read_run(folder).state() == "stopped at 420,000 of 1,000,000 frames"
     config = {"method": "bc", "seed": 0, "num_frames": 100, "env": {"task": "x_y"}, "evaluation": {"every_frames": 10}}
     running = open_run(tmp_path / "live", config=config)
+    running.describe(config)
     assert read_run(running.path).state() == "running at no evaluation yet, 0 of 100 frames"
     running.close()
     assert read_run(running.path).status == "stopped"

@@ -19,8 +19,22 @@ from patchail_jax.storage.run_folder import flatten, is_running, open_run, reope
 CONFIG = {"seed": 1, "env": {"task": "cheetah_run", "workers": "process"}, "log": {"every": 5}}
 
 
+def begin(path):
+    """A run that has begun, and ended."""
+    run = open_run(path, config=CONFIG)
+    run.describe(CONFIG)
+    run.close()
+
+
+def test_a_start_that_is_refused_leaves_no_config_behind(tmp_path):
+    open_run(tmp_path, config=CONFIG).close()
+    assert not (tmp_path / "config.json").exists()
+    open_run(tmp_path, config={**CONFIG, "seed": 2}).close()
+
+
 def test_config_and_versions_are_written(tmp_path):
     run = open_run(tmp_path / "a" / "b", config=CONFIG)
+    run.describe(CONFIG)
     assert json.loads((run.path / "config.json").read_text()) == CONFIG
     versions = json.loads((run.path / "versions.json").read_text())
     assert versions["jax"] and versions["mujoco"] and "git_commit" in versions
@@ -28,7 +42,7 @@ def test_config_and_versions_are_written(tmp_path):
 
 
 def test_the_same_config_opens_the_folder_again(tmp_path):
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
     other = {**CONFIG, "log": {"every": 6}, "env": {**CONFIG["env"], "workers": "inline"}}
     run = open_run(tmp_path, config=other, may_differ=("log", "env.workers"))
     assert json.loads((tmp_path / "config.json").read_text()) == CONFIG  # until it is known to fit
@@ -38,7 +52,7 @@ def test_the_same_config_opens_the_folder_again(tmp_path):
 
 
 def test_another_config_is_refused_with_the_field(tmp_path):
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
     other = {**CONFIG, "env": {**CONFIG["env"], "task": "walker_walk"}}
     with pytest.raises(UserError, match="env.task='cheetah_run', not 'walker_walk'"):
         open_run(tmp_path, config=other, may_differ=("log",))
@@ -46,7 +60,7 @@ def test_another_config_is_refused_with_the_field(tmp_path):
 
 
 def test_a_field_that_the_run_s_version_did_not_have_is_said(tmp_path, caplog):
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
     newer = {**CONFIG, "env": {**CONFIG["env"], "quality": "full"}}
     run = open_run(tmp_path, config=newer)
     run.describe(newer)
@@ -89,7 +103,7 @@ time.sleep(60)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not is_running(tmp_path)
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
 
 
 def test_who_looks_leaves_nothing_behind_and_is_no_run(tmp_path):
@@ -103,11 +117,11 @@ def test_who_looks_leaves_nothing_behind_and_is_no_run(tmp_path):
 
 
 def test_a_run_that_starts_while_somebody_looks_is_not_refused(tmp_path):
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
     looking = (tmp_path / "lock").open("rb")
     fcntl.flock(looking, fcntl.LOCK_SH)
     threading.Timer(0.1, looking.close).start()
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
 
 
 def test_a_lock_that_may_only_be_read_can_be_looked_at(tmp_path, monkeypatch):
@@ -120,7 +134,7 @@ def test_a_lock_that_may_only_be_read_can_be_looked_at(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("reopen", [False, True])
 def test_a_lock_that_cannot_be_opened_is_one_line(tmp_path, reopen):
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
     (tmp_path / "lock").unlink()
     (tmp_path / "lock").mkdir()
     with pytest.raises(UserError, match="cannot be written .*; set config.run_folder") as error:
@@ -129,10 +143,10 @@ def test_a_lock_that_cannot_be_opened_is_one_line(tmp_path, reopen):
 
 
 def test_a_refused_config_frees_the_lock_while_its_error_lives(tmp_path):
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
     with pytest.raises(UserError) as error:
         open_run(tmp_path, config={**CONFIG, "seed": 2})
-    open_run(tmp_path, config=CONFIG).close()
+    begin(tmp_path)
     assert "seed=1, not 2" in str(error.value)
 
 
