@@ -24,6 +24,8 @@ class Purpose(IntEnum):
     EVALUATION = 1  # starts of evaluation episodes
     BATCHES = 2  # what updates draw from replay and demonstrations
     RECORDING = 3  # starts of recorded episodes
+    EXPLORATION = 4  # noise of the training actions
+    INITIALISATION = 5  # first parameters, and the root of the learner's own draws
 
 
 class Specs(NamedTuple):

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from patchail_jax.devices.frames_on_devices import with_pixels
 from patchail_jax.errors import UserError
 from patchail_jax.methods import Method
-from patchail_jax.types import Specs
+from patchail_jax.types import Purpose, Specs
 from patchail_jax.updates.gradient_step import DEVICE_AXIS
 
 EPISODE_CHUNK = 128  # steps of a finished episode that are scored at a time
@@ -94,7 +94,8 @@ class Devices:
 
     def init(self, seed: int) -> Any:
         """The first state, whole on every device."""
-        return self.place(jax.jit(self._method.init)(jax.random.PRNGKey(seed)))
+        key = purpose_key(seed, Purpose.INITIALISATION)
+        return self.place(jax.jit(self._method.init)(key))
 
     def place(self, state: Any) -> Any:
         """A state from anywhere (numpy, another number of devices), whole on every device."""
@@ -194,4 +195,9 @@ def _rewards_alone(label: Any, state: Any, frames: Any) -> Any:
 
 def acting_key(seed: int, agent_step: int) -> Any:
     """The key of the exploration noise at one agent step: a function of counters, so a resumed run draws the same."""
-    return jax.random.fold_in(jax.random.PRNGKey(seed), agent_step)
+    return jax.random.fold_in(purpose_key(seed, Purpose.EXPLORATION), agent_step)
+
+
+def purpose_key(seed: int, purpose: Purpose) -> Any:
+    """The root key ``[2] uint32`` of all draws for one purpose; counters are folded in behind the purpose."""
+    return jax.random.fold_in(jax.random.PRNGKey(seed), purpose)

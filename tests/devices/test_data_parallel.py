@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from patchail_jax.devices.data_parallel import Devices, acting_key, fetch
+from patchail_jax.devices.data_parallel import Devices, acting_key, fetch, purpose_key
 from patchail_jax.errors import UserError
+from patchail_jax.types import Purpose
 from tests.small import SPECS, for_devices, make_batch, make_method
 
 
@@ -139,3 +140,11 @@ def test_an_episode_is_scored_the_same_in_chunks_of_any_padding():
     _, whole = learner.label(state, frames)
     assert whole.shape == (149,)
     np.testing.assert_allclose(learner.label(state, frames[:40])[1], whole[:39], rtol=1e-4, atol=1e-6)
+
+
+def test_no_two_purposes_draw_from_the_same_key():
+    keys = {tuple(np.asarray(acting_key(0, step)).tolist()) for step in range(200)}
+    init = purpose_key(0, Purpose.INITIALISATION)
+    keys |= {tuple(np.asarray(key).tolist()) for key in (init, *jax.random.split(init, 8))}
+    assert len(keys) == 200 + 9
+    assert len({int(purpose) for purpose in Purpose}) == len(Purpose)
