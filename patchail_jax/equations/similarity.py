@@ -99,9 +99,14 @@ def to_mean(
     *,
     axis_name: str,
 ) -> Float[Array, "B"]:
-    """Eq. 8, the mean of the expert's distributions."""
-    shares = jnp.mean(jnp.exp(to_log_distribution(expert_logits)), axis=0)
-    return mean_similarity(log_agent, jnp.log(jax.lax.pmean(shares, axis_name)))
+    """Eq. 8, the mean of the expert's distributions; in logarithms, because shares of patches underflow."""
+    devices = jax.lax.all_gather(_log_mean(to_log_distribution(expert_logits)), axis_name)
+    return mean_similarity(log_agent, _log_mean(devices))
+
+
+def _log_mean(logarithms: Float[Array, "N rows columns"]) -> Float[Array, "rows columns"]:
+    """``log(mean(exp(l)))`` over the first axis."""
+    return jax.nn.logsumexp(logarithms, axis=0) - jnp.log(jnp.float32(logarithms.shape[0]))
 
 
 EXPERTS: dict[str, ToExpert] = {"mean": to_mean, "mean_logits": to_mean_logits, "nearest": to_nearest}

@@ -1,5 +1,6 @@
 """The similarity and the regularised rewards, by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from patchail_jax.equations.regularized_reward import weighted, with_bonus
 from patchail_jax.equations.similarity import (
     DISTRIBUTIONS,
+    EXPERTS,
     divergence,
     log_sigmoid_share,
     log_softmax,
@@ -50,6 +52,30 @@ def test_the_nearest_expert_counts_in_equation_6_and_the_mean_in_7_and_8():
     middle = distribution(0.575, 0.425)
     by_hand = np.exp(-(0.5 * np.log(0.5 / 0.575) + 0.5 * np.log(0.5 / 0.425)))
     np.testing.assert_allclose(mean_similarity(agents, middle)[0], by_hand, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_equals_have_similarity_one_even_where_shares_underflow(name, distribution):
+    logits = jnp.asarray([[[0.0, 0.0, -110.0]]])
+
+    def similarity(agent, expert):
+        to_log = DISTRIBUTIONS[distribution]
+        return EXPERTS[name](to_log(agent), expert, to_log, axis_name="devices")
+
+    found = jax.pmap(similarity, axis_name="devices")(jnp.stack([logits] * 2), jnp.stack([logits] * 2))
+    np.testing.assert_allclose(found, 1.0, rtol=1e-5)
+
+
+def test_the_mean_over_devices_is_the_mean_over_all_pairs():
+    rng = np.random.default_rng(0)
+    agent, expert = (jnp.asarray(rng.normal(size=(4, 3, 3)), jnp.float32) for _ in range(2))
+    found = jax.pmap(
+        lambda agent, expert: EXPERTS["mean"](log_softmax(agent), expert, log_softmax, axis_name="devices"),
+        axis_name="devices",
+    )(jnp.reshape(agent, (2, 2, 3, 3)), jnp.reshape(expert, (2, 2, 3, 3)))
+    mean = jnp.log(jnp.mean(jnp.exp(log_softmax(expert)), axis=0))
+    np.testing.assert_allclose(jnp.ravel(found), mean_similarity(log_softmax(agent), mean), rtol=1e-5)
 
 
 def test_weight_and_bonus_by_hand():
