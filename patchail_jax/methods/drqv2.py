@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from patchail_jax.equations import schedule
 from patchail_jax.equations.policy import noisy_action
 from patchail_jax.equations.td_target import td_target
 from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy, SubConfig, apply
@@ -34,7 +33,6 @@ from patchail_jax.updates.augmentation import AUGMENTATIONS
 from patchail_jax.updates.critic import critic_update
 from patchail_jax.updates.gradient_step import make_optimizer
 from patchail_jax.updates.prepare_batch import sample_keys, sample_normal, stack_at
-from patchail_jax.updates.targets import soft_update
 
 # weight(value_of, observations [B,H,W,3S], values [2,B]) -> []: how much the cloning term of the actor's loss weighs.
 # ``values`` are the policy's own actions', ``value_of(actions [B,A]) -> [2,B]`` those of others at the same places.
@@ -130,13 +128,13 @@ class Learner:
 
     def std_at(self, agent_step: jax.Array) -> jax.Array:
         """The standard deviation of the exploration noise."""
-        initial, final, duration = (self.agent[f"std_{part}"] for part in ("initial", "final", "duration"))
-        return schedule.linear(agent_step, initial=initial, final=final, duration=duration)
+        parts = (self.agent[f"std_{part}"] for part in ("initial", "final", "duration"))
+        return optax.linear_schedule(*parts)(agent_step)
 
     def annealed_weight(self, state: State) -> jax.Array:
         """The weight of the cloning term by the config's schedule (Appendix B.3)."""
-        initial, final, duration = (self.cloning[f"weight_{part}"] for part in ("initial", "final", "duration"))
-        return schedule.linear(self.agent_step(state), initial=initial, final=final, duration=duration)
+        parts = (self.cloning[f"weight_{part}"] for part in ("initial", "final", "duration"))
+        return optax.linear_schedule(*parts)(self.agent_step(state))
 
     def targets(self, state: State, batch: Batch, rewards: jax.Array, std: jax.Array, keys: jax.Array) -> jax.Array:
         """The critic's n-step targets ``[B]`` for ``rewards [B,n]``; ``keys [2,2]`` of augmentation and noise."""
@@ -193,7 +191,7 @@ class Learner:
             update=state.update + 1,
             key=state.key,
             critic=critic,
-            target_critic=soft_update(state.target_critic, critic["critic"], rate=self.agent["target_rate"]),
+            target_critic=optax.incremental_update(critic["critic"], state.target_critic, self.agent["target_rate"]),
             actor=actor,
             critic_optimizer=critic_optimizer,
             actor_optimizer=actor_optimizer,

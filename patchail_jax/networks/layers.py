@@ -57,5 +57,5 @@ def compute_dtype(precision: str) -> DTypeLike:
 
 
 def scale_pixels(pixels: Real[Array, "*shape"], dtype: DTypeLike) -> Float[Array, "*shape"]:
-    """Pixels in 0..255, uint8 or float, to ``x / 255 - 0.5`` in ``dtype``."""
-    return pixels.astype(dtype) / jnp.asarray(255.0, dtype) - jnp.asarray(0.5, dtype)
+    """Pixels in 0..255, uint8 or float, to ``x / 255 - 0.5``: computed in float32, then rounded to ``dtype`` once."""
+    return (pixels.astype(jnp.float32) / 255.0 - 0.5).astype(dtype)

@@ -9,7 +9,6 @@ from patchail_jax.equations.adversarial_loss import adversarial_loss
 from patchail_jax.equations.aggregation import AGGREGATIONS
 from patchail_jax.equations.patch_reward import REWARD_FORMS
 from patchail_jax.equations.policy import clamp_straight_through, noisy_action, policy_loss
-from patchail_jax.equations.schedule import linear
 from patchail_jax.equations.td_target import td_target
 
 
@@ -66,8 +65,3 @@ def test_clamp_passes_the_gradient_outside_the_limits():
 
 def test_policy_loss_takes_the_smaller_head_of_each_sample():
     np.testing.assert_allclose(policy_loss(jnp.asarray([[1.0, 5.0], [3.0, 2.0]])), -1.5)
-
-
-@pytest.mark.parametrize(("step", "expected"), [(0, 1.0), (250_000, 0.55), (500_000, 0.1), (900_000, 0.1)])
-def test_exploration_schedule(step, expected):
-    np.testing.assert_allclose(linear(step, initial=1.0, final=0.1, duration=500_000), expected, rtol=1e-6)
