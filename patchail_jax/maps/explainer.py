@@ -29,7 +29,7 @@ class Explanation(NamedTuple):
     maps: dict[str, Float[np.ndarray, "T H W"]]
 
 
-Pixels = UInt8[np.ndarray, "T+1 H W 3"]  # an episode's
+Pixels = UInt8[np.ndarray, "N H W 3"]  # an episode's frames, one more than it has steps
 Window = UInt8[Array, "N H W 3"]  # what of them one call of a method reads
 
 
@@ -49,11 +49,11 @@ class Explainer:
         self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
         self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)
 
-    def logits(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "_T *patches"]:
+    def logits(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "N-1 *patches"]:
         """The discriminator's logits ``[T]`` or ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
         return self._devices.over_episode(self._logits, state, frames)
 
-    def patch_rewards(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "_T P P"]:
+    def patch_rewards(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "N-1 P P"]:
         """Patch rewards ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``; P is 1 where the frame is judged as a whole."""
         rewards = self._devices.judge(state, frames)
         assert rewards is not None
