@@ -26,7 +26,7 @@ class Explanation(NamedTuple):
     maps: dict[str, Float[np.ndarray, "T H W"]]
 
 
-Pixels = UInt8[np.ndarray, "T+1 H W 3"]  # an episode's
+Pixels = UInt8[np.ndarray, "N H W 3"]  # an episode's frames, one more than it has steps
 Window = UInt8[Array, "N H W 3"]  # what of them one call of a method reads
 
 
@@ -42,7 +42,7 @@ class Explainer:
         self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
         self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)
 
-    def logits(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "_T *patches"]:
+    def logits(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "N-1 *patches"]:
         """The discriminator's logits ``[T]`` or ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
         return self._devices.over_episode(self._logits, state, frames)
 

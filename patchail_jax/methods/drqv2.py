@@ -21,7 +21,7 @@ import optax
 
 from patchail_jax.equations.policy import noisy_action
 from patchail_jax.equations.td_target import td_target
-from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy, SubConfig, apply
+from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy, SubConfig
 from patchail_jax.networks.actor import Actor
 from patchail_jax.networks.critic import Critic
 from patchail_jax.networks.encoder import Encoder, Identity
@@ -92,11 +92,11 @@ class Learner:
 
     def encode(self, params: Policy, observations: jax.Array) -> jax.Array:
         """Features ``[B,F]`` of ``observations [B,H,W,3S]`` behind the "encoder" of ``params``."""
-        return apply(self.encoder, params["encoder"], observations)
+        return self.encoder.apply(params["encoder"], observations)
 
     def exploit(self, policy: Policy, observations: jax.Array) -> jax.Array:
         """The mean action ``[B,A]``."""
-        return apply(self.actor, policy["actor"], self.encode(policy, observations))
+        return self.actor.apply(policy["actor"], self.encode(policy, observations))
 
     def explore(self, policy: Policy, observations: jax.Array, key: jax.Array, agent_step: jax.Array) -> jax.Array:
         """Noisy actions ``[B,A]``, uniform ones in the first ``agent.random_steps`` steps."""
@@ -109,11 +109,11 @@ class Learner:
 
     def latent(self, params: Policy, observations: jax.Array) -> jax.Array:
         """What the critic's heads read, ``[B,feature_size]``; ``params`` are ``State.critic``."""
-        return apply(self.critic, params["critic"], self.encode(params, observations), method="latent")
+        return self.critic.apply(params["critic"], self.encode(params, observations), method="latent")
 
     def trunk(self, policy: Policy, observations: jax.Array) -> jax.Array:
         """What the actor reads behind its trunk, ``[B,feature_size]``."""
-        return apply(self.actor, policy["actor"], self.encode(policy, observations), method="latent")
+        return self.actor.apply(policy["actor"], self.encode(policy, observations), method="latent")
 
     def observe(self, key: jax.Array, index: jax.Array, frames: jax.Array, first: int) -> jax.Array:
         """The augmented stack ``[B,H,W,3S]`` from frame ``first`` on, of windows ``[B,L,H,W,3]``; ``index [B]``."""
@@ -163,7 +163,7 @@ class Learner:
             actions=batch.agent.actions,
             targets=self.targets(state, batch, rewards, std, jnp.stack([next_shift_key, target_key])),
         )
-        value_of = functools.partial(apply, self.critic, critic["critic"])
+        value_of = functools.partial(self.critic.apply, critic["critic"])
         term = None
         if weight is not None or self.cloning["weight_initial"] > 0:
             weigh = weight or (lambda *_: self.annealed_weight(state))

@@ -14,7 +14,7 @@ from patchail_jax.equations.gradient_penalty import NOT_PIXELS
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
 from patchail_jax.methods.discriminator import Discriminator, Trained, make_trainer, pairs_of
-from patchail_jax.methods.method import Config, Method, Policy, State, apply
+from patchail_jax.methods.method import Config, Method, Policy, State
 from patchail_jax.methods.reward import make_reward
 from patchail_jax.networks.activations import with_activations
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
@@ -50,7 +50,7 @@ def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: Imag
 
     def features_of(critic: Policy, params: Policy, stack: jax.Array) -> jax.Array:
         """z ``[B,feature_size]`` of stacks ``[B,H,W,3S]``."""
-        return learner.latent(critic, stack) if own is None else apply(own, params["features"], stack)
+        return learner.latent(critic, stack) if own is None else own.apply(params["features"], stack)
 
     def represent(critic: Policy, params: Policy, inputs: jax.Array) -> jax.Array:
         """Features ``[B,2 feature_size]`` of pairs ``[B,H,W,6S]``, or ``[B,feature_size]`` of ``[B,H,W,3S]``."""
@@ -60,7 +60,7 @@ def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: Imag
 
     def judge(params: Policy, features: jax.Array) -> jax.Array:
         """Logits ``[B,1,1]``, high for the expert."""
-        return apply(head, params["head"], features)
+        return head.apply(params["head"], features)
 
     trainer = make_trainer(
         config["discriminator"],

@@ -1,11 +1,11 @@
 """The form every method has: a record of pure functions that the loop and the devices layer know how to run."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 
+from patchail_jax.arrays import Key, Scalars
 from patchail_jax.networks.geometry import Layer
 from patchail_jax.types import Batch
 
@@ -13,12 +13,7 @@ SubConfig = Mapping[str, Any]  # one group of the config, as a plain dict
 Config = Mapping[str, SubConfig]  # all groups, by name
 State = Any  # a pytree of arrays, the method's own
 Policy = Any  # a pytree of parameters: the part of the state that acting reads
-Metrics = dict[str, jax.Array]  # scalars by name
-
-
-def apply(network: nn.Module, params: Policy, *inputs: jax.Array, method: str | None = None) -> jax.Array:
-    """``network.apply`` of a network, or of its ``method``, that gives one array."""
-    return cast(jax.Array, network.apply(params, *inputs, method=method))
+Metrics = Scalars
 
 
 class Needs(NamedTuple):
@@ -64,13 +59,13 @@ class Judge(NamedTuple):
 class Method(NamedTuple):
     """Pure functions of one method; networks and optimizers are closed over, the state is arrays only."""
 
-    init: Callable[[jax.Array], State]
+    init: Callable[[Key], State]
     """``init(key [2] uint32) -> state``."""
 
     publish: Callable[[State], Policy]
     """``publish(state) -> policy``."""
 
-    explore: Callable[[Policy, jax.Array, jax.Array, jax.Array], jax.Array]
+    explore: Callable[[Policy, jax.Array, Key, jax.Array], jax.Array]
     """``explore(policy, observations [B,H,W,3S] uint8, key, agent_step) -> actions [B,A]`` with noise."""
 
     exploit: Callable[[Policy, jax.Array], jax.Array]

@@ -3,9 +3,6 @@
 The update's order is in ``methods.adversarial``.
 """
 
-import functools
-
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -13,12 +10,12 @@ from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
 from patchail_jax.methods.discriminator import Discriminator, Trained, make_trainer, pairs_of
-from patchail_jax.methods.method import Config, Method, State, apply
+from patchail_jax.methods.method import Config, Method, State
 from patchail_jax.methods.regularizer import make_regularizer
 from patchail_jax.methods.reward import make_reward
 from patchail_jax.networks.activations import with_activations
 from patchail_jax.networks.geometry import Layer, output_size, patch_layers, tile_layers
-from patchail_jax.networks.layers import compute_dtype
+from patchail_jax.networks.layers import Network, compute_dtype
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.networks.patch_transformer import PatchTransformer
 from patchail_jax.types import Specs
@@ -31,15 +28,15 @@ def make(specs: Specs, config: Config) -> Method:
     return compose(learner, make_patch_discriminator(specs, config), reward, regularizer, scale=0.0)
 
 
-def make_network(specs: Specs, config: Config) -> tuple[nn.Module, tuple[Layer, ...]]:
+def make_network(specs: Specs, config: Config) -> tuple[Network, tuple[Layer, ...]]:
     """The network of ``config.discriminator.architecture``, and where its patches lie."""
     judge, dtype = config["discriminator"], compute_dtype(config["network"]["precision"])
 
-    def convolutional() -> tuple[nn.Module, tuple[Layer, ...]]:
+    def convolutional() -> tuple[Network, tuple[Layer, ...]]:
         network = PatchDiscriminator(judge["kernel_size"], judge["channels"], dtype)
         return network, patch_layers(judge["kernel_size"])
 
-    def transformer() -> tuple[nn.Module, tuple[Layer, ...]]:
+    def transformer() -> tuple[Network, tuple[Layer, ...]]:
         tiles = config["transformer"]
         return PatchTransformer(**tiles, dtype=dtype), tile_layers(tiles["patch_size"], specs.image_size)
 
@@ -53,11 +50,11 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
     """Patches of pairs, by ``config.discriminator`` and ``config.transformer``."""
     judge = config["discriminator"]
     network, layers = make_network(specs, config)
-    pairs, of_inputs = pairs_of(specs, judge), functools.partial(apply, network)
+    pairs = pairs_of(specs, judge)
     trainer = make_trainer(
         judge,
         pairs,
-        logits=of_inputs,
+        logits=network.apply,
         represent=lambda state, params, inputs: inputs,
         pixel_scale=judge["penalty_pixel_scale"],
     )
@@ -68,7 +65,7 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
         return trainer.start(network.init(keys[0], pairs.at(frames, 0)))
 
     def logits(state: State, inputs: jax.Array) -> jax.Array:
-        return of_inputs(state.discriminator.params, inputs)
+        return network.apply(state.discriminator.params, inputs)
 
     def window_logits(state: State, frames: jax.Array) -> jax.Array:
         found = logits(state, pairs.of_windows(frames, specs.n_step))
@@ -77,7 +74,7 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
     def examine(
         state: State, frames: jax.Array, offsets: dict[str, jax.Array]
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return with_activations(of_inputs, state.discriminator.params, pairs.of_episode(frames), offsets)
+        return with_activations(network.apply, state.discriminator.params, pairs.of_episode(frames), offsets)
 
     convolutional = judge["architecture"] == "convolutional"
     return Discriminator(init, trainer.step, logits, window_logits, examine, pairs, layers, convolutional)

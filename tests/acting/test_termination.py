@@ -57,7 +57,7 @@ def targets(episode, rewards=None):
     batch = batch._replace(frames=ring.frames[batch.frames])
     values = np.full((2, len(batch.rewards)), AFTERWARDS, np.float32)
     rewards = batch.rewards if rewards is None else np.full_like(batch.rewards, rewards)
-    return np.asarray(td_target(rewards, batch.discounts, values, discount=DISCOUNT))
+    return np.asarray(td_target(*map(jnp.asarray, (rewards, batch.discounts, values)), discount=DISCOUNT))
 
 
 @pytest.mark.parametrize(("action", "terminated", "steps"), [(1.0, True, 3), (0.5, True, 4), (-1.0, False, 12)])
