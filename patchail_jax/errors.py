@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class NotFiniteValues(UserError):
+    """Something that a policy or a discriminator gave is no number: an update has gone wrong."""
+
+
 def choose(table: Mapping[str, Choice], name: str, *, field: str) -> Choice:
     """``table[name]``, or a ``UserError`` that says what ``field`` of the config may be."""
     if name not in table:

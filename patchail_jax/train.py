@@ -7,8 +7,8 @@ not been. Evaluations run beside the training where environments have processes 
 import logging
 from collections.abc import Callable
 
-from patchail_jax.acting.collect import NotFiniteActions
 from patchail_jax.acting.evaluate import Evaluation
+from patchail_jax.errors import NotFiniteValues
 from patchail_jax.run.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
         run.evaluations.start(run.learner)
         evaluation = run.evaluations.finish()
         run.snapshot.save()
-    except NotFiniteActions:
-        run.log.scalars.check_finite(clock.update)
+    except NotFiniteValues:
+        run.log.scalars.check_finite(clock.update)  # the one that names the update
         raise
     return evaluation
 
@@ -74,6 +74,8 @@ def pretrain(run: Parts, stop: Stop) -> None:
         return
     while clock.pretraining:
         save_and_stop(run, stop)
+        if clock.checkpoint_due:
+            run.snapshot.save()
         run.log.updates(run.learner.pretrain(run.experience.expert_batch(clock.next_updates())))
     run.log.write()  # what comes next is measured by other names
 
@@ -86,5 +88,5 @@ def save_and_stop(run: Parts, stop: Stop) -> None:
         # All processes are told at the same step, and gather at the same steps.
         number = run.hosts.largest(number or 0) if rounds % STEPS_BETWEEN_AGREEMENTS == 0 else None
     if number:
-        run.snapshot.save()
+        run.snapshot.save(stopping=True)
         raise KeyboardInterrupt(number)

@@ -26,7 +26,7 @@ class Actors:
     def step(self, chosen: Any) -> list[Episode]:
         """One step of every environment with actions ``chosen [num_envs,A]``; the episodes that end with it.
 
-        Waits for the actions only here: the devices have updates to do meanwhile. ``NotFiniteActions`` for actions
+        Waits for the actions only here: the devices have updates to do meanwhile. ``NotFiniteValues`` for actions
         that are no numbers.
         """
         actions = np.asarray(chosen)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Reset, Restore, Step
-from patchail_jax.errors import UserError
+from patchail_jax.errors import NotFiniteValues
 from patchail_jax.types import Episode
 
 
@@ -25,10 +25,6 @@ class Pool(Protocol):
 
     def receive(self) -> dict[int, Answer]:
         """Waits for the commands sent; only a ``Step`` is answered by ``Lost``."""
-
-
-class NotFiniteActions(UserError):
-    """The policy gives actions that are no numbers: an update has gone wrong."""
 
 
 class Finished(NamedTuple):
@@ -90,10 +86,10 @@ class Collector:
     def send(self, actions: np.ndarray) -> None:
         """Starts one step with ``actions [num_envs,A] float32``; process pools work on while this returns.
 
-        ``NotFiniteActions`` for actions that are no numbers, before any environment sees them.
+        ``NotFiniteValues`` for actions that are no numbers, before any environment sees them.
         """
         if not np.isfinite(actions).all():
-            raise NotFiniteActions("the policy gives actions that are not finite")
+            raise NotFiniteValues("the policy gives actions that are not finite")
         for episode, action in zip(self._open, actions, strict=True):
             episode.actions.append(action)
         self._pool.send({index: Step(action) for index, action in enumerate(actions)})

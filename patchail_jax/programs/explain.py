@@ -29,7 +29,7 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     from patchail_jax.reports.pictures import contact_sheet
     from patchail_jax.run.reopened import open_trained
 
-    trained = open_trained(path, step=step)
+    trained = open_trained(path, number=step)
     explainer = trained.explainer()
     episodes: list[ExplainedEpisode] = []
     arrays: dict[str, np.ndarray] = {}
@@ -97,7 +97,9 @@ def _parser() -> Arguments:
     parser = Arguments(prog="patchail explain", description="Where the reward comes from, in pictures.")
     parser.add_argument("--run", help="a run folder, which may be gs://")
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders, for rows of Figure 5")
-    parser.add_argument("--checkpoint", type=int, metavar="STEP", help="agent step of a checkpoint, else the newest")
+    parser.add_argument(
+        "--checkpoint", type=int, metavar="NUMBER", help="a checkpoint in RUN/checkpoints, else the newest"
+    )
     parser.add_argument(
         "--input", default="expert,agent", help="expert, agent, random, FILE.mp4, FILE.npz; several with commas"
     )

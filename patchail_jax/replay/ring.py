@@ -68,8 +68,16 @@ class Ring:
         return self._frames
 
     def add(self, episode: Episode) -> np.ndarray:
-        """Stores one finished episode and returns its frames' slots ``[T+1]``; ``UserError`` when it does not fit."""
+        """Stores one finished episode and returns its frames' slots ``[T+1]``; ``UserError`` when it does not fit.
+
+        An episode without a window, shorter than n steps and not terminated, is not stored: it would only push out
+        others, in the end all that can be drawn. Its slots are none.
+        """
         transitions = len(episode.actions)
+        terminated = bool(transitions) and episode.discounts[-1] == 0
+        windows = window_count(transitions, n_step=self._specs.n_step, terminated=terminated)
+        if not windows:
+            return np.zeros(0, np.int64)
         if transitions + 1 > self._capacity:
             raise UserError(
                 f"an episode of {transitions} transitions does not fit in a replay of {self._capacity} frames; "
@@ -81,8 +89,6 @@ class Ring:
         self._actions[slots[:-1]] = episode.actions
         self._rewards[slots[:-1]] = episode.rewards
         self._discounts[slots[:-1]] = episode.discounts
-        terminated = bool(transitions) and episode.discounts[-1] == 0
-        windows = window_count(transitions, n_step=self._specs.n_step, terminated=terminated)
         self._stored.append(_Stored(self._head, transitions, windows))
         self._head = int(self._slots(slots[-1], np.asarray(1)))
         self._index()

@@ -17,8 +17,17 @@ class Clock:
         self.agent_step = self.update = 0
         self._config, self._per_call = config, config.replay.updates_per_call
         self._next_evaluation = 0 if config.evaluation.every_frames else NEVER
-        self._next_checkpoint = config.checkpoint.every_frames or NEVER
+        self._next_checkpoint = self._next_pretrained = NEVER
         self._hours_before, self._began = 0.0, time.monotonic()
+        self.checkpoint_made()
+
+    @property
+    def number(self) -> int:
+        """The number of a checkpoint made now: it grows with every step of the loop, pre-training's updates included.
+
+        Agent steps, behind as many numbers as there are updates of pre-training.
+        """
+        return min(self.update, int(self._config.cloning.pretraining_updates)) + self.agent_step
 
     @property
     def frame(self) -> int:
@@ -38,7 +47,7 @@ class Clock:
     @property
     def checkpoint_due(self) -> bool:
         """Whether it is time to save, since the last ``checkpoint_made``."""
-        return self.frame >= self._next_checkpoint
+        return self.frame >= self._next_checkpoint or (self.pretraining and self.update >= self._next_pretrained)
 
     @property
     def evaluation_due(self) -> bool:
@@ -97,8 +106,10 @@ class Clock:
         self._next_evaluation = self._next_multiple(self._config.evaluation.every_frames)
 
     def checkpoint_made(self) -> None:
-        """The next one is due at the next multiple of ``checkpoint.every_frames``."""
+        """The next one is due at the next multiple of ``checkpoint.every_frames``, or ``every_updates``."""
+        every = self._config.checkpoint.every_updates
         self._next_checkpoint = self._next_multiple(self._config.checkpoint.every_frames)
+        self._next_pretrained = (self.update // every + 1) * every if every else NEVER
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint, with the wall time up to now."""
@@ -121,3 +132,8 @@ class Clock:
 
     def _next_multiple(self, every: int) -> int:
         return (self.frame // every + 1) * every if every else NEVER
+
+
+def agent_step_of(number: int, config: ConfigDict) -> int:
+    """The agent step at which the checkpoint ``number`` was made."""
+    return max(number - int(config.cloning.pretraining_updates), 0)

@@ -161,6 +161,7 @@ FIELDS: Mapping[str, Any] = {
     },
     "checkpoint": {
         "every_frames": Number(100_000, 0, zero="at the end and at a stop alone"),  # the replay is part of it
+        "every_updates": Number(5_000, 0, zero="never"),  # in pre-training, which plays no frames
         "keep": Number(2, 1),  # newest ones kept
     },
 }

@@ -1,13 +1,17 @@
 """The evaluations of a run, one at a time, beside the training where environments have processes of their own."""
 
 import functools
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
 from patchail_jax.acting.collect import Pool
 from patchail_jax.acting.evaluate import Evaluation, evaluate
-from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.run.clock import Clock
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
@@ -23,6 +27,18 @@ class Contest(NamedTuple):
     specs: Specs
     episodes: int
     seed: int
+
+
+class _Abandoned(Exception):
+    """The run is ending: nobody waits for this evaluation any more."""
+
+
+class _Started(NamedTuple):
+    """An evaluation that is going on: of which frame and which state."""
+
+    frame: int
+    state: Any
+    outcome: "Future[_Outcome]"
 
 
 class _Outcome(NamedTuple):
@@ -55,7 +71,8 @@ class Evaluations:
         self._contest, self._devices, self._outputs, self._metrics = contest, devices, outputs, metrics
         self._clock, self._stopwatch, self._beside, self._leads, self._push = clock, stopwatch, beside, leads, push
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
-        self._started: tuple[int, Future[_Outcome]] | None = None
+        self._started: _Started | None = None
+        self._ending = threading.Event()
 
     def start(self, learner: Learner) -> None:
         """Scores the newest mean policy, after the evaluation that may still be going on."""
@@ -63,25 +80,36 @@ class Evaluations:
         self._clock.evaluation_made()
         if not self._leads:
             return
-        frame = self._clock.frame
-        score = functools.partial(self._score, learner.policy, self._devices.copy(learner.state), frame)
-        if self._beside:
-            outcome = self._thread.submit(score)
-        else:
-            outcome = Future()
-            outcome.set_result(score())
-        self._started = frame, outcome
+        self._begin(self._clock.frame, learner.policy, self._devices.copy(learner.state))
+
+    def suspend(self) -> dict[str, Any] | None:
+        """Gives the evaluation up that is going on, at once; what ``resume`` needs to make it again."""
+        if self._started is None or self._started.outcome.done():
+            self.finish()
+            return None
+        frame, state, _ = self._started
+        self._ending.set()
+        self._started = None
+        leaves = fetch(jax.tree.leaves(state))
+        return {"frame": frame, "state": {str(number): leaf for number, leaf in enumerate(leaves)}}
+
+    def resume(self, suspended: dict[str, Any], learner: Learner) -> None:
+        """Makes a suspended evaluation again, with the state that it was of."""
+        stored = suspended["state"]
+        leaves = [stored[str(number)] for number in range(len(stored))]
+        state = self._devices.place(jax.tree.unflatten(jax.tree.structure(learner.state), leaves))
+        self._begin(int(suspended["frame"]), self._devices.publish(state), state)
 
     def log_what_is_done(self) -> None:
         """Logs an evaluation that has finished and has not been logged; waits for none."""
-        if self._started is not None and self._started[1].done():
+        if self._started is not None and self._started.outcome.done():
             self.finish()
 
     def finish(self) -> Evaluation | None:
         """Waits for the evaluation that is going on, if there is one, and logs it."""
         if self._started is None:
             return None
-        (frame, outcome), self._started = self._started, None
+        (frame, _, outcome), self._started = self._started, None
         evaluation, scalars = outcome.result()
         self._metrics.evaluation(evaluation.returns, frame=frame, hour=self._clock.hours, scalars=scalars)
         self._push()
@@ -89,11 +117,26 @@ class Evaluations:
         return evaluation
 
     def close(self) -> None:
-        """Ends the thread, after what it is doing."""
+        """Ends the thread, and gives up what it is doing."""
+        self._ending.set()
         self._thread.shutdown(cancel_futures=True)
+
+    def _begin(self, frame: int, policy: Any, state: Any) -> None:
+        score = functools.partial(self._score, policy, state, frame)
+        if self._beside:
+            outcome = self._thread.submit(score)
+        else:
+            outcome = Future()
+            outcome.set_result(score())
+        self._started = _Started(frame, state, outcome)
 
     def _score(self, policy: Any, state: Any, frame: int) -> _Outcome:
         pool, specs, episodes, seed = self._contest
-        act = functools.partial(self._devices.exploit, policy)
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            if self._ending.is_set():
+                raise _Abandoned
+            return self._devices.exploit(policy, observations)
+
         evaluation = evaluate(pool, act, episodes=episodes, specs=specs, root=(seed, Purpose.EVALUATION))
         return _Outcome(evaluation, self._outputs.write(state, evaluation, self._metrics, frame=frame))

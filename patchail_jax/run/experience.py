@@ -68,7 +68,7 @@ class Experience:
         """Stores a finished, labelled episode; ``UserError`` when it does not fit."""
         self._ahead.drop()
         slots = self._ring.add(episode)
-        if self._frames is not None:
+        if self._frames is not None and len(slots):
             self._frames.write(slots, episode.frames)
         self._stopwatch.lap("labelling")
 

@@ -8,6 +8,7 @@ import numpy as np
 from patchail_jax.acting.label import label
 from patchail_jax.devices.data_parallel import Devices, NamedScalars, acting_key
 from patchail_jax.devices.profiler import Profiler
+from patchail_jax.errors import NotFiniteValues
 from patchail_jax.methods import Method
 from patchail_jax.run.experience import Drawn
 from patchail_jax.run.stopwatch import Stopwatch
@@ -65,7 +66,10 @@ class Learner:
         return self._advance(*self._devices.pretrain(self.state, *drawn))
 
     def label(self, episode: Episode) -> Episode:
-        """The finished episode with the rewards that it goes into replay with (``acting.label``)."""
+        """The finished episode with the rewards that it goes into replay with (``acting.label``).
+
+        ``NotFiniteValues`` for rewards that are no numbers.
+        """
         return label(episode, uses_task_reward=self._method.needs.task_reward, score=self._score)
 
     def score(self, frames: np.ndarray) -> np.ndarray:
@@ -76,6 +80,8 @@ class Learner:
 
     def _score(self, frames: np.ndarray) -> np.ndarray | None:
         self.state, rewards = self._devices.label(self.state, frames, self._demonstrations)
+        if rewards is not None and not np.isfinite(rewards).all():
+            raise NotFiniteValues("the discriminator gives rewards that are not finite")
         return rewards
 
     def _advance(self, state: Any, scalars: NamedScalars) -> NamedScalars:

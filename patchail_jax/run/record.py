@@ -8,6 +8,7 @@ from patchail_jax.acting.record import record
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
+from patchail_jax.run.clock import agent_step_of
 from patchail_jax.run.config import stored_config
 from patchail_jax.run.design import environment_factory, make_method, make_specs
 from patchail_jax.storage.checkpoints import read_state
@@ -32,18 +33,19 @@ def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int
         resources.callback(environment.close)
         specs = make_specs(config, environment.action_size)
         devices = Devices(make_method(config, specs), specs, count=1)
-        state, step = read_state(run.checkpoints, fetch(devices.init(config.seed)))
-        parameters = devices.publish(devices.place(state))
+        state, number = read_state(run.checkpoints, fetch(devices.init(config.seed)))
+        policy = devices.publish(devices.place(state))
+        played = agent_step_of(number, config) * config.env.action_repeat
         metadata = {
             "task": config.env.task,
             "action_repeat": config.env.action_repeat,
-            "source": f"{config.method}, seed {config.seed}, checkpoint at {step * config.env.action_repeat} frames",
+            "source": f"{config.method}, seed {config.seed}, checkpoint at {played} frames",
             "recording_seed": seed,
             **{package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")},
         }
         return record(
             environment,
-            lambda observations: devices.exploit(parameters, observations),
+            lambda observations: devices.exploit(policy, observations),
             episodes=episodes,
             specs=specs,
             root=(seed, Purpose.RECORDING),

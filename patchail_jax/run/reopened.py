@@ -11,6 +11,7 @@ from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import UserError
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.methods import Method
+from patchail_jax.run.clock import agent_step_of
 from patchail_jax.run.config import stored_config
 from patchail_jax.run.design import action_size_of, make_method, make_specs
 from patchail_jax.storage.checkpoints import read_state
@@ -18,7 +19,7 @@ from patchail_jax.types import Specs
 
 
 class Trained(NamedTuple):
-    """What a run has learned; ``step`` is the agent step of the checkpoint."""
+    """What a run has learned; ``number`` is the checkpoint's."""
 
     path: Path
     config: ConfigDict
@@ -26,7 +27,7 @@ class Trained(NamedTuple):
     method: Method
     devices: Devices
     state: Any
-    step: int
+    number: int
 
     def explainer(self) -> Explainer:
         """Maps over frames by the run's discriminator; ``UserError`` where its method has none."""
@@ -37,11 +38,11 @@ class Trained(NamedTuple):
     @property
     def frame(self) -> int:
         """Frames the run had played."""
-        return self.step * int(self.config.env.action_repeat)
+        return agent_step_of(self.number, self.config) * int(self.config.env.action_repeat)
 
 
-def open_trained(path: Path, *, step: int | None = None) -> Trained:
-    """Reads the run in ``path`` at a checkpoint's ``step``, None for the newest; the run may be going on.
+def open_trained(path: Path, *, number: int | None = None) -> Trained:
+    """Reads the run in ``path`` at checkpoint ``number``, None for the newest; the run may be going on.
 
     ``UserError`` where there is no run, no such checkpoint, or one of another version of this program.
     """
@@ -57,6 +58,6 @@ def open_trained(path: Path, *, step: int | None = None) -> Trained:
         raise UserError(f"{path} was made by another version of this program ({error})") from error
     # Shapes only: making a real first state takes seconds.
     template = jax.eval_shape(method.init, jax.random.PRNGKey(0))
-    state, found = read_state(path / "checkpoints", template, step=step)
+    state, found = read_state(path / "checkpoints", template, step=number)
     devices = Devices(method, specs, count=1)
     return Trained(path, config, specs, method, devices, devices.place(state), found)

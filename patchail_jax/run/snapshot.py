@@ -38,11 +38,18 @@ class Snapshot(NamedTuple):
     config: dict[str, Any]
     push: Callable[[], None]
 
-    def save(self) -> None:
-        """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not."""
+    def save(self, *, stopping: bool = False) -> None:
+        """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not.
+
+        ``stopping`` waits for no evaluation: the one that is going on is made again after the resume.
+        """
         clock = self.clock
         clock.checkpoint_made()
-        self.evaluations.finish()
+        suspended = None
+        if stopping:
+            suspended = self.evaluations.suspend()
+        else:
+            self.evaluations.finish()
         self.log.scalars.check_finite(clock.update)
         host = {
             "clock": clock.state(),
@@ -50,7 +57,9 @@ class Snapshot(NamedTuple):
             "actors": self.actors.state(),
             "replay": self.experience.state(),
         }
-        if self.checkpoints.save(clock.agent_step, state=fetch(self.learner.state), host=host):
+        if suspended is not None:
+            host["evaluation"] = suspended
+        if self.checkpoints.save(clock.number, state=fetch(self.learner.state), host=host):
             _log.info("checkpoint at %d frames, %d transitions in replay", clock.frame, self.experience.transitions)
             self.push()
         self.stopwatch.lap("checkpoint")
@@ -71,10 +80,13 @@ class Snapshot(NamedTuple):
         self.log.scalars.load_state(host["scalars"])
         self.actors.load_state(host["actors"])
         self.experience.load_state(host["replay"])
-        clock = self.clock
-        self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=clock.next_evaluation_frame)
+        clock, suspended = self.clock, host.get("evaluation")
+        from_frame = int(suspended["frame"]) if suspended else clock.next_evaluation_frame
+        self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=from_frame)
         self.folder.describe(self.config)
         _log.info("resumed at %d frames, %d updates, from %s", clock.frame, clock.update, self.folder.checkpoints)
+        if suspended:
+            self.evaluations.resume(suspended, self.learner)
         return True
 
     def write_batch(self, error: NotFinite) -> UserError:
