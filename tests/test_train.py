@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from patchail_jax import train as loop
+from patchail_jax.acting.actors import Actors
+from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.main import run
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.train import train
 from patchail_jax.run.config import MAY_DIFFER
 from patchail_jax.run.design import load_experts
+from patchail_jax.run.evaluations import Evaluations
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.checkpoints import Checkpoints
 
@@ -162,6 +165,77 @@ def test_methods_that_clone_die_and_go_on_as_well(cache, tmp_path, monkeypatch, 
     assert (arrays["replay.frames"].shape[0] > 0) == plays
     if plays:
         assert state["reward_scale"] > 0 and (arrays["replay.rewards"] <= 0).all()
+
+
+def stopping(monkeypatch, due):
+    """A signal comes when ``due(run)`` says so."""
+    real = loop.save_and_stop
+    monkeypatch.setattr(
+        loop, "save_and_stop", lambda run, stop: real(run, lambda: signal.SIGTERM if due(run) else None)
+    )
+
+
+ROT = ["--config.num_frames=300", "--config.cloning.pretraining_updates=24", "--config.evaluation.every_frames=300"]
+
+
+def test_stops_and_kills_in_pretraining_lose_nothing_that_was_saved(cache, tmp_path, monkeypatch, capsys):
+    train(parse(arguments(tmp_path / "whole", cache, *ROT, method="rot")).config)
+    words = arguments(tmp_path / "run", cache, *ROT, "--config.checkpoint.every_updates=8", method="rot")
+    for update in (5, 11):  # each stop goes on from the one before
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            stopping(patched, lambda run, update=update: run.clock.update == update)
+            train(parse(words).config)
+        assert newest_number(tmp_path / "run") == update
+
+    def die(run, stop):
+        if run.clock.update == 20:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+        patched.setattr(loop, "save_and_stop", die)
+        train(parse(words).config)
+    assert newest_number(tmp_path / "run") == 16  # the last multiple of 8
+    train(parse(words).config)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def newest_number(folder):
+    return max(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdecimal())
+
+
+def test_a_stop_waits_for_no_evaluation_which_is_made_again_after_the_resume(whole, cache, tmp_path, monkeypatch):
+    words = arguments(tmp_path / "run", cache, "--config.env.workers=process")
+    slow, seen = Evaluations._score, []
+
+    def never_ends(self, policy, state, frame):
+        while frame == 240 and not self._ending.wait(0.05):
+            seen.append(frame)
+        return slow(self, policy, state, frame)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Evaluations, "_score", never_ends)
+        stopping(patched, lambda run: run.clock.frame == 264)
+        train(parse(words).config)
+    assert seen and [line["frame"] for line in lines(tmp_path / "run") if line["kind"] == "evaluation"] == [0]
+    train(parse(words).config)
+    assert lines(tmp_path / "run") == lines(whole)
+
+
+@pytest.mark.parametrize("met_first_by", ["evaluation", "scoring", "acting"])
+def test_what_is_no_number_is_one_line_with_its_update_wherever_it_is_met_first(
+    cache, tmp_path, capsys, monkeypatch, met_first_by
+):
+    """The critic's rate breaks the first update; the log would look at it after a thousand."""
+    words = ["--config.agent.critic_learning_rate=1e30", "--config.log.every_updates=1000"]
+    words += ["--config.checkpoint.every_frames=0", "--config.evaluation.every_frames=240"]
+    if met_first_by != "acting":  # the training's own actions stay numbers
+        real = Actors.step
+        monkeypatch.setattr(Actors, "step", lambda self, chosen: real(self, np.nan_to_num(np.asarray(chosen))))
+    if met_first_by == "scoring":
+        label = Devices.label
+        monkeypatch.setattr(Devices, "label", lambda self, state, *rest: (state, np.nan * label(self, state, *rest)[1]))
+    error = fail(capsys, arguments(tmp_path, cache, *words))
+    assert "at update" in error and "batch_of_update_" in error
 
 
 def test_actions_that_nobody_knows_are_asked_for_in_one_line(cache, tmp_path, capsys):

@@ -17,6 +17,8 @@ class Naive:
         self.capacity, self.specs, self.episodes = capacity, specs, []
 
     def add(self, episode):
+        if len(episode.actions) < self.specs.n_step and episode.discounts[-1] != 0:
+            return  # nothing could be drawn from it
         self.episodes.append(episode)
         while sum(len(e.frames) for e in self.episodes) > self.capacity:
             self.episodes.pop(0)
@@ -184,3 +186,13 @@ def test_the_estimate_is_the_memory_of_the_arrays():
     assert nbytes(11, specs) == sum(array.nbytes for array in arrays)
     paper = nbytes(150_300, Specs(84, 3, 6, 3))
     assert 3.0e9 < paper < 3.3e9
+
+
+def test_episodes_too_short_for_a_window_push_nothing_out():
+    _, rng, ring, _ = filled([(5, False)], capacity=8)
+    before = ring.sample_indices(np.random.default_rng(0), 4)
+    for _ in range(20):
+        assert len(ring.add(episode(rng, 2, terminated=False))) == 0
+    assert ring.episodes == 1 and len(ring) == 3
+    np.testing.assert_array_equal(ring.sample_indices(np.random.default_rng(0), 4), before)
+    assert len(ring.add(episode(rng, 2, terminated=True))) == 3  # a termination makes windows

@@ -1,0 +1,97 @@
+"""What is due when: every decision of the loop, without the loop."""
+
+import pytest
+
+from patchail_jax.run.clock import Clock, agent_step_of
+from patchail_jax.run.config import paper_config
+
+
+def config(**overrides):
+    made = paper_config("cheetah_run")
+    made.update_from_flattened_dict({key.replace("__", "."): value for key, value in overrides.items()})
+    return made
+
+
+def test_one_update_every_few_steps_from_the_first_update_step_on():
+    clock = Clock(config(agent__first_update_step=4, agent__steps_per_update=2))
+    made = []
+    for _ in range(10):
+        made.append(list(clock.updates_due()) if clock.learns else None)
+        clock.advance(1)
+    assert made == [None] * 4 + [[0], [], [1], [], [2], []]
+    assert clock.update == 3
+
+
+def test_updates_of_several_environments_are_caught_up_with_in_whole_calls():
+    clock = Clock(config(agent__first_update_step=8, agent__steps_per_update=1, replay__updates_per_call=4))
+    clock.advance(8)
+    assert list(clock.updates_due()) == []
+    clock.advance(8)
+    assert list(clock.updates_due()) == [0, 4]
+
+
+def test_evaluations_and_checkpoints_are_due_at_multiples_of_frames():
+    clock = Clock(config(evaluation__every_frames=100, checkpoint__every_frames=150, num_frames=400))
+    evaluated, saved = [], []
+    while not clock.finished:
+        if clock.evaluation_due:
+            evaluated.append(clock.frame)
+            clock.evaluation_made()
+        if clock.checkpoint_due:
+            saved.append(clock.frame)
+            clock.checkpoint_made()
+        clock.advance(25)  # 50 frames
+    assert evaluated == [0, 100, 200, 300] and saved == [150, 300]
+
+
+def test_never_is_never():
+    clock = Clock(config(evaluation__every_frames=0, checkpoint__every_frames=0, num_frames=10**9))
+    clock.advance(10**8)
+    assert not clock.evaluation_due and not clock.checkpoint_due and not clock.rescoring_due
+    clock.evaluation_made()
+    clock.checkpoint_made()
+    assert not clock.evaluation_due and not clock.checkpoint_due
+
+
+@pytest.mark.parametrize("pretraining", [0, 12])
+def test_a_checkpoint_s_number_grows_with_every_step_of_the_loop(pretraining):
+    made = config(cloning__pretraining_updates=pretraining, replay__updates_per_call=4, agent__first_update_step=0)
+    clock, numbers, steps = Clock(made), [], []
+    for _ in range(pretraining // 4):
+        numbers.append(clock.number)
+        steps.append(clock.agent_step)
+        assert clock.pretraining
+        clock.next_updates()
+    for _ in range(6):
+        numbers.append(clock.number)
+        steps.append(clock.agent_step)
+        list(clock.updates_due())
+        clock.advance(1)
+    assert numbers == sorted(set(numbers))
+    assert [agent_step_of(number, made) for number in numbers] == steps
+
+
+def test_pretraining_is_saved_by_updates():
+    clock = Clock(config(cloning__pretraining_updates=25, checkpoint__every_updates=10))
+    saved = []
+    while clock.pretraining:
+        if clock.checkpoint_due:
+            saved.append(clock.update)
+            clock.checkpoint_made()
+        clock.next_updates()
+    assert saved == [10, 20] and not clock.checkpoint_due
+
+
+def test_a_restored_clock_goes_on_where_it_was_and_takes_over_new_intervals():
+    clock = Clock(config(checkpoint__every_frames=100))
+    clock.advance(60)
+    clock.evaluation_made()
+    clock.checkpoint_made()
+    state = clock.state()
+    again = Clock(config(checkpoint__every_frames=100))
+    again.load_state(state)
+    assert again.state() | {"hours": 0} == state | {"hours": 0} and again.number == clock.number
+    sooner = Clock(config(checkpoint__every_frames=40))
+    sooner.load_state(state)
+    sooner.advance(20)  # 160 frames
+    assert sooner.checkpoint_due and not again.checkpoint_due
