@@ -86,6 +86,7 @@ def select(
     does not hold, for states or frames that cannot be shown as ``view`` wants, and for actions that are None where
     ``with_actions`` asks for them.
     """
+    view.drawn()  # refuses a look that does not exist
     source = Path(path).expanduser() if str(path) else trajectory.shipped(view.task)
     whole = trajectory.load(source, expected_task=view.task, action_repeat=view.action_repeat, memory=memory)
     held = len(whole.observed)

@@ -3,14 +3,17 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
-from patchail_jax.methods.method import Method
 from patchail_jax.programs.finding import Finding
 from patchail_jax.types import Specs
+
+if TYPE_CHECKING:
+    from patchail_jax.methods import Method
 
 _GIB = 1024**3
 
@@ -93,7 +96,7 @@ def check_wandb(config: ConfigDict) -> Finding:
     return Finding("W&B", "ok", line)
 
 
-def _designed(config: ConfigDict) -> tuple[Specs, Method]:
+def _designed(config: ConfigDict) -> tuple[Specs, "Method"]:
     """The sizes and the method that the run would have."""
     from patchail_jax.run.design import action_size_of, make_method, make_specs
 

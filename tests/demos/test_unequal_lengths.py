@@ -1,5 +1,6 @@
 """Demonstrations of 30 and 100 steps: what is shown and summed of the shorter one ends where it ends."""
 
+import contextlib
 import re
 from types import SimpleNamespace
 
@@ -12,6 +13,8 @@ from patchail_jax.demos import description, trajectory
 from patchail_jax.demos.expert_set import load_expert_set, select
 from patchail_jax.demos.form import Demonstration, assemble
 from patchail_jax.envs.view import View
+from patchail_jax.methods.method import Judge
+from patchail_jax.networks.geometry import Layer
 from patchail_jax.programs import footage
 from patchail_jax.reports.runs import expert_return
 from patchail_jax.run import evaluation_outputs, summary
@@ -73,14 +76,11 @@ def episode(length=8):
     )
 
 
-def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path, monkeypatch):
+def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path):
     seen = []
 
     class Explainer:
         kinds = ()
-
-        def __init__(self, *_):
-            pass
 
         def logits(self, state, frames):
             seen.append(frames)
@@ -90,17 +90,15 @@ def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path, monk
             seen.append(frames)
             return SimpleNamespace(rewards=np.ones(len(frames) - 1), maps={})
 
-    monkeypatch.setattr(evaluation_outputs, "Explainer", Explainer)
     outputs = evaluation_outputs.EvaluationOutputs(
-        SimpleNamespace(log=SimpleNamespace(films=False)),
-        SimpleNamespace(judge=True, examine=True),
-        SimpleNamespace(devices=[]),
-        experts,
-        SimpleNamespace(videos=tmp_path),
+        SimpleNamespace(videos=tmp_path), SimpleNamespace(devices=[]), Explainer(), experts, films=False
     )
     counted = {}
-    dashboards = SimpleNamespace(histogram=lambda name, counts, edges, frame: counted.update({name: counts.sum()}))
-    outputs.write(None, episode(), dashboards, frame=40)
+    metrics = SimpleNamespace(
+        histogram=lambda name, counts, edges, frame: counted.update({name: counts.sum()}),
+        looked_at=lambda kind: contextlib.nullcontext(),
+    )
+    outputs.write(None, episode(), metrics, frame=40)
     assert [len(frames) for frames in seen] == [31, 9, 31, 9]
     np.testing.assert_array_equal(seen[0], parts[0].observed)
     assert counted["evaluation/expert_rewards"] == 30 and counted["evaluation/agent_rewards"] == 8
@@ -111,15 +109,23 @@ def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path):
     rows = "agent,task,seed,frame,episode_reward,hour\nbc,my_robot,0,0,1.0,0\nbc,my_robot,0,40,2.0,0\n"
     (tmp_path / "eval.csv").write_text(rows)
     judged = []
-    training = SimpleNamespace(
-        run=SimpleNamespace(eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures"),
+
+    def patch_rewards(state, frames):
+        judged.append(frames)
+        return np.zeros((len(frames) - 1, 1, 1), np.float32)
+
+    judge = Judge(None, lambda rewards: rewards.mean(axis=(1, 2)), None, (Layer(16, 1, 0),), convolutional=False)
+    folder = SimpleNamespace(eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures")
+    run = SimpleNamespace(
+        snapshot=SimpleNamespace(folder=folder),
+        log=SimpleNamespace(metrics=SimpleNamespace(looked_at=lambda kind: contextlib.nullcontext())),
         experts=experts,
-        specs=SimpleNamespace(feature_count=1),
-        devices=SimpleNamespace(judge=lambda state, frames: judged.append(frames)),
-        method=SimpleNamespace(layers=None),
-        state=None,
+        specs=SimpleNamespace(feature_count=1, image_size=16),
+        devices=SimpleNamespace(patch_rewards=patch_rewards),
+        method=SimpleNamespace(discriminator=judge),
+        learner=SimpleNamespace(state=None),
     )
-    summary.write_summary(training, episode())
+    summary.write_summary(run, episode())
     np.testing.assert_array_equal(judged[0], parts[0].observed)
 
 

@@ -72,7 +72,7 @@ def test_where_the_frames_go_is_said():
     devices = jax.local_devices()[:2]
     assert fits("auto", 10**9, devices) == (False, "frames: streamed from the host")
     assert fits("yes", 2**31, devices) == (True, "frames: on the devices, 1.00 GiB a device, as configured")
-    with pytest.raises(UserError, match=r"replay.frames_on_device is 'maybe'; use one of yes, no, auto"):
+    with pytest.raises(UserError, match=r"replay.frames_on_device is 'maybe'; use one of auto, yes, no"):
         fits("maybe", 1, devices)
 
 

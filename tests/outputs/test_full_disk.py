@@ -10,6 +10,8 @@ import pytest
 
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.errors import UserError
+from patchail_jax.methods.method import Judge
+from patchail_jax.networks.geometry import Layer
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.tensorboard import TensorBoard
@@ -72,13 +74,7 @@ def fill_last_page(path):
 
 
 def evaluation_outputs(run):
-    return EvaluationOutputs(
-        SimpleNamespace(log=SimpleNamespace(films=True)),
-        SimpleNamespace(judge=None, examine=None),
-        SimpleNamespace(devices=[]),
-        None,
-        run,
-    )
+    return EvaluationOutputs(run, SimpleNamespace(devices=[]), None, None, films=True)
 
 
 def test_a_film_and_the_newest_episode_are_left_out_with_one_warning_each(run, caplog):
@@ -165,14 +161,15 @@ def test_tensorboard_is_left_out_with_one_warning_and_takes_up_again(run, caplog
 def test_the_last_pictures_are_left_out_with_one_warning(run, caplog):
     metrics = Metrics(run, IDENTITY)
     metrics.evaluation(np.array([2.0]), frame=0, hour=0.0, scalars={})
+    judge = Judge(None, lambda rewards: rewards.mean(axis=(1, 2)), None, (Layer(32, 1, 0),), convolutional=False)
     training = SimpleNamespace(
-        run=run,
-        experts=SimpleNamespace(frames=IMAGES[None], returns=np.array([3.0])),
+        snapshot=SimpleNamespace(folder=run),
+        log=SimpleNamespace(metrics=metrics),
+        experts=SimpleNamespace(demonstration=lambda d: IMAGES, returns=np.array([3.0])),
         specs=SimpleNamespace(feature_count=0, image_size=32),
-        metrics=metrics,
-        state=None,
-        devices=SimpleNamespace(judge=lambda state, images: np.zeros((8, 1, 1), np.float32)),
-        method=SimpleNamespace(layers=((3, 2, 1),)),
+        learner=SimpleNamespace(state=None),
+        devices=SimpleNamespace(patch_rewards=lambda state, images: np.zeros((8, 1, 1), np.float32)),
+        method=SimpleNamespace(discriminator=judge),
     )
     fill(run)
     write_summary(training, EVALUATION)

@@ -24,13 +24,7 @@ PICTURES, FEATURES = np.zeros((5, 16, 16, 3), np.uint8), np.zeros((5, 7), np.flo
 )
 def test_films_without_a_discriminator(tmp_path, films, frames, left):
     run, shown = open_run(tmp_path, config={}), []
-    outputs = EvaluationOutputs(
-        SimpleNamespace(log=SimpleNamespace(films=films)),
-        SimpleNamespace(judge=None, examine=None),
-        SimpleNamespace(devices=[]),
-        None,
-        run,
-    )
+    outputs = EvaluationOutputs(run, SimpleNamespace(devices=[]), None, None, films=films)
     nothing = np.zeros(4, np.float32)
     evaluation = Evaluation(np.zeros(1), Episode(frames, nothing[:, None], nothing, nothing))
     dashboard = SimpleNamespace(film=lambda name, path, images, **rest: shown.append((name, len(images))), title="")
@@ -50,13 +44,7 @@ def test_a_film_that_cannot_be_made_costs_one_warning_and_nothing_else(tmp_path,
     else:
         monkeypatch.setattr("patchail_jax.outputs.video._ffmpeg", lambda: "/bin/false")
     run = open_run(tmp_path, config={})
-    outputs = EvaluationOutputs(
-        SimpleNamespace(log=SimpleNamespace(films=True)),
-        SimpleNamespace(judge=None, examine=None),
-        SimpleNamespace(devices=[]),
-        None,
-        run,
-    )
+    outputs = EvaluationOutputs(run, SimpleNamespace(devices=[]), None, None, films=True)
     nothing = np.zeros(4, np.float32)
     evaluation = Evaluation(np.zeros(1), Episode(PICTURES, nothing[:, None], nothing, nothing))
     metrics = Metrics(run, RunIdentity("drqv2", "cheetah_run", 0))
@@ -70,13 +58,7 @@ def test_a_film_that_cannot_be_made_costs_one_warning_and_nothing_else(tmp_path,
 
 def test_logits_that_are_not_finite_have_no_histogram_and_their_means_are_logged(tmp_path, caplog):
     run = open_run(tmp_path, config={})
-    outputs = EvaluationOutputs(
-        SimpleNamespace(log=SimpleNamespace(films=False)),
-        SimpleNamespace(judge=None, examine=None),
-        SimpleNamespace(devices=[]),
-        None,
-        run,
-    )
+    outputs = EvaluationOutputs(run, SimpleNamespace(devices=[]), None, None, films=False)
     rewards = np.ones(4, np.float32)
     outputs._expert = PICTURES
     outputs._explainer = SimpleNamespace(
