@@ -116,7 +116,10 @@ def _expert_bytes(config: ConfigDict) -> int:
 
     if _designed(config)[1].needs.task_reward:
         return 0
-    images = select_demonstrations(config, with_actions=False).seen.observed.shape[:2]
+    try:
+        images = select_demonstrations(config, with_actions=False).seen.observed.shape[:2]
+    except UserError:  # a finding of its own
+        return 0
     return int(np.prod(images)) * 3 * int(config.env.image_size) ** 2
 
 

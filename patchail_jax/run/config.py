@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
 from patchail_jax.run.presets import PRESETS, VARIANTS
+from patchail_jax.storage.run_folder import flatten
 
 
 class Number(NamedTuple):
@@ -198,8 +199,13 @@ def apply_preset(config: ConfigDict, method: str) -> None:
 
 
 def stored_config(stored: Mapping[str, Any]) -> ConfigDict:
-    """A run's ``config.json``; fields that are newer than the run have their defaults. ``KeyError`` for other files."""
+    """A run's ``config.json``; fields that are newer than the run have their defaults.
+
+    ``KeyError`` for other files; ``UserError`` for a field that this version does not have: it meant something.
+    """
     config = paper_config(stored["env"]["task"], stored["method"])
+    for name in flatten(stored).keys() - flatten(config.to_dict()).keys():
+        raise UserError(f"the run was made by another version of this program: it has config.{name}")
     config.update(stored)
     return config
 

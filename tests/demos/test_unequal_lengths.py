@@ -13,8 +13,6 @@ from patchail_jax.demos import description, trajectory
 from patchail_jax.demos.expert_set import load_expert_set, select
 from patchail_jax.demos.form import Demonstration, assemble
 from patchail_jax.envs.view import View
-from patchail_jax.methods.method import Judge
-from patchail_jax.networks.geometry import Layer
 from patchail_jax.programs import footage
 from patchail_jax.reports.runs import expert_return
 from patchail_jax.run import evaluation_outputs, summary
@@ -104,25 +102,25 @@ def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path):
     assert counted["evaluation/expert_rewards"] == 30 and counted["evaluation/agent_rewards"] == 8
 
 
-def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path):
+def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path, monkeypatch):
     (tmp_path / "pictures").mkdir()
     rows = "agent,task,seed,frame,episode_reward,hour\nbc,my_robot,0,0,1.0,0\nbc,my_robot,0,40,2.0,0\n"
     (tmp_path / "eval.csv").write_text(rows)
     judged = []
 
-    def patch_rewards(state, frames):
+    def explain(state, frames, kinds):
         judged.append(frames)
-        return np.zeros((len(frames) - 1, 1, 1), np.float32)
+        return np.zeros(len(frames) - 1), {"patch_rewards": np.zeros((len(frames) - 1, 16, 16))}
 
-    judge = Judge(None, lambda rewards: rewards.mean(axis=(1, 2)), None, (Layer(16, 1, 0),), convolutional=False)
+    monkeypatch.setattr(summary, "Explainer", lambda *_, **__: SimpleNamespace(explain=explain))
     folder = SimpleNamespace(eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures")
     run = SimpleNamespace(
         snapshot=SimpleNamespace(folder=folder),
         log=SimpleNamespace(metrics=SimpleNamespace(looked_at=lambda kind: contextlib.nullcontext())),
         experts=experts,
         specs=SimpleNamespace(feature_count=1, image_size=16),
-        devices=SimpleNamespace(patch_rewards=patch_rewards),
-        method=SimpleNamespace(discriminator=judge),
+        devices=None,
+        method=SimpleNamespace(discriminator=True),
         learner=SimpleNamespace(state=None),
     )
     summary.write_summary(run, episode())

@@ -10,7 +10,6 @@ from PIL import Image
 
 from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
-from patchail_jax.maps.explainer import Explainer
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.video import read_video, write_video
 from patchail_jax.programs import demos
@@ -63,7 +62,7 @@ def test_each_evaluation_leaves_a_film_histograms_and_scalars(run):
 def test_the_newest_episode_is_kept_under_every_map(run, trained):
     with np.load(run / "videos" / "latest.npz") as stored:
         assert int(stored["frame"]) == 480 and stored["frames"].shape == (STEPS + 1, SIDE, SIDE, 3)
-        explainer = Explainer(trained.config, trained.method, trained.devices)
+        explainer = trained.explainer()
         # The last checkpoint is of the same frame, and so is the agent's first evaluation episode.
         frames = footage("agent", trained)
         np.testing.assert_array_equal(stored["frames"], frames)
@@ -73,7 +72,7 @@ def test_the_newest_episode_is_kept_under_every_map(run, trained):
 
 
 def test_maps_fit_together(trained):
-    explainer = Explainer(trained.config, trained.method, trained.devices)
+    explainer = trained.explainer()
     frames = footage("random", trained)
     explained = explainer.explain(trained.state, frames, KINDS)
     maps = explained.maps
@@ -121,7 +120,7 @@ def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
 
 
 def test_an_older_checkpoint_is_another_discriminator(run, trained):
-    older = open_trained(run, step=40)
+    older = open_trained(run, number=40)
     assert older.frame == 320 and trained.frame == 480
     assert int(older.state.learner.update) < int(trained.state.learner.update)
 
