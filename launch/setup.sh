@@ -1,34 +1,55 @@
 #!/usr/bin/env bash
 # Makes .venv with everything the project needs, the OpenGL libraries included; safe to run again.
 # EXTRAS=cuda12, cuda13 or tpu adds the JAX of an accelerator; EXTRAS=tpu,gcs the storage of gs:// run folders as well.
+# MUJOCO_GL=disabled leaves OpenGL out: runs on physics features, and environments of your own, can do without it.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname "$0")/.."
+[ -z "${HOME:-}" ] || PATH=$PATH:$HOME/.local/bin  # where uv puts the Pythons that it installs
 
 OPENGL=(libegl1 libegl-mesa0 libgl1-mesa-dri)
 
-stop() { printf '%s\n' "$*" >&2; exit 1; }
+say() { printf '%s\n' "$*" >&2; }
+stop() { say "error: $*"; exit 1; }
+
+can_install_debian() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
 # Debian packages: installed as root, named otherwise.
 install_debian() {
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    stop "missing: please install (Debian: sudo apt-get install $*) and run this again"
-  fi
-  echo "installing $*" >&2
-  apt-get update -qq >/dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >/dev/null
+  can_install_debian || stop "please install what is missing (Debian: sudo apt-get install $*) and run this again"
+  say "installing $*"
+  apt-get update -qq >/dev/null || say "apt-get update failed; trying with the package lists that are here"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >/dev/null ||
+    stop "apt-get cannot install $*: check the network, or install them by hand, and run this again"
 }
 
-suitable_python() {
-  for python in python3.12 python3.11 python3.13 python3; do
-    if command -v "$python" >/dev/null && "$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      printf '%s' "$python"
+version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
+
+is_supported() { case "$(version_of "$1")" in 3.11.* | 3.12.* | 3.13.*) ;; *) return 1 ;; esac; }
+
+makes_environments() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }  # Debian's needs another package to
+
+# The first supported Python that can make environments, else the first supported one, else nothing.
+find_python() {
+  local name incomplete=""
+  for name in python3.12 python3.11 python3.13 python3; do
+    is_supported "$name" || continue
+    if makes_environments "$name"; then
+      printf '%s' "$name"
       return
     fi
+    incomplete=${incomplete:-$name}
   done
-  return 1
+  printf '%s' "$incomplete"
 }
 
-# A glance, so that what is missing is said before minutes of downloads; can_draw is the proof.
+stop_for_python() {
+  stop "python3 is Python $1, but 3.11, 3.12 or 3.13 is needed: install one of them beside it (uv python install 3.12," \
+    "or your distribution's python3.12 and python3.12-venv) and run this again"
+}
+
+wants_opengl() { [ "${MUJOCO_GL:-}" != disabled ]; }
+
+# A glance, so that what is missing is said before minutes of downloads; prove_drawing is the proof.
 has_opengl() {
   local libraries
   libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)  # not on the path of ordinary users
@@ -36,7 +57,13 @@ has_opengl() {
   [[ $libraries == *libEGL.so.1* ]] && compgen -G '/usr/share/glvnd/egl_vendor.d/*.json' >/dev/null
 }
 
-can_draw() { .venv/bin/python -c 'from patchail_jax.envs.rendering import choose_backend; choose_backend()' 2>/dev/null; }
+# Draws a frame, or says why it cannot.
+prove_drawing() {
+  .venv/bin/python -c '
+from patchail_jax.envs.rendering import require_backend
+from patchail_jax.programs.console import start
+start(lambda words: print("drawing with", require_backend()), [])' 2>&1
+}
 
 # labmaze, for dm_control's mazes, has no wheels from Python 3.13 on. The suite does without it, and uv, unlike pip, can
 # leave a dependency out.
@@ -45,23 +72,41 @@ install() {
   if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then
     "${pip[@]}" --editable "$1"
   else
-    "${pip[@]}" uv
-    VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --editable "$1" \
-      --override <(echo 'labmaze; sys_platform == "never"')
+    "${pip[@]}" uv &&
+      VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --editable "$1" \
+        --override <(echo 'labmaze; sys_platform == "never"')
   fi
 }
 
+python=$(find_python)
 missing=()
-suitable_python >/dev/null || missing+=(python3 python3-venv)
-has_opengl || missing+=("${OPENGL[@]}")
+if [ -z "$python" ]; then
+  ! found=$(version_of python3) || stop_for_python "$found"
+  missing+=(python3 python3-venv)
+elif ! makes_environments "$python"; then
+  missing+=("$python-venv")
+fi
+! wants_opengl || has_opengl || missing+=("${OPENGL[@]}")
 [ "${#missing[@]}" = 0 ] || install_debian "${missing[@]}"
-python=$(suitable_python) || stop "Python 3.11 or newer is needed"
+python=$(find_python)
+[ -n "$python" ] || stop_for_python "$(version_of python3 || echo missing)"
 
 # Asks for pip: a set-up that was cut short leaves a .venv without it.
-.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
-echo "installing Python packages into .venv ($(.venv/bin/python --version)); this takes some minutes" >&2
-install ".[dev${EXTRAS:+,$EXTRAS}]"
+trap 'rm -f .venv/ready*' EXIT  # whatever fails from here on, .venv is not ready
+if ! is_supported .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+  "$python" -m venv --clear .venv || stop "$python cannot make an environment in .venv"
+fi
+say "installing Python packages into .venv (Python $(version_of .venv/bin/python)); this takes some minutes"
+install ".[dev${EXTRAS:+,$EXTRAS}]" ||
+  stop "the Python packages cannot be installed (the reason is above): check the network and run this again"
 
 # Libraries may be there and still not draw, such as a graphics driver's EGL without its card.
-can_draw || { install_debian "${OPENGL[@]}" libosmesa6; can_draw; } || stop "no OpenGL can draw off screen; see README, Questions"
+draws() { said=$(prove_drawing); }
+if wants_opengl; then
+  draws || { can_install_debian && install_debian "${OPENGL[@]}" libosmesa6 && draws; } || {
+    reason=${said##*$'\n'}
+    stop "${reason#error: }; runs on physics features need none: MUJOCO_GL=disabled launch/setup.sh"
+  }
+fi
 touch ".venv/ready${EXTRAS:+-$EXTRAS}"
+trap - EXIT

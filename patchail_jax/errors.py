@@ -17,6 +17,13 @@ class NotFiniteValues(UserError):
     """Something that a policy or a discriminator gave is no number: an update has gone wrong."""
 
 
+class ProcessLost(UserError):
+    """Another process of the run is gone: one line, and nothing that the user gave is wrong.
+
+    The command line ends at once with status 1, so that a launcher tries again.
+    """
+
+
 def choose(table: Mapping[str, Choice], name: str, *, field: str) -> Choice:
     """``table[name]``, or a ``UserError`` that says what ``field`` of the config may be."""
     if name not in table:

@@ -8,6 +8,8 @@ about an update, a stop or a restart is a counter that all share, or is agreed o
 import contextlib
 import logging
 import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,13 +17,18 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import ProcessLost, UserError
 
 _log = logging.getLogger(__name__)
 
 # Variables that tell a process of how many it is one, where a launcher has started several.
 _SIZES = {"SLURM": "SLURM_STEP_NUM_TASKS", "Open MPI": "OMPI_COMM_WORLD_SIZE"}
 _TPU_WORKERS = "TPU_WORKER_HOSTNAMES"
+
+# JAX aborts the others when process 0 ends: it waits until they have closed their files. Less than the least that
+# config.hosts.lost_seconds may be, when JAX aborts them anyhow.
+LINGER_SECONDS = 5.0
+_STATUS = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
 
 
 class Hosts(NamedTuple):
@@ -51,14 +58,17 @@ class Hosts(NamedTuple):
 
 @contextlib.contextmanager
 def losses_in_one_line(hosts: Hosts) -> Iterator[None]:
-    """A computation that fails because another process is gone is a ``UserError``; alone, an error is one's own."""
+    """A computation that fails because another process is gone is ``ProcessLost``; alone, an error is one's own."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if hosts.processes == 1:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        # A jitted call that starts on a broken connection raises a ValueError, which opens with the runtime's status.
+        if hosts.processes == 1 or (isinstance(error, ValueError) and not _STATUS.match(reason)):
             raise
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
+        if hosts.process == 0 and hosts.processes > 2:
+            time.sleep(LINGER_SECONDS)
+        raise ProcessLost(
             f"process {hosts.process} cannot go on ({reason}); if another process was lost, the same command, "
             "started on all again, goes on from the last checkpoint"
         ) from error

@@ -26,14 +26,30 @@ def choose_backend() -> str:
     chosen = os.environ.get("MUJOCO_GL", "").lower()
     if chosen:
         return chosen
-    for backend in _BACKENDS:
+    try:
+        return require_backend()
+    except UserError:
+        os.environ["MUJOCO_GL"] = "disabled"
+        return "disabled"
+
+
+def require_backend() -> str:
+    """Like ``choose_backend``, but draws a frame even with the OpenGL that MUJOCO_GL names.
+
+    ``UserError``, with what each OpenGL says, where none draws.
+    """
+    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    reasons = []
+    for backend in [chosen] if chosen else _BACKENDS:
         # In another process: a backend that fails half-way cannot be taken back in this one.
         environment = {**os.environ, "MUJOCO_GL": backend}
-        if subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True).returncode == 0:
+        drawn = subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True)
+        if drawn.returncode == 0:
             os.environ["MUJOCO_GL"] = backend
             return backend
-    os.environ["MUJOCO_GL"] = "disabled"
-    return "disabled"
+        said = drawn.stderr.strip().splitlines() or [f"status {drawn.returncode}"]
+        reasons.append(f"MUJOCO_GL={backend}: {said[-1]}")
+    raise _no_opengl("; ".join(reasons))
 
 
 @contextlib.contextmanager
@@ -43,10 +59,14 @@ def opengl() -> Iterator[None]:
         yield
     except Exception as error:
         reason = str(error).partition("\n")[0].rstrip(".")
-        raise UserError(
-            f"no OpenGL can draw off screen (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}: {reason}). Unset MUJOCO_GL "
-            "if you have set it; on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6)"
-        ) from error
+        raise _no_opengl(f"MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}: {reason}") from error
+
+
+def _no_opengl(reason: str) -> UserError:
+    return UserError(
+        f"no OpenGL can draw off screen ({reason}). Unset MUJOCO_GL "
+        "if you have set it; on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6)"
+    )
 
 
 def apply_quality(physics: Any, quality: str) -> None:

@@ -1,4 +1,4 @@
-"""Frames as a film, written and read: mp4 by ffmpeg, gif by Pillow."""
+"""Frames written as a film: mp4 by ffmpeg, gif by Pillow."""
 
 import os
 import subprocess
@@ -27,25 +27,6 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1) -
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def read_video(path: Path, *, image_size: int) -> np.ndarray:
-    """Every frame of a film as ``[T,H,W,3] uint8``, H = W = ``image_size``; ``UserError`` where it is none."""
-    command = [_ffmpeg(), "-loglevel", "error", "-i", str(path), "-vf", f"scale={image_size}:{image_size}:flags=area"]
-    done = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True)
-    if done.returncode or not done.stdout:
-        raise UserError(f"{path} cannot be read as a film")
-    return np.frombuffer(done.stdout, np.uint8).reshape(-1, image_size, image_size, 3)
-
-
-def resized(frames: np.ndarray, image_size: int) -> np.ndarray:
-    """``frames [T,H,W,3] uint8`` at another size, averaged over areas."""
-    if frames.shape[1:3] == (image_size, image_size):
-        return frames
-    from PIL import Image
-
-    size = (image_size, image_size)
-    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX)) for frame in frames])
 
 
 def _ffmpeg() -> str:

@@ -2,17 +2,19 @@
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import ProcessLost, UserError
 
 
 def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
     """Runs ``program`` with its words; exits with its status unless that is 0, with 2 for bad input, or 128 + signal.
 
+    With 1 where another process of the run was lost.
     A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
     """
     try:
@@ -20,6 +22,9 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
             status = program(words)
         if status:
             sys.exit(status)
+    except ProcessLost as lost:
+        sys.stderr.write(f"error: {lost}\n")
+        _end_at_once(1)
     except KeyboardInterrupt as interrupt:
         saved = bool(interrupt.args)
         message = "stopped and saved; the same command goes on with this run" if saved else "stopped"
@@ -29,12 +34,25 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A ``UserError`` ends the program with one line on stderr and status 2."""
+    """A ``UserError`` ends the program with one line on stderr and status 2; ``ProcessLost`` is the caller's."""
     try:
         yield
+    except ProcessLost:
+        raise
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+
+
+def _end_at_once(status: int) -> None:
+    """Ends without Python's exit handlers: JAX's wait for the lost process, and then abort with a trace of the stack.
+
+    Whoever raised ``ProcessLost`` has closed its files on the way here.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def show_log(stream: TextIO) -> None:

@@ -1,15 +1,16 @@
 """Episodes to explain: the expert's, the agent's, a random one, or a file's."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from patchail_jax.acting.evaluate import evaluate
+from patchail_jax.demos.video_frames import open_clip
+from patchail_jax.envs.look import square
 from patchail_jax.envs.workers import InlinePool
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.video import read_video, resized
 from patchail_jax.run.design import environment_factory, load_experts
 from patchail_jax.run.reopened import Trained
 from patchail_jax.types import Purpose
@@ -22,7 +23,8 @@ def footage(source: str, trained: Trained) -> np.ndarray:
     """Frames ``[T+1,H,W,3] uint8`` of the run's size; ``source`` is "expert", "agent", "random" or a file's name.
 
     A file is an mp4, a frame a step; an npz with ``frames``; or an npz of demonstrations, of which the first is taken.
-    ``UserError`` for anything else, and for fewer than two frames.
+    Of frames that are not square the middle square is taken, as ``patchail demos convert`` does. ``UserError`` for
+    anything else, for fewer than two frames, and for frames smaller than the run's.
     """
     if source in INPUTS:
         return INPUTS[source](trained)
@@ -32,10 +34,19 @@ def footage(source: str, trained: Trained) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     side = trained.specs.image_size
-    frames = read_video(path, image_size=side) if path.suffix == ".mp4" else _read_npz(path, trained)
-    if len(frames) < 2:
-        raise UserError(f"{path} has {len(frames)} frames; a step takes two")
+    frames = read_film(path, image_size=side) if path.suffix == ".mp4" else _read_npz(path, trained)
+    _check_count(path, len(frames))
     return frames
+
+
+def read_film(path: Path, *, image_size: int) -> np.ndarray:
+    """Every frame of a film, its middle square, as ``[T,H,W,3] uint8``, H = W = ``image_size``.
+
+    ``UserError`` where it is no film, or smaller.
+    """
+    # A rate of its own, one frame a second: so every frame is shown once, however irregular the film's times are.
+    clip = open_clip(path, frames_per_second=1.0)
+    return _squares(path, clip.at_rate(clip.rate, 0.0, None), image_size)
 
 
 def _read_npz(path: Path, trained: Trained) -> np.ndarray:
@@ -48,7 +59,23 @@ def _read_npz(path: Path, trained: Trained) -> np.ndarray:
         raise UserError(f"{path} cannot be read as an npz file") from error
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise UserError(f"{path}: 'frames' must be [T+1,H,W,3] uint8, not {frames.dtype}{list(frames.shape)}")
-    return resized(frames, trained.specs.image_size)
+    _check_count(path, len(frames))
+    return _squares(path, frames, trained.specs.image_size)
+
+
+def _squares(path: Path, pictures: Iterable[np.ndarray], image_size: int) -> np.ndarray:
+    frames = []
+    for picture in pictures:
+        try:
+            frames.append(square(picture, image_size))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+    return np.stack(frames) if frames else np.zeros((0, image_size, image_size, 3), np.uint8)
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count < 2:
+        raise UserError(f"{path} has {count} frames; a step takes two")
 
 
 def _expert(trained: Trained, *, path: str = "") -> np.ndarray:

@@ -1,16 +1,19 @@
 """Several processes are one learner."""
 
+import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
 import pytest
 
 from patchail_jax.devices.data_parallel import Devices, fetch
-from patchail_jax.devices.hosts import Hosts, cluster, join
-from patchail_jax.errors import UserError
+from patchail_jax.devices.hosts import Hosts, cluster, join, losses_in_one_line
+from patchail_jax.errors import ProcessLost, UserError
 from tests.devices.two_processes import SETTINGS
 from tests.small import SPECS, for_devices, make_batch, make_method
 
@@ -40,6 +43,48 @@ def test_two_processes_with_two_devices_are_one_process_with_four(tmp_path):
             leaves = [stored[f"arr_{number}"] for number in range(len(wanted))]
         for leaf, other in zip(leaves, wanted, strict=True):
             np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-6)
+
+
+def test_who_outlives_another_process_closes_its_files_and_ends_at_once_with_one_line(tmp_path):
+    command = [sys.executable, "-m", "tests.devices.losing_process", str(free_port())]
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = [subprocess.Popen([*command, str(process), "2", "1", str(tmp_path)], **output) for process in range(2)]
+    assert running[1].wait(timeout=300) == -signal.SIGKILL
+    before = time.monotonic()
+    said = running[0].communicate(timeout=300)[0]
+    assert running[0].returncode == 1, said
+    assert time.monotonic() - before < 20  # less than JAX takes to miss a process, 30
+    assert (tmp_path / "closed_0").exists()
+    (line,) = (line for line in said.splitlines() if not line.startswith("[Gloo]"))
+    assert line.startswith("error: process 0 cannot go on (") and "goes on from the last checkpoint" in line
+
+
+@pytest.mark.parametrize("kind", [ValueError, jax.errors.JaxRuntimeError])
+def test_a_lost_process_is_known_by_the_runtime_s_status(kind):
+    message = "UNKNOWN: Gloo AllGather failed: Connection closed by peer\nmore"
+    with (
+        pytest.raises(ProcessLost, match=r"process 1 cannot go on \(UNKNOWN: Gloo .* by peer\);"),
+        losses_in_one_line(Hosts(1, 2)),
+    ):
+        raise kind(message)
+    with pytest.raises(kind, match="UNKNOWN"), losses_in_one_line(Hosts()):
+        raise kind(message)
+
+
+@pytest.mark.parametrize("message", ["", "frames must be [T,H,W,3]"])
+def test_an_error_of_one_s_own_stays_what_it_is(message):
+    with pytest.raises(ValueError, match="^" + re.escape(message) + "$") as raised, losses_in_one_line(Hosts(0, 2)):
+        raise ValueError(message)
+    assert not isinstance(raised.value, ProcessLost)
+
+
+def test_process_0_ends_after_the_others(monkeypatch):
+    waited = []
+    monkeypatch.setattr("patchail_jax.devices.hosts.time.sleep", waited.append)
+    for hosts in (Hosts(0, 2), Hosts(1, 3), Hosts(0, 3)):
+        with pytest.raises(ProcessLost), losses_in_one_line(hosts):
+            raise jax.errors.JaxRuntimeError("INTERNAL: gone")
+    assert waited == [5.0]
 
 
 def test_a_launcher_is_known_by_its_variables(monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from patchail_jax.envs import rendering
 from patchail_jax.envs.dmc import load
-from patchail_jax.envs.rendering import Renderer, apply_quality, choose_backend
+from patchail_jax.envs.rendering import Renderer, apply_quality, choose_backend, require_backend
 from patchail_jax.errors import UserError
 
 
@@ -86,15 +86,37 @@ def test_a_chosen_backend_is_kept(monkeypatch):
 def test_the_first_backend_that_draws_is_chosen(monkeypatch, working, chosen):
     monkeypatch.setenv("MUJOCO_GL", "")
     monkeypatch.setattr(
-        rendering.subprocess, "run", lambda *_, env, **__: SimpleNamespace(returncode=env["MUJOCO_GL"] not in working)
+        rendering.subprocess,
+        "run",
+        lambda *_, env, **__: SimpleNamespace(returncode=env["MUJOCO_GL"] not in working, stderr=""),
     )
     assert choose_backend() == os.environ["MUJOCO_GL"] == chosen
 
 
 def test_where_nothing_draws_opengl_is_disabled(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "")
-    monkeypatch.setattr(rendering.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
+    monkeypatch.setattr(rendering.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1, stderr=""))
     assert choose_backend() == os.environ["MUJOCO_GL"] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("asked", "reasons"),
+    [("", "MUJOCO_GL=egl: no egl; MUJOCO_GL=osmesa: no osmesa"), ("EGL", "MUJOCO_GL=egl: no egl")],
+)
+def test_where_opengl_is_required_each_that_fails_is_named_with_its_reason(monkeypatch, asked, reasons):
+    monkeypatch.setenv("MUJOCO_GL", asked)
+    monkeypatch.setattr(
+        rendering.subprocess,
+        "run",
+        lambda *_, env, **__: SimpleNamespace(returncode=1, stderr=f"Traceback\n no\nno {env['MUJOCO_GL']}\n"),
+    )
+    with pytest.raises(UserError, match=re.escape(f"({reasons})")) as error:
+        require_backend()
+    assert "\n" not in str(error.value) and os.environ["MUJOCO_GL"] == asked
+
+
+def test_what_is_required_has_drawn_a_frame():
+    assert require_backend() == os.environ["MUJOCO_GL"]
 
 
 @pytest.mark.parametrize("backend", ["disabled", "direct3d"])

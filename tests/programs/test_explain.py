@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from etils import epath
@@ -11,11 +13,11 @@ from PIL import Image
 from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS
-from patchail_jax.outputs.video import read_video, write_video
+from patchail_jax.outputs.video import write_video
 from patchail_jax.programs import demos
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.explain import main
-from patchail_jax.programs.footage import footage
+from patchail_jax.programs.footage import footage, read_film
 from patchail_jax.programs.reports import main as reports
 from patchail_jax.programs.train import train
 from patchail_jax.run.reopened import open_trained
@@ -24,6 +26,7 @@ from tests.storage.bucket import make_bucket
 from tests.test_train import arguments
 
 STEPS, SIDE = 10, 16  # 80 frames an episode at action repeat 8
+WORDS_OF_CONVERT = ["--task=cartpole_swingup", "--action_repeat=2", f"--image_size={SIDE}"]  # 50 steps a second
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def test_each_evaluation_leaves_a_film_histograms_and_scalars(run):
     assert sorted(path.name for path in (run / "videos").glob("*.mp4")) == [
         "000000000.mp4", "000000240.mp4", "000000480.mp4",
     ]  # fmt: skip
-    assert len(read_video(run / "videos" / "000000480.mp4", image_size=32)) == STEPS
+    assert len(read_film(run / "videos" / "000000480.mp4", image_size=32)) == STEPS
     lines = [json.loads(line) for line in (run / "histograms.jsonl").read_text().splitlines()]
     assert {(line["frame"], line["name"]) for line in lines} == {
         (frame, f"evaluation/{who}_{what}")
@@ -90,7 +93,7 @@ def test_one_command_writes_sheet_film_and_maps(run, tmp_path, capsys):
     written = capsys.readouterr().out.splitlines()
     stem = tmp_path / "gradcam_agent_random_at_480"
     assert written == [f"{stem}{suffix}" for suffix in (".png", ".pdf", ".mp4", ".gif", ".npz")]
-    assert len(read_video(stem.with_suffix(".mp4"), image_size=32)) == STEPS
+    assert len(read_film(stem.with_suffix(".mp4"), image_size=32)) == STEPS
     with Image.open(f"{stem}.gif") as gif:
         assert gif.n_frames > 1
     with np.load(f"{stem}.npz") as stored:
@@ -111,6 +114,34 @@ def test_files_are_explained_at_the_run_s_size(run, trained, tmp_path, capsys):
 
     demonstration = footage(str(shipped("cartpole_swingup")), trained)
     np.testing.assert_array_equal(demonstration, footage("expert", trained))
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24)])
+def test_a_film_is_cut_to_its_middle_square_as_the_import_of_videos_cuts_it(trained, tmp_path, shape):
+    """Red, a middle of two greys, and red again: no red is seen, and neither half of the middle is squeezed."""
+    frames = np.full((6, 24, 40, 3), (255, 0, 0), np.uint8)
+    frames[:, :, 8:20], frames[:, :, 20:32] = 60, 180
+    frames = frames if shape == (24, 40) else np.ascontiguousarray(frames.swapaxes(1, 2))
+    film = tmp_path / "film.mp4"
+    write_video(film, frames, fps=50)
+    np.savez(tmp_path / "array.npz", frames=frames)
+    seen = footage(str(film), trained)
+    demos.main(["convert", "video", str(film), str(tmp_path / "demos.npz"), *WORDS_OF_CONVERT])
+    np.testing.assert_array_equal(seen, trajectory.load(tmp_path / "demos.npz").frames[0])
+    exact = footage(str(tmp_path / "array.npz"), trained)
+    halves = np.split(exact if shape == (24, 40) else exact.swapaxes(1, 2), 2, axis=2)
+    assert [np.unique(half).tolist() for half in halves] == [[60], [180]]
+    assert np.abs(seen.astype(int) - exact).mean() < 8  # a codec's colours
+
+
+def test_every_frame_of_a_film_of_irregular_times_is_seen_once(tmp_path):
+    greys = np.linspace(20, 220, 12).round()
+    frames = np.broadcast_to(greys[:, None, None, None], (12, 32, 48, 3)).astype(np.uint8)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", "48x32", "-r", "25", "-i", "-", "-vf", "setpts=N*N/25/TB", "-fps_mode", "vfr"]
+    subprocess.run([*command, str(tmp_path / "film.mp4")], input=frames.tobytes(), check=True)
+    seen = read_film(tmp_path / "film.mp4", image_size=16)
+    assert np.abs(seen.mean(axis=(1, 2, 3))[:, None] - greys).argmin(axis=1).tolist() == list(range(12))
 
 
 def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
@@ -151,7 +182,7 @@ def test_bad_input_is_one_line(run, words, message):
 
 def test_files_that_are_no_films_are_one_line(trained, tmp_path):
     for name, content, message in (
-        ("no.mp4", b"text", "cannot be read as a film"),
+        ("no.mp4", b"text", "no.mp4: ffmpeg says: "),
         ("no.npz", b"text", "cannot be read as an npz file"),
     ):
         (tmp_path / name).write_bytes(content)
@@ -160,6 +191,9 @@ def test_files_that_are_no_films_are_one_line(trained, tmp_path):
     np.savez(tmp_path / "flat.npz", frames=np.zeros((3, 3)))
     with pytest.raises(UserError, match="must be"):
         footage(str(tmp_path / "flat.npz"), trained)
+    np.savez(tmp_path / "small.npz", frames=np.zeros((3, SIDE, 12, 3), np.uint8))
+    with pytest.raises(UserError, match="small.npz: frames of 12x16 pixels are too small for an image size of 16"):
+        footage(str(tmp_path / "small.npz"), trained)
     np.savez(tmp_path / "one.npz", frames=np.zeros((1, 4, 4, 3), np.uint8))
     with pytest.raises(UserError, match="a step takes two"):
         footage(str(tmp_path / "one.npz"), trained)

@@ -10,7 +10,7 @@ import pytest
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.metrics import Metrics
-from patchail_jax.outputs.video import read_video
+from patchail_jax.programs.footage import read_film
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.storage.run_folder import open_run
 from patchail_jax.types import Episode
@@ -33,7 +33,7 @@ def test_films_without_a_discriminator(tmp_path, films, frames, left):
     assert set(scalars) >= {"memory/host_peak_gib"}
     assert sorted(path.name for path in run.videos.glob("*")) == left
     if left:
-        assert shown == [("evaluation/agent", 5)] and len(read_video(run.videos / left[0], image_size=16)) == 5
+        assert shown == [("evaluation/agent", 5)] and len(read_film(run.videos / left[0], image_size=16)) == 5
     run.close()
 
 
