@@ -91,12 +91,11 @@ def _rows(store: ts.TensorStore) -> Any:
     """What ``store`` holds: an array where it is small, else ``Rows``."""
     if store.size * store.dtype.numpy_dtype.itemsize <= _LEAST:
         return store.read().result()
-    return Rows(
-        store.shape,
-        store.dtype.numpy_dtype,
-        lambda start, stop: store[start:stop].read().result(),
-        block=_rows_of_chunk(store),
-    )
+
+    def read(start: int, stop: int) -> np.ndarray:
+        return np.asarray(store[start:stop].read().result())
+
+    return Rows(store.shape, store.dtype.numpy_dtype, read, block=_rows_of_chunk(store))
 
 
 def _database(directory: Path) -> dict[str, str]:

@@ -99,8 +99,8 @@ def checksums(leaves: dict[str, Any], arrays: dict[str, Any], plain: Any) -> dic
 def verified(step: int, restored: Mapping[str, Any], *, arrays: bool, replay: Replay | None) -> Contents:
     """Checkpoint ``step`` as it was ``restored``, whole by its checksums; ``Damaged`` where it is not.
 
-    The host's part is left out where its ``arrays`` were not read. ``replay`` takes its share when all that is in memory
-    has been found whole, the table of episodes with it; then what it holds is compared, not what it was given.
+    The host's part is left out where its ``arrays`` were not read. ``replay`` takes its share when all that is in
+    memory has been found whole, the table of episodes with it; then what it holds is compared.
     """
     try:
         plain, stored = restored["plain"]["host"], restored["plain"]["checksums"]
