@@ -9,12 +9,51 @@ an *update* one learner update. The module is shared by the host and the device 
 jax nor dm_control. All records are NamedTuples, hence pytrees.
 """
 
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = Any  # numpy on the host, jax on the device
+
+
+class Rows:
+    """An array that does not lie in memory as one: ``read(start, stop)`` gives these rows, ``[stop-start, ...]``.
+
+    Reading is cheapest in multiples of ``block`` rows. ``numpy.asarray`` reads all of it.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: Any, read: Callable[[int, int], np.ndarray], *, block: int = 1
+    ) -> None:
+        self.shape, self.dtype, self.read, self.block = tuple(shape), np.dtype(dtype), read, block
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.read(0, len(self)), dtype, copy=copy)
+
+
+def slices(array: "np.ndarray | Rows", *, nbytes: int, block: int = 1) -> Iterator[tuple[Any, np.ndarray]]:
+    """``array`` in order, in slices along its first axis of about ``nbytes`` each: an index and what it gives.
+
+    A slice has a multiple of ``block`` rows, the last one excepted. What is small, or has no axis, comes as one.
+    """
+    if array.nbytes <= nbytes:
+        yield ..., np.asarray(array)
+        return
+    block = max(block, array.block) if isinstance(array, Rows) else block
+    step = max(1, nbytes * len(array) // array.nbytes // block) * block
+    for start in range(0, len(array), step):
+        stop = min(start + step, len(array))
+        yield slice(start, stop), array.read(start, stop) if isinstance(array, Rows) else array[start:stop]
 
 
 class Purpose(IntEnum):

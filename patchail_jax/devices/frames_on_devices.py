@@ -45,6 +45,10 @@ class FramesOnDevices:
                 pixels[device, : len(chunk)] = frames[chunk]
             self.shards = self._write(self.shards, rows, pixels)
 
+    def wait(self) -> None:
+        """Returns when the devices have all that was written: until then the host holds it too."""
+        jax.block_until_ready(self.shards)
+
 
 def _put(shard: Any, rows: Any, frames: Any) -> Any:
     return shard.at[rows].set(frames, mode="drop")

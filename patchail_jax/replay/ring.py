@@ -1,14 +1,16 @@
 """A preallocated ring of single frames, filled with whole episodes."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from patchail_jax.errors import UserError
 from patchail_jax.replay.windows import frame_times, transition_times, window_count
-from patchail_jax.types import AgentBatch, Episode, Specs
+from patchail_jax.types import AgentBatch, Episode, Rows, Specs, slices
+
+_SLICE = 2**24  # bytes copied at a time
 
 
 class _Stored(NamedTuple):
@@ -125,33 +127,62 @@ class Ring:
 
     def used_slots(self) -> np.ndarray:
         """The slots that hold episodes, oldest first."""
-        if not self._stored:
-            return np.zeros(0, np.int64)
-        count = sum(stored.transitions + 1 for stored in self._stored)
-        return self._slots(self._stored[0].slot, np.arange(count))
+        return self._slots_of(self._stored)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs: the slots in use, oldest first, and the table of episodes."""
-        slots = self.used_slots()
+        """What a checkpoint needs: the slots in use, oldest first, and the table of episodes.
+
+        The slots are not copied: they count until the next ``add``.
+        """
         return {
             "head": self._head,
             "episodes": np.asarray(self._stored, np.int64).reshape(-1, len(_Stored._fields)),
-            "frames": self._frames[slots],
-            "actions": self._actions[slots],
-            "rewards": self._rewards[slots],
-            "discounts": self._discounts[slots],
+            **{name: self._used(array) for name, array in self._arrays.items()},
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes over ``state``, slot for slot: the same numbers draw the same windows."""
-        self._head = int(state["head"])
-        self._stored = deque(_Stored(*map(int, row)) for row in np.asarray(state["episodes"]))
-        slots = self.used_slots()
-        self._frames[slots] = state["frames"]
-        self._actions[slots] = state["actions"]
-        self._rewards[slots] = state["rewards"]
-        self._discounts[slots] = state["discounts"]
+        """Takes over ``state``, slot for slot: the same numbers draw the same windows.
+
+        Arrays are copied slice by slice. Where one cannot be read, the ring is empty, and can be loaded again.
+        """
+        self._stored.clear()
         self._index()
+        stored = deque(_Stored(*map(int, row)) for row in np.asarray(state["episodes"]))
+        slots = self._slots_of(stored)
+        for name, array in self._arrays.items():
+            if len(state[name]) != len(slots):
+                raise ValueError(f"{name} of {len(state[name])} slots, and episodes of {len(slots)}")
+            for rows, values in slices(state[name], nbytes=_SLICE):
+                array[slots[rows]] = values
+        self._head, self._stored = int(state["head"]), stored
+        self._index()
+
+    @property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "frames": self._frames,
+            "actions": self._actions,
+            "rewards": self._rewards,
+            "discounts": self._discounts,
+        }
+
+    def _used(self, array: np.ndarray) -> Rows:
+        """The used slots of ``array``, oldest first: two ranges of it at the most, of which slices are views."""
+        count = sum(stored.transitions + 1 for stored in self._stored)
+        first = self._stored[0].slot if self._stored else 0
+
+        def read(start: int, stop: int) -> np.ndarray:
+            begin, length = (first + start) % self._capacity, stop - start
+            beyond = begin + length - self._capacity
+            if beyond <= 0:
+                return array[begin : begin + length]
+            return np.concatenate([array[begin:], array[:beyond]])
+
+        return Rows((count, *array.shape[1:]), array.dtype, read)
+
+    def _slots_of(self, stored: Sequence[_Stored]) -> np.ndarray:
+        count = sum(episode.transitions + 1 for episode in stored)
+        return self._slots(stored[0].slot, np.arange(count)) if stored else np.zeros(0, np.int64)
 
     def _slots(self, first: Any, offset: np.ndarray) -> np.ndarray:
         return (first + offset) % self._capacity

@@ -13,7 +13,9 @@ from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring
 from patchail_jax.replay.stream import Stream
 from patchail_jax.run.stopwatch import Stopwatch
-from patchail_jax.types import Batch, Episode
+from patchail_jax.types import Batch, Episode, slices
+
+_SLICE = 2**26  # bytes that wait for the devices at a time
 
 
 class Drawn(NamedTuple):
@@ -84,16 +86,18 @@ class Experience:
         return self._expert_stream.recall(update) if found is None else found
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """For a checkpoint; it counts until the next ``add``."""
         return self._ring.state()
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes over ``state``: the same updates draw the same batches."""
+        """Takes over ``state``, slice by slice: the same updates draw the same batches."""
         self._ahead.drop()
         self._ring.load_state(state)
         if self._frames is not None:
             slots = self._ring.used_slots()
-            self._frames.write(slots, self._ring.frames[slots])
+            for rows, frames in slices(self._ring.state()["frames"], nbytes=_SLICE):
+                self._frames.write(slots[rows], frames)
+                self._frames.wait()
 
     def close(self) -> None:
         """Ends the thread that draws ahead."""

@@ -69,7 +69,9 @@ class Snapshot(NamedTuple):
 
         ``UserError`` where the checkpoint does not fit the config: the folder stays as it was.
         """
-        restored = self.checkpoints.restore(fetch(self.learner.state), agree=self.hosts.smallest)
+        restored = self.checkpoints.restore(
+            fetch(self.learner.state), replay=self.experience, agree=self.hosts.smallest
+        )
         if restored is None:
             self.log.metrics.rewind(-1, update=0, next_evaluation_frame=0)
             self.folder.describe(self.config)
@@ -79,7 +81,6 @@ class Snapshot(NamedTuple):
         self.clock.load_state(host["clock"])
         self.log.scalars.load_state(host["scalars"])
         self.actors.load_state(host["actors"])
-        self.experience.load_state(host["replay"])
         clock, suspended = self.clock, host.get("evaluation")
         from_frame = int(suspended["frame"]) if suspended else clock.next_evaluation_frame
         self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=from_frame)

@@ -6,14 +6,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
 from patchail_jax.errors import UserError
 from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArrayRestore, ArraySave
-from patchail_jax.storage.checkpoint_contents import checksums, fit, merge, named, split
+from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split, verified
 from patchail_jax.storage.checkpoint_damage import Damaged, is_full_disk, read_or_prove_damage, reason, unreadable
 
 _log = logging.getLogger(__name__)
@@ -24,13 +24,6 @@ _NONE = -1  # it never had a checkpoint
 _LOST = -2  # it had some, and can use none
 _UNREADABLE = -3  # its machine did not give one
 _ASIDE = "damaged_checkpoint_"
-
-
-class _Contents(NamedTuple):  # of one checkpoint: the learner's leaves, the host's arrays, the host's rest
-    step: int
-    state: dict[str, Any]
-    arrays: dict[str, Any]
-    plain: dict[str, Any]
 
 
 class Checkpoints:
@@ -91,8 +84,13 @@ class Checkpoints:
         if not same:
             raise UserError(f"{folder} is there already and holds something else: it stays, and nothing was saved")
 
-    def restore(self, template: Any, *, agree: Callable[[int], int] = int) -> tuple[Any, dict[str, Any], int] | None:
+    def restore(
+        self, template: Any, *, replay: Replay | None = None, agree: Callable[[int], int] = int
+    ) -> tuple[Any, dict[str, Any], int] | None:
         """The newest checkpoint: state, host and its step. None where there never was one.
+
+        ``replay`` takes over the host's "replay" slice by slice, and what it then holds is checked; the host that is
+        returned is without it. It may be loaded more than once, and is to be trusted when a checkpoint is returned.
 
         One that is damaged is set aside with a warning, and the one before it is used. ``agree`` gives the smallest of
         the numbers that the processes of a run have: all go on from the same step. Nothing is changed before that step
@@ -103,7 +101,7 @@ class Checkpoints:
         while True:
             found, problem = None, None
             try:
-                found = self._newest_whole(newest, damaged)
+                found = self._newest_whole(newest, damaged, replay)
                 own = found.step if found else _LOST if self._had_some() else _NONE
             except UserError as error:
                 own, problem = _UNREADABLE, error
@@ -119,6 +117,8 @@ class Checkpoints:
         if found is None:
             return None
         state, host = fit(found.state, template, found.step), merge(found.arrays, found.plain)
+        if replay is not None:
+            del host["replay"]
         try:
             for step in sorted(damaged):
                 self._set_aside(step)
@@ -133,13 +133,14 @@ class Checkpoints:
         """Ends Orbax's threads."""
         self._manager.close()
 
-    def _newest_whole(self, newest: int, damaged: set[int]) -> _Contents | None:
+    def _newest_whole(self, newest: int, damaged: set[int], replay: Replay | None) -> Contents | None:
         """The newest checkpoint up to step ``newest`` that is whole; those that are not are added to ``damaged``."""
         for step in sorted(self._manager.all_steps(), reverse=True):
             if step > newest or step in damaged:
                 continue
             try:
-                return read_or_prove_damage(partial(_read, self._manager, step), self._folder / str(step))
+                read = partial(_read, self._manager, step, replay=replay)
+                return read_or_prove_damage(read, self._folder / str(step))
             except Damaged as error:
                 _log.warning("checkpoint %d is damaged (%s): trying the one before", step, error)
                 damaged.add(step)
@@ -190,21 +191,12 @@ class Checkpoints:
         return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
 
 
-def _read(manager: ocp.CheckpointManager, step: int, *, replay: bool = True) -> _Contents:
-    """Checkpoint ``step``, without the host's arrays where ``replay`` is false; ``Damaged`` by its checksums."""
-    items = {"arrays": ArrayRestore()} if replay else {}
+def _read(manager: ocp.CheckpointManager, step: int, *, arrays: bool = True, replay: Replay | None = None) -> Contents:
+    """Checkpoint ``step``, with the host's ``arrays`` or without, ``replay`` loaded; ``Damaged`` by its checksums."""
+    items = {"arrays": ArrayRestore(in_slices=replay is not None)} if arrays else {}
     parts = ocp.args.Composite(state=ArrayRestore(), plain=ocp.args.JsonRestore(), **items)
     restored = manager.restore(step, args=parts)
-    try:
-        plain, stored = restored["plain"]["host"], restored["plain"]["checksums"]
-        contents = _Contents(step, restored["state"], restored["arrays"] if replay else {}, plain)
-        read = checksums(contents.state, contents.arrays, plain)
-        same = all(read[part] == stored[part] for part in (read if replay else ("state",)))
-    except (KeyError, TypeError) as error:
-        raise Damaged(f"no {error} in it") from error
-    if not same:
-        raise Damaged("its contents changed since they were written")
-    return contents
+    return verified(step, restored, arrays=arrays, replay=replay)
 
 
 def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple[Any, int]:
@@ -224,7 +216,7 @@ def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple
         for candidate in [step] if step is not None else sorted(steps, reverse=True):
             try:
                 with _reading(folder) as manager:
-                    read = partial(_read, manager, candidate, replay=False)
+                    read = partial(_read, manager, candidate, arrays=False)
                     found = read_or_prove_damage(read, folder / str(candidate))
             except Damaged as error:
                 _log.warning("checkpoint %d is damaged (%s)", candidate, error)

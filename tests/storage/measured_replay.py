@@ -1,0 +1,62 @@
+"""A program that fills a replay of 1 GiB and saves it, or resumes one: the memory that this took, as a line of JSON."""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from patchail_jax.replay.ring import Ring, nbytes
+from patchail_jax.storage.checkpoint_contents import checksums, split
+from patchail_jax.storage.checkpoints import Checkpoints
+from patchail_jax.types import Episode, Specs
+
+SPECS, STEPS = Specs(84, 3, 6, 3), 500
+STATE = {"w": np.arange(1000.0)}
+
+
+def empty(size):
+    return Ring(capacity=size // nbytes(1, SPECS), specs=SPECS)
+
+
+def fill(ring):
+    """More than fits, so that it wraps around; a noisy square on a smooth ground, which compresses as renderings do."""
+    rng = np.random.default_rng(0)
+    ones = np.ones(STEPS, np.float32)
+    frames = np.zeros((STEPS + 1, 84, 84, 3), np.uint8)
+    frames += np.linspace(0, 255, 84).astype(np.uint8)[:, None, None]
+    frames[:, 20:60, 20:60] = rng.integers(0, 256, (STEPS + 1, 40, 40, 3), dtype=np.uint8)
+    for number in range(int(1.4 * ring.slots) // (STEPS + 1) + 1):
+        actions = rng.normal(size=(STEPS, 6)).astype(np.float32)
+        ring.add(Episode(np.roll(frames, number, axis=1), actions, number * ones, ones))
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main(what, folder, size):
+    with tempfile.TemporaryDirectory() as small:  # loads the libraries' own pages
+        fill(ring := empty(2**25))
+        Checkpoints(Path(small), keep=1).save(1, state=STATE, host={"replay": ring.state()})
+        assert Checkpoints(Path(small), keep=1).restore(STATE, replay=ring) is not None
+    before = psutil.Process().memory_info().rss
+    ring = empty(size)
+    if what == "save":
+        fill(ring)
+    began = time.monotonic()
+    if what == "save":
+        assert Checkpoints(folder, keep=1).save(1, state=STATE, host={"replay": ring.state()})
+    else:
+        assert Checkpoints(folder, keep=1).restore(STATE, replay=ring) is not None
+    seconds, taken = time.monotonic() - began, peak() - before
+    held = checksums({}, *split(ring.state()))
+    sys.stdout.write(json.dumps({"peak": taken / size, "seconds": seconds, "held": held}) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
