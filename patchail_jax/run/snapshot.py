@@ -23,7 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class Snapshot(NamedTuple):
-    """What is saved, and where to. ``push()`` is called when something worth keeping has been written."""
+    """What is saved, and where to. ``push()`` is called when something worth keeping has been written.
+
+    ``renderer`` is what draws the agent's frames, None where it is not this program's.
+    """
 
     clock: Clock
     learner: Learner
@@ -37,6 +40,7 @@ class Snapshot(NamedTuple):
     hosts: Hosts
     config: dict[str, Any]
     push: Callable[[], None]
+    renderer: str | None = None
 
     def save(self) -> None:
         """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not."""
@@ -63,7 +67,7 @@ class Snapshot(NamedTuple):
         restored = self.checkpoints.restore(fetch(self.learner.state), agree=self.hosts.smallest)
         if restored is None:
             self.log.metrics.rewind(-1, update=0, next_evaluation_frame=0)
-            self.folder.describe(self.config)
+            self.folder.describe(self.config, renderer=self.renderer)
             return False
         state, host, _ = restored
         self.learner.load(state)
@@ -73,7 +77,7 @@ class Snapshot(NamedTuple):
         self.experience.load_state(host["replay"])
         clock = self.clock
         self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=clock.next_evaluation_frame)
-        self.folder.describe(self.config)
+        self.folder.describe(self.config, renderer=self.renderer, resumed=True)
         _log.info("resumed at %d frames, %d updates, from %s", clock.frame, clock.update, self.folder.checkpoints)
         return True
 

@@ -32,6 +32,7 @@ def test_the_look_reduces_and_is_the_same_for_the_same_frame():
 def test_an_environment_shows_its_frames_through_the_look():
     class Fixed:
         action_size = 3
+        renderer = "a fake's"
         outcome = Outcome(np.random.default_rng(0).integers(256, size=(16, 16, 3), dtype=np.uint8), 0.5, 0.0, True)
 
         def reset(self, seed):
