@@ -45,6 +45,7 @@ def test_an_environment_shows_its_frames_through_the_look():
             return np.arange(2.0)
 
     environment = VideoLook(Fixed(), image_size=8)
+    assert environment.renderer == "a fake's"
     assert environment.action_size == 3 and environment.state().tolist() == [0.0, 1.0]
     for seen, rest in ((environment.reset(7), (7.0, 0.0, True)), (environment.step(None), (0.5, 0.0, True))):
         np.testing.assert_array_equal(seen.frame, video_look(Fixed.outcome.frame, 8))
