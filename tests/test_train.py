@@ -14,9 +14,11 @@ import pytest
 from patchail_jax import train as loop
 from patchail_jax.acting.actors import Actors
 from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.envs import dmc, rendering
 from patchail_jax.main import run
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.train import train
+from patchail_jax.run import design
 from patchail_jax.run.config import MAY_DIFFER
 from patchail_jax.run.design import load_experts
 from patchail_jax.run.evaluations import Evaluations
@@ -440,3 +442,37 @@ def test_what_may_differ_are_fields_that_exist(cache, tmp_path):
         value = config
         for part in name.split("."):
             value = value[part]
+
+
+def test_an_expert_drawn_by_another_renderer_is_refused_unless_the_config_allows_it(
+    cache, tmp_path, capsys, monkeypatch
+):
+    real = rendering.opengl_name()
+    monkeypatch.setattr(design, "opengl_name", lambda: "another GPU")
+    words = ["--config.num_frames=80", "--config.env.workers=process"]
+    error = fail(capsys, arguments(tmp_path, cache, *words))
+    assert f"the expert is drawn by another GPU and the agent by {real}" in error
+    assert "config.demos.other_renderer=True" in error and not (tmp_path / "config.json").exists()
+    run([*arguments(tmp_path, cache, *words), "--config.demos.other_renderer=True"])
+    said = capsys.readouterr().out
+    assert f", {real}\n" in said.splitlines(keepends=True)[0]
+    assert "the expert is drawn by another GPU" in said
+    train(parse(arguments(tmp_path / "task_reward", cache, *words, method="drqv2")).config)  # it has no expert
+
+
+def test_a_run_that_goes_on_with_another_renderer_says_so(cache, tmp_path, caplog, monkeypatch):
+    real = rendering.opengl_name()
+    words = arguments(tmp_path, cache, "--config.num_frames=80")
+    train(parse(words).config)
+    monkeypatch.setattr(dmc, "renderer_name", lambda physics: "another GPU")
+    monkeypatch.setattr(design, "opengl_name", lambda: "another GPU")
+    for frames in (160, 240):
+        caplog.clear()
+        train(parse([*words, f"--config.num_frames={frames}"]).config)
+        assert caplog.text.count(f"began with frames drawn by {real} and goes on with another GPU") == 1
+    versions = json.loads((tmp_path / "versions.json").read_text())
+    assert (versions["first_renderer"], versions["renderer"]) == (real, "another GPU")
+    monkeypatch.undo()
+    caplog.clear()
+    train(parse([*words, "--config.num_frames=320"]).config)
+    assert "goes on with" not in caplog.text

@@ -36,16 +36,24 @@ def render(
     """The frames [D,T+1,H,W,3] uint8 of all states, with a progress bar on stderr for those not in the cache.
 
     A frame equals the one rendered live in that state, before a look is laid over it: of ``view``, its task, image
-    size, camera and quality count. ``source`` names the demonstrations in messages. Raises UserError if the states are
-    not of this task's size, or nothing can render here. A cache that cannot be written costs only the time to render
-    again.
+    size, camera and quality count. The cache gives frames that this process would draw to the last bit: of the same
+    renderer (``rendering.opengl_name``), MuJoCo and dm_control. ``source`` names the demonstrations in messages. Raises
+    UserError if the states are not of this task's size, or nothing can render here. A cache that cannot be written
+    costs only the time to render again.
     """
     backend = rendering.choose_backend()  # first of all: whatever imports dm_control fixes the backend
     task, image_size, quality = view.task, view.image_size, view.quality
     camera_id = tasks.facts(task).camera_id if view.camera_id is None else view.camera_id
     assert trajectories.states is not None
     drawn = rendering.QUALITIES.get(quality, quality)
-    facts = {"task": task, "image_size": image_size, "camera_id": camera_id, "quality": drawn, "backend": backend}
+    facts = {
+        "task": task,
+        "image_size": image_size,
+        "camera_id": camera_id,
+        "quality": drawn,
+        "backend": backend,
+        "renderer": rendering.opengl_name(),
+    }
     demonstrations, length = trajectories.states.shape[:2]
     frames = np.empty((demonstrations, length, image_size, image_size, 3), np.uint8)
     files = [Path(cache_dir).expanduser() / f"{_key(states, facts)}.npy" for states in trajectories.states]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.envs.outcome import Outcome
-from patchail_jax.envs.rendering import Renderer, apply_quality, choose_backend, opengl
+from patchail_jax.envs.rendering import Renderer, apply_quality, choose_backend, opengl, renderer_name
 from patchail_jax.envs.tasks import facts
 from patchail_jax.errors import UserError
 
@@ -39,6 +39,9 @@ class FrameEnvironment:
     ``envs.rendering``. ``UserError`` for a task, size, camera or quality that does not exist.
     """
 
+    renderer: str | None = None
+    """What OpenGL calls itself where the frames are drawn; None where this program does not draw them."""
+
     def __init__(
         self,
         *,
@@ -52,6 +55,7 @@ class FrameEnvironment:
         self._load(task, quality=quality, action_repeat=action_repeat, episode_frames=episode_frames)
         camera_id = facts(task).camera_id if camera_id is None else camera_id
         self._render = Renderer(self._environment.physics, image_size=image_size, camera_id=camera_id)
+        self.renderer = renderer_name(self._environment.physics)
 
     def _load(self, task: str, *, quality: str, action_repeat: int, episode_frames: int) -> None:
         if action_repeat < 1 or episode_frames < action_repeat:

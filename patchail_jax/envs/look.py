@@ -63,6 +63,7 @@ class VideoLook:
     def __init__(self, environment: Any, *, image_size: int) -> None:
         self._environment, self._size = environment, image_size
         self.action_size: int = environment.action_size
+        self.renderer: str | None = environment.renderer
 
     def reset(self, seed: int) -> Outcome:
         """Starts the episode of ``seed``."""

@@ -42,7 +42,7 @@ def work(make: Callable[[], Any], pipe: Connection) -> None:
     outcome: Outcome | None = None
     try:
         environment = make()
-        pipe.send(environment.action_size)
+        pipe.send((environment.action_size, environment.renderer))
         while True:
             message = pipe.recv()
             if isinstance(message, str):  # the name of the memory for the outcome just sent, and for all to come

@@ -34,13 +34,17 @@ def _check_received(pending: Collection[int]) -> None:
 
 
 class InlinePool:
-    """Environments in this process, stepped one after another when their outcomes are asked for."""
+    """Environments in this process, stepped one after another when their outcomes are asked for.
+
+    ``renderer`` is what their OpenGL calls itself, None where it is not this program's.
+    """
 
     def __init__(self, make: Callable[[], Any], num_envs: int) -> None:
         self._environments = [make() for _ in range(num_envs)]
         self._sent: dict[int, Command] = {}
         self.num_envs = num_envs
         self.action_size: int = self._environments[0].action_size
+        self.renderer: str | None = self._environments[0].renderer
 
     def send(self, commands: Mapping[int, Command]) -> None:
         """One command an environment, environments by number; they are carried out by ``receive``."""
@@ -92,7 +96,9 @@ class ProcessPool:
         except BaseException:
             self.close()
             raise
-        self.action_size: int = ready[0]
+        self.action_size: int
+        self.renderer: str | None
+        self.action_size, self.renderer = ready[0]
 
     def send(self, commands: Mapping[int, Command]) -> None:
         """Starts one command an environment, environments by number, and returns at once."""

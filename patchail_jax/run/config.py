@@ -61,6 +61,7 @@ FIELDS: Mapping[str, Any] = {
         "path": "",  # npz of demonstrations (patchail demos); "" is the task's shipped file
         "num_demonstrations": Number(0, 0, zero="all"),  # the first of the file's; the shipped files have 10
         "cache_dir": "",  # rendered demonstrations; "" is ~/.cache/patchail_jax
+        "other_renderer": False,  # True: the expert may be drawn by another OpenGL renderer than the agent
     },
     "replay": {
         "capacity": Number(150_000, 1),  # transitions
@@ -168,7 +169,17 @@ FIELDS: Mapping[str, Any] = {
 }
 
 # What may change between two starts of one run: it alters how the run is made, not what it computes.
-MAY_DIFFER = ("num_frames", "run_folder", "devices", "hosts", "env.workers", "demos.cache_dir", "log", "checkpoint")
+MAY_DIFFER = (
+    "num_frames",
+    "run_folder",
+    "devices",
+    "hosts",
+    "env.workers",
+    "demos.cache_dir",
+    "demos.other_renderer",
+    "log",
+    "checkpoint",
+)
 
 
 def paper_config(task: str, method: str = "patchail") -> ConfigDict:

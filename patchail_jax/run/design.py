@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from patchail_jax.demos.expert_set import ExpertSet, Selection, load_expert_set,
 from patchail_jax.demos.render import task_action_size
 from patchail_jax.envs import environment
 from patchail_jax.envs.features import FeatureEnvironment, feature_count
+from patchail_jax.envs.rendering import opengl_name
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import METHODS, Method
 from patchail_jax.storage.cache import default_cache_dir
 from patchail_jax.storage.memory import available
 from patchail_jax.types import Specs
+
+_log = logging.getLogger(__name__)
 
 IS_FEATURES = {"pixels": False, "features": True}  # config.env.observation
 
@@ -72,11 +76,29 @@ def select_demonstrations(config: ConfigDict, *, with_actions: bool) -> Selectio
     )
 
 
-def load_experts(config: ConfigDict, action_size: int, *, with_actions: bool = False) -> ExpertSet:
-    """The demonstrations, shown as the agent's frames are; ``UserError`` as of ``select_demonstrations``."""
+def load_experts(
+    config: ConfigDict, action_size: int, *, with_actions: bool = False, agent_renderer: str | None = None
+) -> ExpertSet:
+    """The demonstrations, shown as the agent's frames are; ``UserError`` as of ``select_demonstrations``.
+
+    Also where states would be drawn by another renderer than ``agent_renderer`` (None: it is not this program's, or
+    does not matter) and ``config.demos.other_renderer`` does not allow it.
+    """
     selection = select_demonstrations(config, with_actions=with_actions)
+    if selection.seen.frames is None and agent_renderer is not None:
+        compare_renderers(opengl_name(), agent_renderer, may_differ=config.demos.other_renderer)
     cache_dir = config.demos.cache_dir or default_cache_dir()
     return load_expert_set(selection, view_of(config), cache_dir=cache_dir, action_size=action_size)
+
+
+def compare_renderers(expert: str, agent: str, *, may_differ: bool) -> None:
+    """``UserError`` where expert and agent are drawn by different renderers, or a warning where they may be."""
+    if expert == agent:
+        return
+    both = f"the expert is drawn by {expert} and the agent by {agent}: a discriminator may learn that difference alone"
+    if not may_differ:
+        raise UserError(f"{both}. Draw both on the same device (MUJOCO_GL), or set config.demos.other_renderer=True")
+    _log.warning("%s", both)
 
 
 def ring_slots(config: ConfigDict) -> int:

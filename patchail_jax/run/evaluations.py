@@ -96,7 +96,7 @@ class Evaluations:
     def resume(self, suspended: dict[str, Any], learner: Learner) -> None:
         """Makes a suspended evaluation again, with the state that it was of."""
         stored = suspended["state"]
-        leaves = [stored[str(number)] for number in range(len(stored))]
+        leaves = [np.asarray(stored[str(number)]) for number in range(len(stored))]
         state = self._devices.place(jax.tree.unflatten(jax.tree.structure(learner.state), leaves))
         self._begin(int(suspended["frame"]), self._devices.publish(state), state)
 

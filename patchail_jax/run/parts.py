@@ -82,10 +82,11 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     """
     refuse_numbers(config)
     folder, metrics, hosts, profiler, push = given
-    _log.info("rendering: %s", choose_backend())
+    backend = choose_backend()
     make_environment, inline = environment_factory(config), config.env.workers == "inline"
     pool = make_pool(make_environment, config.env.num_envs, config.env.workers)
     resources.callback(pool.close)
+    _log.info("rendering: %s%s", backend, f", {pool.renderer}" if pool.renderer else "")
     evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, config.env.workers)
     resources.callback(evaluation_pool.close)
     specs = make_specs(config, pool.action_size)
@@ -96,7 +97,9 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     _log.info(require_memory(nbytes(ring_slots(config), specs)))  # before minutes go into rendering
     experts = None
     if not method.needs.task_reward:
-        experts = load_experts(config, specs.action_size, with_actions=method.needs.actions)
+        experts = load_experts(
+            config, specs.action_size, with_actions=method.needs.actions, agent_renderer=pool.renderer
+        )
 
     stopwatch, clock = Stopwatch(), Clock(config)
     experience = make_experience(config, method, specs, devices, experts, hosts, stopwatch)
@@ -132,6 +135,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         hosts,
         config.to_dict(),
         push,
+        pool.renderer,
     )
     return Parts(
         config, hosts, specs, method, devices, experts, clock, learner, experience, actors, evaluations, log, snapshot

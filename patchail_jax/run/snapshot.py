@@ -23,7 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class Snapshot(NamedTuple):
-    """What is saved, and where to. ``push()`` is called when something worth keeping has been written."""
+    """What is saved, and where to. ``push()`` is called when something worth keeping has been written.
+
+    ``renderer`` is what draws the agent's frames, None where it is not this program's.
+    """
 
     clock: Clock
     learner: Learner
@@ -37,6 +40,7 @@ class Snapshot(NamedTuple):
     hosts: Hosts
     config: dict[str, Any]
     push: Callable[[], None]
+    renderer: str | None = None
 
     def save(self, *, stopping: bool = False) -> None:
         """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not.
@@ -74,7 +78,7 @@ class Snapshot(NamedTuple):
         )
         if restored is None:
             self.log.metrics.rewind(-1, update=0, next_evaluation_frame=0)
-            self.folder.describe(self.config)
+            self.folder.describe(self.config, renderer=self.renderer)
             return False
         state, host, _ = restored
         self.learner.load(state)
@@ -84,7 +88,7 @@ class Snapshot(NamedTuple):
         clock, suspended = self.clock, host.get("evaluation")
         from_frame = int(suspended["frame"]) if suspended else clock.next_evaluation_frame
         self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=from_frame)
-        self.folder.describe(self.config)
+        self.folder.describe(self.config, renderer=self.renderer, resumed=True)
         _log.info("resumed at %d frames, %d updates, from %s", clock.frame, clock.update, self.folder.checkpoints)
         if suspended:
             self.evaluations.resume(suspended, self.learner)

@@ -81,10 +81,30 @@ class RunFolder(NamedTuple):
         """The newest evaluation's episode, and its maps."""
         return self.videos / "latest.npz"
 
-    def describe(self, config: dict[str, Any]) -> None:
-        """Writes what the run goes on with, and with which versions."""
+    def describe(self, config: dict[str, Any], *, renderer: str | None = None, resumed: bool = False) -> None:
+        """Writes what the run goes on with, and with which versions; ``renderer`` draws the agent's frames.
+
+        Warns where a ``resumed`` run's first frames were drawn by another renderer.
+        """
+        first = self._first_renderer() if resumed else None
+        if first and renderer and first != renderer:
+            _log.warning(
+                "%s began with frames drawn by %s and goes on with %s: the frames in its replay differ in the renderer",
+                self.path,
+                first,
+                renderer,
+            )
         _write_json(self.path / "config.json", config)
-        _write_json(self.path / "versions.json", versions())
+        drawn = {"renderer": renderer, "first_renderer": first or renderer}
+        _write_json(self.path / "versions.json", {**versions(), **drawn})
+
+    def _first_renderer(self) -> str | None:
+        """What drew the run's first frames; None where versions.json does not say."""
+        try:
+            found: str | None = json.loads((self.path / "versions.json").read_text()).get("first_renderer")
+        except (OSError, ValueError, AttributeError):
+            return None
+        return found
 
     def finish(self, num_frames: int) -> None:
         """Says to whoever starts runs that this one has come to ``num_frames`` and has nothing left to do."""

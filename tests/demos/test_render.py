@@ -143,9 +143,15 @@ def test_other_state_or_version_or_backend_is_another_picture(tiny, tmp_path, pa
         patch.setattr(render.importlib.metadata, "version", lambda package: "99")
         render.render(one, VIEW, cache_dir=tmp_path)
     assert len(painted) == 3 * 5
-    monkeypatch.setattr(rendering, "choose_backend", lambda: "another")
-    render.render(one, VIEW, cache_dir=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(rendering, "choose_backend", lambda: "another")
+        render.render(one, VIEW, cache_dir=tmp_path)
     assert len(painted) == 4 * 5
+    monkeypatch.setattr(rendering, "opengl_name", lambda: "another GPU")
+    render.render(one, VIEW, cache_dir=tmp_path)
+    assert len(painted) == 5 * 5
+    render.render(one, VIEW, cache_dir=tmp_path)
+    assert len(painted) == 5 * 5
 
 
 def cut_short(file: Path) -> None:

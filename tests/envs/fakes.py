@@ -16,6 +16,7 @@ class Counting:
     """Frames show the seed, the number of steps and the last action; steps end after five."""
 
     action_size = 2
+    renderer = "a fake's"
 
     def __init__(self, *, break_at: int = -1, die_at: int = -1):
         self.break_at, self.die_at, self.steps, self.seed = break_at, die_at, 0, 0

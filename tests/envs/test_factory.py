@@ -34,6 +34,7 @@ def test_frames_and_rewards_are_those_of_the_environment_and_actions_reach_its_b
     for outcome, step in zip(outcomes, expected, strict=True):
         np.testing.assert_array_equal(outcome.frame, step.observation["pixels"])
     assert [outcome.reward for outcome in outcomes] == [0.0, 0.0, 1.0, 5.0]
+    assert corridor().renderer is None  # its own affair
 
 
 def test_the_action_repeat_sums_rewards_and_stops_at_a_termination():

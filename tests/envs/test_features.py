@@ -26,6 +26,7 @@ def test_features_are_the_task_s_own_observation():
         for _ in range(2):
             observation = theirs.step(action).observation
         outcome = ours.step(action)
+    assert ours.renderer is None  # nothing is drawn
     assert outcome.frame.shape == (feature_count("cheetah_run"),) == (17,) and outcome.frame.dtype == np.float32
 
 

@@ -32,6 +32,7 @@ def test_the_look_reduces_and_is_the_same_for_the_same_frame():
 def test_an_environment_shows_its_frames_through_the_look():
     class Fixed:
         action_size = 3
+        renderer = "a fake's"
         outcome = Outcome(np.random.default_rng(0).integers(256, size=(16, 16, 3), dtype=np.uint8), 0.5, 0.0, True)
 
         def reset(self, seed):
@@ -44,6 +45,7 @@ def test_an_environment_shows_its_frames_through_the_look():
             return np.arange(2.0)
 
     environment = VideoLook(Fixed(), image_size=8)
+    assert environment.renderer == "a fake's"
     assert environment.action_size == 3 and environment.state().tolist() == [0.0, 1.0]
     for seen, rest in ((environment.reset(7), (7.0, 0.0, True)), (environment.step(None), (0.5, 0.0, True))):
         np.testing.assert_array_equal(seen.frame, video_look(Fixed.outcome.frame, 8))

@@ -13,6 +13,7 @@ import pytest
 
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.outcome import Lost, Reset, Restore, Step
+from patchail_jax.envs.rendering import opengl_name
 from patchail_jax.envs.workers import InlinePool, ProcessPool, WorkerError
 from patchail_jax.errors import UserError
 from tests.envs.fakes import Counting, Telling
@@ -47,6 +48,7 @@ def assert_same(first, second):
 def test_processes_give_what_inline_environments_give():
     with InlinePool(Counting, 2) as inline, ProcessPool(Counting, 2) as processes:
         assert (processes.num_envs, processes.action_size) == (inline.num_envs, inline.action_size) == (2, 2)
+        assert processes.renderer == inline.renderer == Counting.renderer
         assert_same(drive(inline), drive(processes))
 
 
@@ -69,6 +71,7 @@ def test_real_environments_in_processes_give_what_inline_ones_give():
                 pool.send(commands)
                 answers[-1].append(pool.receive())
     assert_same(*answers)
+    assert inline.renderer == processes.renderer == opengl_name()
     assert answers[1][3][0].last
     np.testing.assert_array_equal(answers[1][5][0].frame, answers[1][3][1].frame)  # restored as another's episode
 
