@@ -13,6 +13,7 @@ import pytest
 
 from patchail_jax import train as loop
 from patchail_jax.acting.actors import Actors
+from patchail_jax.demos import trajectory
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.envs import dmc, rendering
 from patchail_jax.main import run
@@ -476,3 +477,30 @@ def test_a_run_that_goes_on_with_another_renderer_says_so(cache, tmp_path, caplo
     caplog.clear()
     train(parse([*words, "--config.num_frames=320"]).config)
     assert "goes on with" not in caplog.text
+
+
+@pytest.mark.parametrize("colours", ["as they are", "exchanged"])
+def test_an_expert_in_other_colours_is_told_from_an_expert_that_behaves(cache, tmp_path, caplog, colours):
+    config = parse(arguments(tmp_path, cache, "--config.demos.num_demonstrations=6")).config
+    frames = load_experts(config, action_size=1).frames[:, :11]
+    own = trajectory.Trajectories(
+        None,
+        None,
+        None,
+        {"task": "cartpole_swingup", "action_repeat": 8},
+        frames=frames[..., ::-1].copy() if colours == "exchanged" else frames,
+    )
+    trajectory.save(tmp_path / "own.npz", own)
+    words = [
+        f"--config.demos.path={tmp_path / 'own.npz'}",
+        "--config.demos.num_demonstrations=6",
+        "--config.discriminator.learning_rate=0.01",
+        "--config.discriminator.penalty_weight=0.0",
+        "--config.discriminator.decay.updates=0",
+        "--config.evaluation.every_frames=0",
+    ]
+    train(parse(arguments(tmp_path / "run", cache, *words)).config)
+    said = caplog.text.count("at the first step of episodes")
+    assert said == (colours == "exchanged")
+    accuracies = [line["discriminator/accuracy"] for line in lines(tmp_path / "run") if line["kind"] == "train"]
+    assert max(accuracies) > (0.99 if said else 0.5)

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from patchail_jax.devices.data_parallel import NamedScalars
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.run.clock import Clock
+from patchail_jax.run.first_steps import FirstSteps
 from patchail_jax.run.scalars import Scalars
 from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.types import Episode
 
 
 class Log:
-    """Collects scalars and writes their means when they are due. ``lost()`` counts episodes lost so far."""
+    """Collects scalars and writes their means when they are due.
+
+    ``lost()`` counts episodes lost so far; ``first_steps`` is None where nothing is told from an expert.
+    """
 
     def __init__(
         self,
@@ -21,10 +25,12 @@ class Log:
         stopwatch: Stopwatch,
         *,
         lost: Callable[[], int],
+        first_steps: FirstSteps | None,
         on: bool,
     ) -> None:
         self.metrics, self.scalars = metrics, scalars
         self._clock, self._stopwatch, self._lost, self._on = clock, stopwatch, lost, on
+        self._first_steps = first_steps
 
     def updates(self, scalars: NamedScalars) -> None:
         """Takes in what one call of updates measured; ``NotFinite`` when a log line finds a number that is not."""
@@ -35,6 +41,8 @@ class Log:
     def episode(self, episode: Episode) -> None:
         """Takes in a finished training episode, with the task's own rewards."""
         self.scalars.returns.append(float(episode.rewards.sum()))
+        if self._first_steps is not None:
+            self._first_steps.add(episode.frames)
 
     def write(self) -> None:
         """Writes the means since the last call, if anything was measured."""
@@ -45,3 +53,5 @@ class Log:
         means = {**self.scalars.close(clock.update), **self._stopwatch.read(updates), "episode/lost": self._lost()}
         if self._on:
             self.metrics.train(means, frame=clock.frame, update=clock.update, hour=clock.hours)
+        if self._first_steps is not None and "discriminator/accuracy" in means:
+            self._first_steps.check(means["discriminator/accuracy"], update=clock.update)

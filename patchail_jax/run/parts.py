@@ -33,6 +33,7 @@ from patchail_jax.run.design import (
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.run.evaluations import Contest, Evaluations
 from patchail_jax.run.experience import Experience
+from patchail_jax.run.first_steps import make_first_steps
 from patchail_jax.run.learner import Learner
 from patchail_jax.run.log import Log
 from patchail_jax.run.refusals import refuse
@@ -107,10 +108,13 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     learner = make_learner(config, method, devices, experts, hosts, stopwatch, profiler)
     root = (config.seed, Purpose.TRAINING, hosts.process)
     actors = Actors(pool, specs, root=root, lap=stopwatch.lap)
+    explainer = None
+    if method.discriminator is not None and experts is not None:
+        explainer = Explainer(method.discriminator, devices, image_size=specs.image_size)
     evaluations = Evaluations(
         Contest(evaluation_pool, specs, config.evaluation.episodes, config.seed),
         devices,
-        make_evaluation_outputs(config, method, specs, devices, experts, folder),
+        EvaluationOutputs(folder, devices, explainer, experts, films=config.log.films),
         metrics,
         clock,
         stopwatch,
@@ -120,7 +124,15 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     )
     resources.callback(evaluations.close)
     scalars = Scalars(updates_per_call=config.replay.updates_per_call)
-    log = Log(metrics, clock, scalars, stopwatch, lost=lambda: actors.lost, on=config.log.every_updates > 0)
+    log = Log(
+        metrics,
+        clock,
+        scalars,
+        stopwatch,
+        lost=lambda: actors.lost,
+        first_steps=make_first_steps(explainer, learner, devices, experts, specs, folder),
+        on=config.log.every_updates > 0,
+    )
     checkpoints = Checkpoints(folder.checkpoints, keep=config.checkpoint.keep)
     snapshot = Snapshot(
         clock,
@@ -221,13 +233,3 @@ def make_learner(
         stopwatch=stopwatch,
         profiler=profiler,
     )
-
-
-def make_evaluation_outputs(
-    config: ConfigDict, method: Method, specs: Specs, devices: Devices, experts: ExpertSet | None, folder: RunFolder
-) -> EvaluationOutputs:
-    """Films and histograms, explained where there are a discriminator and an expert."""
-    explainer = None
-    if method.discriminator is not None and experts is not None:
-        explainer = Explainer(method.discriminator, devices, image_size=specs.image_size)
-    return EvaluationOutputs(folder, devices, explainer, experts, films=config.log.films)
