@@ -18,6 +18,7 @@ class _Remembering:
     def __init__(self, environment: Any) -> None:
         self._environment = environment
         self.action_size: int = environment.action_size
+        self.renderer: str | None = environment.renderer
         self.episodes: list[list[np.ndarray | None]] = []
 
     def reset(self, seed: int) -> Outcome:
