@@ -65,14 +65,9 @@ class Clock:
         return self.update < self._config.cloning.pretraining_updates
 
     @property
-    def log_interval(self) -> int:
-        """Updates between two looks at what was measured, also where none is logged."""
-        return int(self._config.log.every_updates) or SILENT_INTERVAL
-
-    @property
     def log_due(self) -> bool:
         """Whether the newest updates complete a log interval."""
-        return self._completes(self.log_interval)
+        return self._completes(log_interval(self._config))
 
     @property
     def rescoring_due(self) -> bool:
@@ -132,6 +127,11 @@ class Clock:
 
     def _next_multiple(self, every: int) -> int:
         return (self.frame // every + 1) * every if every else NEVER
+
+
+def log_interval(config: ConfigDict) -> int:
+    """Updates between two looks at what was measured, also where none is logged."""
+    return int(config.log.every_updates) or SILENT_INTERVAL
 
 
 def agent_step_of(number: int, config: ConfigDict) -> int:

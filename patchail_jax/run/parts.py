@@ -21,7 +21,7 @@ from patchail_jax.methods import Method
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
-from patchail_jax.run.clock import Clock
+from patchail_jax.run.clock import Clock, log_interval
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import (
     environment_factory,
@@ -179,7 +179,7 @@ def make_experience(
             whole_demonstration=method.needs.demonstration,
             root=(config.seed, Purpose.BATCHES, hosts.process),
             process=hosts.process,
-            remembered=Clock(config).log_interval + 1,  # one may be drawn ahead
+            remembered=log_interval(config) + 1,  # one may be drawn ahead
         )
 
     return Experience(
