@@ -10,7 +10,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.replay.windows import frame_times, transition_times, window_count
 from patchail_jax.types import AgentBatch, Episode, Rows, Specs, slices
 
-_SLICE = 2**24  # bytes copied at a time
+_SLICE = 2**23  # bytes copied at a time
 
 
 class _Stored(NamedTuple):

@@ -16,6 +16,13 @@ def test_a_replay_that_does_not_fit_is_refused_in_one_line(monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_what_a_save_takes_beside_the_replay_counts(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 21 * 1024**3)
+    assert memory.require_memory(20 * 1024**3).startswith("replay: 20.00 GiB")
+    with pytest.raises(UserError, match=r"needs 20.8 GiB, and 21.0 GiB .* of which a save takes 0.50; lower"):
+        memory.require_memory(int(20.8 * 1024**3))
+
+
 @pytest.fixture
 def groups(monkeypatch, tmp_path):
     """``groups(line)`` puts this process into the control groups of a /proc/self/cgroup; returns where they lie."""
