@@ -170,16 +170,9 @@ FIELDS: Mapping[str, Any] = {
 
 # What may change between two starts of one run: it alters how the run is made, not what it computes.
 MAY_DIFFER = (
-    "num_frames",
-    "run_folder",
-    "devices",
-    "hosts",
-    "env.workers",
-    "demos.cache_dir",
-    "demos.other_renderer",
-    "log",
+    "num_frames", "run_folder", "devices", "hosts", "env.workers", "demos.cache_dir", "demos.other_renderer", "log",
     "checkpoint",
-)
+)  # fmt: skip
 
 
 def paper_config(task: str, method: str = "patchail") -> ConfigDict:
