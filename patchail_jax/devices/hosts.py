@@ -28,6 +28,7 @@ _TPU_WORKERS = "TPU_WORKER_HOSTNAMES"
 # JAX aborts the others when process 0 ends: it waits until they have closed their files. Less than the least that
 # config.hosts.lost_seconds may be, when JAX aborts them anyhow.
 LINGER_SECONDS = 5.0
+_ADDRESS = re.compile(r".+:\d{1,5}")  # of the coordinator
 _STATUS = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
 
 
@@ -97,6 +98,10 @@ def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Host
         if not coordinator and launcher is None:
             return Hosts()
         arguments: dict[str, Any] = {}
+    elif not _ADDRESS.fullmatch(coordinator):
+        raise UserError(f"config.hosts.coordinator is {coordinator!r}; it must be ADDRESS:PORT, auto or empty")
+    elif count < 1:
+        raise UserError("config.hosts.coordinator needs config.hosts.count, the number of processes, and index")
     elif 0 <= index < count:
         arguments = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
     else:

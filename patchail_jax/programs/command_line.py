@@ -110,4 +110,5 @@ def _explain(error: Exception, words: Sequence[str], known: Sequence[str]) -> Us
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"; did you mean config.{near[0]}?" if near else ""
             return UserError(f"no config key {name}{hint}")
-    return UserError(" ".join(str(error).split()) or type(error).__name__)
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(reason.replace("invalid literal for int() with base 10:", "it must be a whole number, not"))

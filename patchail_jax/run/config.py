@@ -33,7 +33,7 @@ DECAY = {"start": Number(0, 0), "updates": Number(0, 0, zero="never"), "final": 
 FIELDS: Mapping[str, Any] = {
     "method": "patchail",
     "seed": Number(0, 0, 2**32 - 1),
-    "num_frames": Number(1_000_000, 1),  # frames of the whole run, the random ones included
+    "num_frames": Number(1_000_000, 1, 10**12),  # frames of the whole run, the random ones included
     "run_folder": "",  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed; may be gs://
     "devices": Number(0, 0, zero="all"),  # local accelerators that share a batch
     "hosts": {  # several processes that train one run together
@@ -45,16 +45,16 @@ FIELDS: Mapping[str, Any] = {
     "env": {
         "task": "",  # any DeepMind Control suite task, <domain>_<task>
         "observation": "pixels",  # "pixels", or "features": the physics' own, for DrQ-v2 without demonstrations
-        "action_repeat": Number(2, 1),  # frames a step
-        "frame_stack": Number(3, 1),  # frames an observation, one agent step apart
-        "image_size": Number(84, 1),  # pixels a side
+        "action_repeat": Number(2, 1, 1000),  # frames a step
+        "frame_stack": Number(3, 1, 64),  # frames an observation, one agent step apart
+        "image_size": Number(84, 1, 4096),  # pixels a side
         "camera_id": Number(-1, -1),  # -1 is the task's own: 2 for quadruped, 0 for all others
         "quality": "full",  # "full", or "fast": no shadows and reflections, for software rendering
         "factory": "",  # "module:function" that makes an environment of your own; "" is the suite
         "look": "none",  # "video": all frames, the expert's too, compressed and blurred alike, for experts from videos
-        "look_size": Number(0, 0, zero="image_size"),  # pixels a side that are drawn before the "video" look
+        "look_size": Number(0, 0, 4096, zero="image_size"),  # pixels a side that are drawn before the "video" look
         "episode_frames": Number(1000, 1),  # frames an episode
-        "num_envs": Number(1, 1),  # environments stepped side by side
+        "num_envs": Number(1, 1, 4096),  # environments stepped side by side
         "workers": "process",  # "process": one process an environment; "inline": in this process
     },
     "demos": {
@@ -65,10 +65,10 @@ FIELDS: Mapping[str, Any] = {
     },
     "replay": {
         "capacity": Number(150_000, 1),  # transitions
-        "n_step": Number(3, 1),  # steps of the n-step return
-        "batch_size": Number(256, 1),  # agent windows an update, over all devices
-        "expert_batch_size": Number(128, 1),  # expert pairs an update, against as many of the agent's
-        "updates_per_call": Number(1, 1),  # updates dispatched to the devices at once
+        "n_step": Number(3, 1, 1000),  # steps of the n-step return
+        "batch_size": Number(256, 1, 2**20),  # agent windows an update, over all devices
+        "expert_batch_size": Number(128, 1, 2**20),  # expert pairs an update, against as many of the agent's
+        "updates_per_call": Number(1, 1, 10_000),  # updates dispatched to the devices at once
         # Updates between two scorings of all of replay, where rewards are stored at the end of episodes: a moment
         # between the paper's and the published program's.
         "rescore_updates": Number(0, 0, zero="never"),
@@ -81,11 +81,11 @@ FIELDS: Mapping[str, Any] = {
         "decay": DECAY,  # of both rates; in the paper they do not fall
         "discount": Number(0.99, *SHARE),  # a step
         "target_rate": Number(0.01, *SHARE),  # soft update of the target critic, an update
-        "std_initial": Number(1.0, 0.0),  # exploration noise, linear in steps
-        "std_final": Number(0.1, 0.0),
+        "std_initial": Number(1.0, 0.0, 100.0),  # exploration noise, linear in steps
+        "std_final": Number(0.1, 0.0, 100.0),
         "std_duration": Number(500_000, 1),  # steps
         "noise_clip": Number(0.3, 0.0),  # in targets and the actor's loss
-        "shift_pad": Number(4, 0),  # pixels of the random shift
+        "shift_pad": Number(4, 0, 1024),  # pixels of the random shift
         "random_steps": Number(2_000, 0),  # steps with uniformly random actions
         "first_update_step": Number(6_000, 0),  # step of the first update
         "steps_per_update": Number(2, 1),  # steps
@@ -94,29 +94,29 @@ FIELDS: Mapping[str, Any] = {
         # What layers compute in; parameters are float32. bfloat16 is twice as fast on GPUs, and three seeds of the
         # quickstart learn alike in both (README, Speed). "float32" for exact comparisons, and for CPUs.
         "precision": "bfloat16",
-        "encoder_channels": Number(32, 1),
-        "feature_size": Number(50, 1),
-        "hidden_size": Number(1024, 1),
+        "encoder_channels": Number(32, 1, 4096),
+        "feature_size": Number(50, 1, 65536),
+        "hidden_size": Number(1024, 1, 65536),
     },
     "discriminator": {
         "architecture": "convolutional",  # or "transformer": the group below
-        "kernel_size": Number(4, 1),  # pixels (Figure 6b: 1, 2, 3, 4, 5, 8)
-        "channels": Number(32, 1),  # of the first convolution; the next have 2x and 4x
+        "kernel_size": Number(4, 1, 4096),  # pixels (Figure 6b: 1, 2, 3, 4, 5, 8)
+        "channels": Number(32, 1, 4096),  # of the first convolution; the next have 2x and 4x
         "optimizer": "adam",
         "learning_rate": RATE,
         "decay": DECAY,
         "penalty_weight": Number(10.0, 0.0),
         "penalty_pixel_scale": Number(255.0, 1e-6),  # the penalty's gradient is with respect to pixels on 0..this
         "augmentation": "random_shift",  # "random_cutout", "random_crop_resize", "rand_augment", "none" (B.4)
-        "augmentation_pad": Number(4, 0),  # pixels: the strength of all of them
+        "augmentation_pad": Number(4, 0, 1024),  # pixels: the strength of all of them
         "observation": "pair",  # (s, s'), or "single": s' alone (B.1)
         "agent_successor": "one_step",  # s' of the agent's pair; "n_step" as in the published program
     },
     "transformer": {  # instead of the convolutions (the paper's open choice)
-        "patch_size": Number(12, 1),  # pixels a side; must divide the image
-        "width": Number(128, 1),  # channels of a token
-        "depth": Number(4, 1),  # blocks
-        "heads": Number(4, 1),
+        "patch_size": Number(12, 1, 4096),  # pixels a side; must divide the image
+        "width": Number(128, 1, 65536),  # channels of a token
+        "depth": Number(4, 1, 1024),  # blocks
+        "heads": Number(4, 1, 1024),
     },
     "reward": {
         "form": "airl",  # "airl", "gail", "gail_log_d", "fairl" (Eq. 5)
@@ -151,7 +151,7 @@ FIELDS: Mapping[str, Any] = {
     "evaluation": {
         "every_frames": Number(20_000, 0, zero="at the end alone"),
         "episodes": Number(10, 1),
-        "num_envs": Number(1, 1),  # environments that evaluate side by side
+        "num_envs": Number(1, 1, 4096),  # environments that evaluate side by side
     },
     "log": {
         "every_updates": Number(500, 0, zero="never"),

@@ -116,10 +116,10 @@ class RunFolder(NamedTuple):
 
 
 def finished_frames(path: Path) -> int:
-    """The frames that the run in ``path`` had to its end, 0 for one that has not ended or does not exist."""
+    """The frames that the run in ``path`` had to its end, 0 where no file says so: it has not ended, or not surely."""
     try:
         return int(json.loads((path / FINISHED).read_text())["num_frames"])
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
         return 0
 
 
@@ -140,7 +140,7 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     run, stored = RunFolder(path, lock), path / "config.json"
     if stored.exists():
         try:
-            _refuse_other_run(path, json.loads(stored.read_text()), config, tuple(may_differ))
+            _refuse_other_run(path, _read_config(path), config, tuple(may_differ))
         except UserError:  # its traceback would keep the lock
             lock.release()
             raise
@@ -150,10 +150,7 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
 def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
     """A run's folder as it stands, under the same lock, and its config; nothing is written. Raises ``UserError``."""
     path = path.expanduser().absolute()
-    try:
-        config: dict[str, Any] = json.loads((path / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not the folder of a run: its config.json cannot be read") from error
+    config = _read_config(path)
     return RunFolder(path, _lock(path)), config
 
 
@@ -221,6 +218,19 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in config.items():
         flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
     return flat
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The config of the run in ``path``. ``UserError`` where there is none, a damaged one or another program's."""
+    try:
+        config: dict[str, Any] = json.loads((path / "config.json").read_text())
+        _ = config["method"], config["env"]["task"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{path} is not the folder of a run: its config.json cannot be read, or is not a run's; "
+            "put it back, or choose another folder"
+        ) from error
+    return config
 
 
 def _refuse_other_run(path: Path, stored: dict[str, Any], config: dict[str, Any], may_differ: tuple[str, ...]) -> None:

@@ -110,7 +110,10 @@ def test_one_process_meets_nobody():
     [
         ({"coordinator": "", "count": 2, "index": 0}, "need config.hosts.coordinator=ADDRESS:PORT"),
         ({"coordinator": "here:1", "count": 2, "index": 2}, "with count 2 it must be 0..1"),
-        ({"coordinator": "here:1", "count": 0, "index": -1}, "config.hosts.index is -1"),
+        ({"coordinator": "here:1", "count": 2, "index": -1}, "config.hosts.index is -1"),
+        ({"coordinator": "here:1", "count": 0, "index": -1}, "needs config.hosts.count"),
+        ({"coordinator": "here", "count": 2, "index": 0}, "coordinator is 'here'; it must be ADDRESS:PORT"),
+        ({"coordinator": "here:port", "count": 2, "index": 0}, "it must be ADDRESS:PORT"),
     ],
 )
 def test_numbers_that_do_not_fit_are_one_line(arguments, message):

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.storage.run_folder import flatten, is_running, open_run, reopen_run
+from patchail_jax.storage.run_folder import finished_frames, flatten, is_running, open_run, reopen_run
 
-CONFIG = {"seed": 1, "env": {"task": "cheetah_run", "workers": "process"}, "log": {"every": 5}}
+CONFIG = {"method": "patchail", "seed": 1, "env": {"task": "cheetah_run", "workers": "process"}, "log": {"every": 5}}
 
 
 def begin(path):
@@ -24,6 +24,24 @@ def begin(path):
     run = open_run(path, config=CONFIG)
     run.describe(CONFIG)
     run.close()
+
+
+@pytest.mark.parametrize(
+    "content", ["", '{"seed": 1, "env": {"ta', "[1]", '{"seed": 1}', '{"method": "patchail", "env": 3}', "\xff"]
+)
+def test_a_damaged_config_is_refused_in_one_line_and_left_as_it_is(tmp_path, content):
+    (tmp_path / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match="its config.json cannot be read, or is not a run's") as refused:
+        open_run(tmp_path, config=CONFIG)
+    assert "\n" not in str(refused.value)
+    assert (tmp_path / "config.json").read_text(encoding="latin-1") == content
+    assert not is_running(tmp_path)  # the lock is free again
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"frames": 3}', '{"num_frames": null}'])
+def test_a_damaged_word_of_the_end_does_not_count_as_one(tmp_path, content):
+    (tmp_path / "finished.json").write_text(content)
+    assert finished_frames(tmp_path) == 0
 
 
 def test_a_start_that_is_refused_leaves_no_config_behind(tmp_path):
