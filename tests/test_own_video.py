@@ -7,6 +7,7 @@ import pytest
 
 from patchail_jax.demos import render, trajectory
 from patchail_jax.envs.view import View
+from patchail_jax.errors import UserError
 from patchail_jax.outputs.video import write_video
 from patchail_jax.programs import demos
 from patchail_jax.programs.command_line import parse
@@ -21,6 +22,7 @@ ROBOT = [
     "--config.env.factory=tests.envs.fakes:corridor",
     "--config.env.action_repeat=1",
     "--config.num_frames=60",
+    "--config.replay.capacity=100",  # an episode may take 80 steps
 ]
 
 
@@ -34,8 +36,8 @@ def imitator(tmp_path_factory, cache):  # noqa: F811
     film, demonstrations = folder / "my_video.mp4", folder / "my_video.npz"
     write_video(film, frames[0], fps=12.5)  # as fast as it happened: 8 control steps of 10 ms a frame
     converted = ["--task", "cartpole_swingup", "--action_repeat", "8", "--image_size", "16"]
-    demos.run(["convert", "video", str(film), str(demonstrations), *converted])
-    demos.run(["inspect", str(demonstrations), *converted])
+    demos.main(["convert", "video", str(film), str(demonstrations), *converted])
+    demos.main(["inspect", str(demonstrations), *converted])
     own = [f"--config.demos.path={demonstrations}", "--config.env.look=video", "--config.env.look_size=48"]
     run = folder / "run"
     train(parse(arguments(run, cache, *own, "--config.num_frames=320", "--config.log.picture=True")).config)
@@ -70,7 +72,7 @@ def test_the_frames_of_the_film_stay_those_of_the_agent_s_steps(imitator, cache)
 def test_a_run_s_policy_is_recorded_as_demonstrations(imitator, cache, tmp_path, capsys):  # noqa: F811
     run, output = imitator[0], tmp_path / "recorded.npz"
     before = {file: file.read_bytes() for file in run.glob("*.json")}
-    demos.run(["record", str(run), str(output), "--episodes", "2"])
+    demos.main(["record", str(run), str(output), "--episodes", "2"])
     said = capsys.readouterr().out
     held = trajectory.load(output, expected_task="cartpole_swingup", action_repeat=8)
     assert held.states.shape == (2, 11, 4) and held.actions.shape == (2, 10, 1)
@@ -78,7 +80,7 @@ def test_a_run_s_policy_is_recorded_as_demonstrations(imitator, cache, tmp_path,
         assert f"episode {number:3d}  return {value:8.1f}" in said
     assert held.metadata["source"] == "patchail, seed 0, checkpoint at 320 frames"
     assert {file: file.read_bytes() for file in run.glob("*.json")} == before
-    demos.run(["record", str(run), str(tmp_path / "again.npz"), "--episodes", "2"])
+    demos.main(["record", str(run), str(tmp_path / "again.npz"), "--episodes", "2"])
     np.testing.assert_array_equal(trajectory.load(tmp_path / "again.npz").states, held.states)
     config = parse(
         arguments(tmp_path, cache, f"--config.demos.path={output}", "--config.demos.num_demonstrations=2")
@@ -88,18 +90,17 @@ def test_a_run_s_policy_is_recorded_as_demonstrations(imitator, cache, tmp_path,
     np.testing.assert_array_equal(experts.actions, held.actions)
 
 
-def test_a_run_that_is_going_on_is_not_recorded(imitator, tmp_path, capsys):
+def test_a_run_that_is_going_on_is_not_recorded(imitator, tmp_path):
     with (imitator[0] / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SystemExit):
-            demos.run(["record", str(imitator[0]), str(tmp_path / "a.npz")])
-    assert "another process is running" in capsys.readouterr().err
+        with pytest.raises(UserError, match="another process is running"):
+            demos.main(["record", str(imitator[0]), str(tmp_path / "a.npz")])
 
 
 def test_an_environment_of_one_s_own_from_its_reward_to_its_imitator(cache, tmp_path):  # noqa: F811
     train(parse(arguments(tmp_path / "expert", cache, *ROBOT, method="drqv2")).config)
     output = tmp_path / "corridor.npz"
-    demos.run(["record", str(tmp_path / "expert"), str(output), "--episodes", "3"])
+    demos.main(["record", str(tmp_path / "expert"), str(output), "--episodes", "3"])
     held = trajectory.load(output, expected_task="corridor", action_repeat=1)
     assert held.states is None and held.frames.shape[0] == 3 and held.frames.shape[2:] == (16, 16, 3)
 

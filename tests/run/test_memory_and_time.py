@@ -1,12 +1,14 @@
 """Shares of wall time add up, and memory is that of this process."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
 from patchail_jax.run.stopwatch import Stopwatch
-from patchail_jax.storage.memory import memory_use
+from patchail_jax.storage.memory import memory_use, peak_memory
 
 
 def test_shares_add_up_to_one_and_start_anew():
@@ -36,3 +38,10 @@ def test_memory_grows_by_what_is_allocated_and_devices_tell_theirs():
     assert after["memory/host_peak_gib"] >= after["memory/host_gib"] - 0.01
     assert after["memory/device_gib"] == 2.0 and after["memory/device_peak_gib"] == 4.0
     assert "memory/device_gib" not in memory_use([Device(None)])
+
+
+def test_the_peak_is_this_process_s_own_and_not_that_of_the_parent_that_started_it():
+    ballast = np.ones(2**26)  # half a GiB, touched
+    code = "from patchail_jax.storage.memory import peak_memory; print(peak_memory())"
+    child = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert child < ballast.nbytes < peak_memory()

@@ -1,7 +1,6 @@
 """A program that fills a replay of 1 GiB and saves it, or resumes one: the memory that this took, as a line of JSON."""
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ import psutil
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.storage.checkpoint_contents import checksums, split
 from patchail_jax.storage.checkpoints import Checkpoints
+from patchail_jax.storage.memory import peak_memory
 from patchail_jax.types import Episode, Specs
 
 SPECS, STEPS = Specs(84, 3, 6, 3), 500
@@ -35,10 +35,6 @@ def fill(ring):
         ring.add(Episode(np.roll(frames, number, axis=1), actions, number * ones, ones))
 
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def main(what, folder, size):
     with tempfile.TemporaryDirectory() as small:  # loads the libraries' own pages
         fill(ring := empty(2**25))
@@ -53,7 +49,7 @@ def main(what, folder, size):
         assert Checkpoints(folder, keep=1).save(1, state=STATE, host={"replay": ring.state()})
     else:
         assert Checkpoints(folder, keep=1).restore(STATE, replay=ring) is not None
-    seconds, taken = time.monotonic() - began, peak() - before
+    seconds, taken = time.monotonic() - began, peak_memory() - before
     held = checksums({}, *split(ring.state()))
     sys.stdout.write(json.dumps({"peak": taken / size, "seconds": seconds, "held": held}) + "\n")
 

@@ -108,20 +108,23 @@ def test_versions_that_read_whole_arrays_read_these_checkpoints(tmp_path):
         assert zlib.crc32(array.tobytes()) == stored["plain"]["checksums"]["arrays"][f"replay.{name}"]
 
 
-def flip(folder):
-    """One bit in the middle of what was written last of the frames: they do not compress, so theirs are most bytes."""
-    files = [path for path in (folder / "arrays").rglob("*") if path.is_file() and "manifest" not in path.name]
-    largest = max(files, key=lambda path: (path.stat().st_size, path.stat().st_mtime_ns))
-    data = bytearray(largest.read_bytes())
-    data[len(data) // 2] ^= 1
-    largest.write_bytes(data)
+def flip(folder, ring):
+    """One bit of a frame, wherever it lies: noise is stored as it is, and most files hold what is read no more, too."""
+    noise, flipped = ring.frames[ring.used_slots()[20]].tobytes()[:12], 0
+    for path in (path for path in (folder / "arrays").rglob("*") if path.is_file()):
+        data = bytearray(path.read_bytes())
+        if (where := data.find(noise)) >= 0:
+            data[where] ^= 1
+            path.write_bytes(data)
+            flipped += 1
+    assert flipped
 
 
 def test_a_flipped_bit_in_a_slice_is_found_after_the_ring_took_it_and_the_one_before_is_used(tmp_path, caplog):
     folder, ring, restored = tmp_path / "checkpoints", make_ring(), make_ring(fill=False)
     save(folder, 1, ring)
-    save(folder, 2, make_ring(seed=1))
-    flip(folder / "2")
+    save(folder, 2, second := make_ring(seed=1))
+    flip(folder / "2", second)
     loads, load_state = [], restored.load_state
     restored.load_state = lambda state: (loads.append(isinstance(state["frames"], Rows)), load_state(state))
     assert Checkpoints(folder, keep=3).restore(STATE, replay=restored)[2] == 1
