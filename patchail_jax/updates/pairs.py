@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Real
 
-from patchail_jax.arrays import Key, Keys
+from patchail_jax.arrays import Key, TwoKeys
 from patchail_jax.errors import choose
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.augmentation import AUGMENTATIONS, Augmentation
@@ -46,7 +46,7 @@ class Pairs(NamedTuple):
         """The inputs of t consecutive steps, ``[t,...]``, of ``frames [t+S,H,W,3]``."""
         return self.at(episode_windows(frames, self.size + 1), 0)
 
-    def for_update(self, batch: Batch, expert_keys: Keys, agent_keys: Keys, mix_key: Key) -> UpdatePairs:
+    def for_update(self, batch: Batch, expert_keys: TwoKeys, agent_keys: TwoKeys, mix_key: Key) -> UpdatePairs:
         """``expert``, ``agent`` and ``mix`` of ``updates.discriminator``, augmented; keys ``[2,2]`` are of s and s'."""
         # Every other agent sample, so that the same samples are chosen however the batch is spread over devices.
         stride = batch.agent.frames.shape[0] // batch.expert.frames.shape[0]
@@ -58,7 +58,7 @@ class Pairs(NamedTuple):
         }
 
     def _augmented(
-        self, keys: Keys, index: Int[Array, "B"], frames: Real[Array, "B L *frame"], step: int
+        self, keys: TwoKeys, index: Int[Array, "B"], frames: Real[Array, "B L *frame"], step: int
     ) -> Real[Array, "B *input"]:
         first = self.augment(sample_keys(keys[0], index), stack_at(frames, 0, self.size), pad=self.pad)
         second = self.augment(sample_keys(keys[1], index), stack_at(frames, step, self.size), pad=self.pad)
