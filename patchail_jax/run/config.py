@@ -107,8 +107,8 @@ FIELDS: Mapping[str, Any] = {
         "penalty_weight": Number(10.0, 0.0),
         "penalty_groups": "samples",  # what a norm is of (Gulrajani et al.); "channels" as in the published program
         "penalty_pixel_scale": Number(255.0, 1e-6),  # the penalty's gradient is with respect to pixels on 0..this
-        "augmentation": "random_shift",  # "random_cutout", "random_crop_resize", "rand_augment", "none" (B.4)
-        "augmentation_pad": Number(4, 0, 1024),  # pixels: the strength of all of them
+        "augmentation": "random_shift",  # "random_erasing", "random_resized_crop", "rand_augment", "none" (B.4)
+        "augmentation_pad": Number(4, 0, 1024),  # pixels of the random shift
         "observation": "pair",  # (s, s'), or "single": s' alone (B.1)
         "agent_successor": "one_step",  # s' of the agent's pair; "n_step" as in the published program
         "agent_views": "own",  # draws of its augmentation; "learner": the critic's, as encoder AIL is published

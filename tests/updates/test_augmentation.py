@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from patchail_jax.updates.augmentation import AUGMENTATIONS, warp
+from patchail_jax.updates.augmentation import AUGMENTATIONS, _operations, warp
 
 CHANGING = sorted(set(AUGMENTATIONS) - {"none"})
 COMPILED = {name: jax.jit(augment, static_argnames="pad") for name, augment in AUGMENTATIONS.items()}
@@ -36,79 +36,113 @@ def test_random_shift_is_an_integer_crop_of_the_edge_padded_stack():
     assert set(rows) == set(columns) == set(range(2 * pad + 1))  # every offset occurs on both axes
 
 
-def test_random_cutout_blackens_one_whole_square_anywhere_and_nothing_else():
-    keys, stacks = draw(200)
-    result = np.asarray(COMPILED["random_cutout"](keys, jnp.asarray(stacks), pad=2))
-    corners = set()
-    for stack, cut in zip(stacks, result, strict=True):
-        black = (cut == 0).all(axis=-1)
-        rows, columns = np.flatnonzero(black.any(axis=1)), np.flatnonzero(black.any(axis=0))
-        assert black.sum() == len(rows) * len(columns) == 16
-        np.testing.assert_array_equal(cut[~black], stack[~black])
-        corners.add((rows[0], columns[0]))
-    assert {row for row, _ in corners} == {column for _, column in corners} == set(range(7))
+def rectangle(black):
+    """Rows and columns of what is black ``[H,W]``, which is one rectangle or nothing."""
+    rows, columns = np.flatnonzero(black.any(axis=1)), np.flatnonzero(black.any(axis=0))
+    assert black.sum() == len(rows) * len(columns)
+    return rows, columns
 
 
-def test_random_crop_resize_keeps_a_ramp_a_ramp():
-    size, pad = 16, 3
-    ramp = np.broadcast_to(np.arange(size, dtype=np.float32)[:, None, None], (50, size, size, 2))
-    keys = jax.random.split(jax.random.PRNGKey(0), 50)
-    for axis, stacks in ((1, ramp), (2, ramp.swapaxes(1, 2))):
-        result = np.asarray(COMPILED["random_crop_resize"](keys, jnp.asarray(stacks), pad=pad)).swapaxes(1, axis)
-        assert np.ptp(result, axis=(2, 3)).max() < 1e-4  # the other axis does not mix in
-        profile = result[:, :, 0, 0]
-        slopes = np.diff(profile, axis=1)[:, 2:-2]
-        kept = slopes.mean(axis=1) * size  # pixels of the crop
-        assert np.ptp(slopes, axis=1).max() < 1e-4 and kept.min() >= size - 2 * pad - 1e-3 and kept.max() <= size
-        assert np.ptp(kept) > pad
-        # The centre of the first pixel lies half a step inside the crop, whose start is in 0..pad.
-        start = profile[:, 4] - 4.5 * kept / size + 0.5
-        assert start.min() > -1e-3 and start.max() < pad + 1e-3 and np.ptp(start) > pad / 2
+def test_random_erasing_blackens_a_rectangle_of_every_other_stack_and_nothing_else():
+    keys, stacks = draw(400, size=40)
+    result = np.asarray(COMPILED["random_erasing"](keys, jnp.asarray(stacks), pad=0))
+    sides, corners = [], []
+    for stack, erased in zip(stacks, result, strict=True):
+        black = (erased == 0).all(axis=-1)
+        rows, columns = rectangle(black)
+        np.testing.assert_array_equal(erased[~black], stack[~black])
+        if black.any():
+            sides.append((len(rows), len(columns)))
+            corners.append((rows[0], columns[0]))
+    assert 160 < len(sides) < 240
+    shares = np.prod(sides, axis=1) / 40**2
+    aspects = np.log([columns / rows for rows, columns in sides])
+    assert shares.min() < 0.05 and shares.max() > 0.28 and shares.min() > 0.01 and shares.max() < 0.35
+    assert aspects.min() < -0.9 and aspects.max() > 0.9 and np.abs(aspects).max() < np.log(3.3) + 0.3
+    assert np.min(corners, axis=0).max() < 2 and np.max(np.add(corners, sides), axis=0).min() == 40
+
+
+def test_random_resized_crop_keeps_a_ramp_a_ramp_inside_what_was_cut_out():
+    size, count = 40, 300
+    ramp = np.broadcast_to(np.arange(size, dtype=np.float32)[:, None, None], (count, size, size, 2))
+    both = np.concatenate([ramp, ramp.swapaxes(1, 2)], axis=-1)
+    keys = jax.random.split(jax.random.PRNGKey(0), count)
+    result = np.asarray(COMPILED["random_resized_crop"](keys, jnp.asarray(both), pad=0))
+    assert np.ptp(result[..., 0], axis=2).max() < 1e-3 and np.ptp(result[..., 2], axis=1).max() < 1e-3
+    kept = []
+    for profile in (result[:, :, 0, 0], result[:, 0, :, 2]):
+        first, last = profile[:, 0], profile[:, -1]  # the outermost pixels, edges replicated
+        np.testing.assert_allclose(np.stack([first, last]), np.round([first, last]), atol=1e-3)
+        side = last - first + 1
+        inner = np.clip((np.arange(size) + 0.5) * side[:, None] / size - 0.5, 0, side[:, None] - 1)
+        np.testing.assert_allclose(profile, first[:, None] + inner, atol=1e-3)
+        assert first.min() == 0 and last.max() == size - 1 and len(np.unique(first)) > 10
+        kept.append(side)
+    shares, aspects = kept[0] * kept[1] / size**2, np.log(kept[1] / kept[0])
+    assert 0.06 < shares.min() < 0.12 and 0.9 < shares.max() <= 1
+    assert np.abs(aspects).max() < np.log(4 / 3) + 0.12 and aspects.min() < -0.2 and aspects.max() > 0.2
 
 
 def test_warps_by_hand():
-    stack = jnp.arange(9).reshape(3, 3, 1)
+    stack = jnp.arange(11, 20).reshape(3, 3, 1)
     still, turn, shear = jnp.eye(2), jnp.asarray([[0.0, -1.0], [1.0, 0.0]]), jnp.asarray([[1.0, 1.0], [0.0, 1.0]])
 
     def warped(matrix, offset):
         return warp(stack, matrix, jnp.asarray(offset))[..., 0].tolist()
 
-    assert warped(still, [0.0, 0.0]) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-    assert warped(still, [1.0, 0.0]) == [[3, 4, 5], [6, 7, 8], [6, 7, 8]]
-    assert warped(still, [0.0, -1.0]) == [[0, 0, 1], [3, 3, 4], [6, 6, 7]]
-    assert warped(turn, [0.0, 0.0]) == [[6, 3, 0], [7, 4, 1], [8, 5, 2]]
-    assert warped(shear, [0.0, 0.0]) == [[0, 1, 5], [0, 4, 8], [3, 7, 8]]
+    assert warped(still, [0.0, 0.0]) == [[11, 12, 13], [14, 15, 16], [17, 18, 19]]
+    assert warped(still, [1.0, 0.0]) == [[14, 15, 16], [17, 18, 19], [2, 2, 2]]
+    assert warped(still, [0.0, -1.0]) == [[2, 11, 12], [2, 14, 15], [2, 17, 18]]
+    assert warped(turn, [0.0, 0.0]) == [[17, 14, 11], [18, 15, 12], [19, 16, 13]]
+    assert warped(shear, [0.0, 0.0]) == [[2, 12, 16], [11, 15, 19], [14, 18, 2]]
 
 
 def test_rand_augment_draws_every_operation():
-    size, pad = 21, 4
+    size = 84
     image = np.zeros((size, size, 3), np.uint8) + 255
-    image[10, :, 0] = image[:, 10, 1] = 100  # a horizontal line in the first channel, a vertical one in the second
-    keys = jax.random.split(jax.random.PRNGKey(0), 300)
-    stacks = jnp.asarray(np.broadcast_to(image, (300, size, size, 3)))
-    results = np.asarray(COMPILED["rand_augment"](keys, stacks, pad=pad))
-    black = (results == 0).all(axis=-1).sum(axis=(1, 2))
-    assert (black == 0).any() and (black == (2 * pad) ** 2).any()
-    horizontal, vertical = results[..., 0] == 100, results[..., 1] == 100
-    straight = horizontal.all(axis=2).any(axis=1), vertical.all(axis=1).any(axis=1)
-    whole = black == 0
-    assert (whole & straight[0] & straight[1]).any() and (whole & ~straight[0] & ~straight[1]).any()
-    assert (whole & straight[0] & ~straight[1]).any() and (whole & ~straight[0] & straight[1]).any()  # one axis' shear
-    rows = {int(np.flatnonzero(one.all(axis=1))[0]) for one in horizontal[whole & straight[0]]}
-    columns = {int(np.flatnonzero(one.all(axis=0))[0]) for one in vertical[whole & straight[1]]}
-    assert len(rows) > pad and len(columns) > pad  # translations
-    # No edge's middle moves further than pad in an operation, and there are two.
-    middle = horizontal[whole][:, :, 0]
-    assert all(abs(int(np.flatnonzero(one)[0]) - 10) <= 2 * pad + 1 for one in middle if one.any())
+    image[40:44, :, 0] = image[:, 40:44, 1] = 100  # a horizontal bar in the first channel, a vertical one in the second
+    keys = jax.random.split(jax.random.PRNGKey(0), 400)
+    stacks = jnp.asarray(np.broadcast_to(image, (400, size, size, 3)))
+    results = np.asarray(COMPILED["rand_augment"](keys, stacks, pad=0))
+    assert set(np.unique(results)) == {2, 100, 255}
+    horizontal, vertical = ((results[..., channel] == 100) for channel in (0, 1))
+    straight = (horizontal.sum(axis=2) >= size - 24).any(axis=1), (vertical.sum(axis=1) >= size - 24).any(axis=1)
+    assert (straight[0] & ~straight[1]).any() and (~straight[0] & straight[1]).any()  # one axis' shear
+    assert (~straight[0] & ~straight[1]).any()  # rotations
+    # The first row of a horizontal bar that stayed straight: translations of 11 pixels, none, one or two of them.
+    rows = {int(np.flatnonzero(one.sum(axis=1) >= size - 24)[0]) for one in horizontal[straight[0]]}
+    columns = {int(np.flatnonzero(one.sum(axis=0) >= size - 24)[0]) for one in vertical[straight[1]]}
+    assert {18, 29, 40, 51, 62} <= rows and {18, 29, 40, 51, 62} <= columns
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(0, "none"), (1, "shear x"), (5, "rotation")])
+def test_an_operation_of_rand_augment_by_hand(kind, expected):
+    matrices, offsets = _operations(jnp.ones(()), (84, 84, 3))
+    points = {"none": (10.0, 20.0), "shear x": (10.0, 20.0 + 0.09 * 10.5), "rotation": None}
+    place = np.asarray([10.0, 20.0]) - 41.5
+    found = np.asarray(matrices[kind]) @ place + np.asarray(offsets[kind]) + 41.5
+    if points[expected] is None:  # the distance from the centre stays, the angle is 9 degrees
+        assert np.linalg.norm(found - 41.5) == pytest.approx(np.linalg.norm(place), rel=1e-5)
+        cosine = (found - 41.5) @ place / np.linalg.norm(place) ** 2
+        assert np.degrees(np.arccos(cosine)) == pytest.approx(9.0, abs=0.01)
+    else:
+        np.testing.assert_allclose(found, points[expected], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["random_shift", "none"])
+@pytest.mark.parametrize("dtype", [np.uint8, jnp.bfloat16])
+def test_no_strength_is_no_change(name, dtype):
+    keys, stacks = draw(8, dtype=dtype)
+    result = COMPILED[name](keys, jnp.asarray(stacks), pad=0)
+    np.testing.assert_array_equal(np.asarray(result, np.float32), stacks.astype(np.float32))
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-@pytest.mark.parametrize("dtype", [np.uint8, jnp.bfloat16])
-def test_no_strength_is_no_change_and_the_type_stays(name, dtype):
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, jnp.bfloat16])
+def test_shape_and_type_stay(name, dtype):
     keys, stacks = draw(8, dtype=dtype)
-    result = COMPILED[name](keys, jnp.asarray(stacks), pad=0)
-    assert result.dtype == stacks.dtype
-    np.testing.assert_array_equal(np.asarray(result, np.float32), stacks.astype(np.float32))
+    result = COMPILED[name](keys, jnp.asarray(stacks), pad=2)
+    assert result.dtype == stacks.dtype and result.shape == stacks.shape
 
 
 @pytest.mark.parametrize("name", CHANGING)
@@ -118,7 +152,7 @@ def test_all_frames_of_a_stack_are_augmented_alike_and_stacks_are_not(name):
     result = np.asarray(COMPILED[name](keys, stacks, pad=3))
     np.testing.assert_array_equal(result[..., :3], result[..., 3:6])
     np.testing.assert_array_equal(result[..., :3], result[..., 6:])
-    assert len(np.unique(result, axis=0)) > 8
+    assert len(np.unique(result, axis=0)) > 6
 
 
 @pytest.mark.parametrize("name", CHANGING)
