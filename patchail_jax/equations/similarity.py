@@ -13,23 +13,23 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-ToDistribution = Callable[[Float[Array, "*B rows columns"]], Float[Array, "*B rows columns"]]
+LogScores = Callable[[Float[Array, "*B rows columns"]], Float[Array, "*B rows columns"]]
 
 _OVER_PATCHES = (-2, -1)
 
 
-def log_sigmoid_share(logits: Float[Array, "*B rows columns"]) -> Float[Array, "*B rows columns"]:
-    """``log(sigmoid(l) / sum sigmoid(l))`` over the patches ``[...,P,P]``: Delta as the published program has it."""
-    scores = jax.nn.log_sigmoid(logits)
-    return scores - jax.nn.logsumexp(scores, axis=_OVER_PATCHES, keepdims=True)
+def log_exponential(logits: Float[Array, "*B rows columns"]) -> Float[Array, "*B rows columns"]:
+    """``log(exp(l))``: the logits themselves, whose shares are the softmax."""
+    return logits
 
 
-def log_softmax(logits: Float[Array, "*B rows columns"]) -> Float[Array, "*B rows columns"]:
-    """``log(softmax(l))`` over the patches ``[...,P,P]``."""
-    return jax.nn.log_softmax(logits, axis=_OVER_PATCHES)
+# What a patch scores by its logit; a distribution is the shares of it. The published program's is the sigmoid.
+LOG_SCORES: dict[str, LogScores] = {"sigmoid": jax.nn.log_sigmoid, "softmax": log_exponential}
 
 
-DISTRIBUTIONS: dict[str, ToDistribution] = {"sigmoid": log_sigmoid_share, "softmax": log_softmax}
+def log_share(log_scores: Float[Array, "*B rows columns"]) -> Float[Array, "*B rows columns"]:
+    """``log(score / sum score)`` over the patches ``[...,P,P]``: Delta."""
+    return log_scores - jax.nn.logsumexp(log_scores, axis=_OVER_PATCHES, keepdims=True)
 
 
 def divergence(log_p: Float[Array, "*B rows columns"], log_q: Float[Array, "*#B rows columns"]) -> Float[Array, "*B"]:
@@ -61,7 +61,7 @@ class ToExpert(Protocol):
         self,
         log_agent: Float[Array, "B rows columns"],
         expert_logits: Float[Array, "E rows columns"],
-        to_log_distribution: ToDistribution,
+        log_scores: LogScores,
         *,
         axis_name: str,
     ) -> Float[Array, "B"]:
@@ -71,42 +71,61 @@ class ToExpert(Protocol):
 def to_nearest(
     log_agent: Float[Array, "B rows columns"],
     expert_logits: Float[Array, "E rows columns"],
-    to_log_distribution: ToDistribution,
+    log_scores: LogScores,
     *,
     axis_name: str,
 ) -> Float[Array, "B"]:
     """Eq. 6, the nearest of all expert pairs."""
-    log_experts = to_log_distribution(jax.lax.all_gather(expert_logits, axis_name, tiled=True))
+    log_experts = log_share(log_scores(jax.lax.all_gather(expert_logits, axis_name, tiled=True)))
     return nearest_similarity(log_agent, log_experts)
 
 
 def to_mean_logits(
     log_agent: Float[Array, "B rows columns"],
     expert_logits: Float[Array, "E rows columns"],
-    to_log_distribution: ToDistribution,
+    log_scores: LogScores,
     *,
     axis_name: str,
 ) -> Float[Array, "B"]:
     """Eq. 7, the distribution of the expert's mean logits."""
-    log_expert = to_log_distribution(jax.lax.pmean(jnp.mean(expert_logits, axis=0), axis_name))
-    return mean_similarity(log_agent, log_expert)
+    mean = jax.lax.pmean(jnp.mean(expert_logits, axis=0), axis_name)
+    return mean_similarity(log_agent, log_share(log_scores(mean)))
 
 
 def to_mean(
     log_agent: Float[Array, "B rows columns"],
     expert_logits: Float[Array, "E rows columns"],
-    to_log_distribution: ToDistribution,
+    log_scores: LogScores,
     *,
     axis_name: str,
 ) -> Float[Array, "B"]:
-    """Eq. 8, the mean of the expert's distributions; in logarithms, because shares of patches underflow."""
-    devices = jax.lax.all_gather(_log_mean(to_log_distribution(expert_logits)), axis_name)
-    return mean_similarity(log_agent, _log_mean(devices))
+    """Eq. 8, the mean of the expert's distributions."""
+    return mean_similarity(log_agent, _log_mean(log_share(log_scores(expert_logits)), axis_name))
 
 
-def _log_mean(logarithms: Float[Array, "N rows columns"]) -> Float[Array, "rows columns"]:
-    """``log(mean(exp(l)))`` over the first axis."""
-    return jax.nn.logsumexp(logarithms, axis=0) - jnp.log(jnp.float32(logarithms.shape[0]))
+def to_mean_scores(
+    log_agent: Float[Array, "B rows columns"],
+    expert_logits: Float[Array, "E rows columns"],
+    log_scores: LogScores,
+    *,
+    axis_name: str,
+) -> Float[Array, "B"]:
+    """The distribution of the expert's mean scores, as the published program has it in the place of Eq. 8."""
+    return mean_similarity(log_agent, log_share(_log_mean(log_scores(expert_logits), axis_name)))
 
 
-EXPERTS: dict[str, ToExpert] = {"mean": to_mean, "mean_logits": to_mean_logits, "nearest": to_nearest}
+def _log_mean(logarithms: Float[Array, "E rows columns"], axis_name: str) -> Float[Array, "rows columns"]:
+    """``log(mean(exp(l)))`` over the pairs of all devices; in logarithms, because shares of patches underflow."""
+
+    def over_first(logarithms: Float[Array, "N rows columns"]) -> Float[Array, "rows columns"]:
+        return jax.nn.logsumexp(logarithms, axis=0) - jnp.log(jnp.float32(logarithms.shape[0]))
+
+    return over_first(jax.lax.all_gather(over_first(logarithms), axis_name))
+
+
+EXPERTS: dict[str, ToExpert] = {
+    "mean": to_mean,
+    "mean_scores": to_mean_scores,
+    "mean_logits": to_mean_logits,
+    "nearest": to_nearest,
+}

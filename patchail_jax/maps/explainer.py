@@ -36,7 +36,7 @@ class Explainer:
     def __init__(self, discriminator: Judge, devices: Devices, *, image_size: int) -> None:
         examine = discriminator.examine
         self._devices, self._examine, self._side = devices, examine, image_size
-        self._aggregate, self._layers = discriminator.aggregate, discriminator.layers
+        self._rewards, self._layers = discriminator.rewards, discriminator.layers
         # Attention and Grad-CAM are read off convolutions.
         self.kinds = tuple(KINDS) if discriminator.convolutional else ("patch_rewards",)
         self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
@@ -55,9 +55,10 @@ class Explainer:
         for kind in kinds:
             if kind not in self.kinds:
                 raise UserError(f"no kind {kind!r} of map here; use one of {', '.join(self.kinds)}")
-        patch_rewards = self._devices.patch_rewards(state, frames)
+        rewards = self._rewards(jnp.asarray(self.logits(state, frames)))
         found: dict[str, Array | np.ndarray] = {}
         if not {"patch_rewards", "weighted"}.isdisjoint(kinds):
+            patch_rewards = self._devices.patch_rewards(state, frames)
             found["patch_rewards"] = patch_map(patch_rewards, image_size=self._side, layers=self._layers)
         if not {"attention", "weighted"}.isdisjoint(kinds):
             found["attention"] = self._devices.over_episode(self._attention, state, frames)
@@ -66,7 +67,7 @@ class Explainer:
         if "gradcam" in kinds:
             found["gradcam"] = self._devices.over_episode(self._gradcam, state, frames)
         maps = {kind: np.asarray(found[kind], np.float32) for kind in kinds}
-        return Explanation(np.asarray(self._aggregate(jnp.asarray(patch_rewards))), maps)
+        return Explanation(np.asarray(rewards), maps)
 
     def _attend(self, state: PyTree, frames: Window) -> Float[Array, "T H W"]:
         """The last layer's, times the number of positions."""

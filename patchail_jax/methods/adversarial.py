@@ -75,12 +75,15 @@ def compose(
         base, learner_metrics = learner.learn(state.learner, batch, rewards, keys.learner)
         return State(base, trained, similarity_scale), {**discriminator_metrics, **reward_metrics, **learner_metrics}
 
+    def logits_of(state: State, frames: jax.Array) -> jax.Array:
+        return discriminator.logits(state, discriminator.pairs.of_episode(frames))
+
     def patch_rewards(state: State, frames: jax.Array) -> jax.Array:
-        return reward.of_patches(discriminator.logits(state, discriminator.pairs.of_episode(frames)))
+        return reward.of_patches(logits_of(state, frames))
 
     def label(state: State, frames: jax.Array, demonstrations: Any) -> tuple[State, jax.Array]:
         del demonstrations
-        return state, reward.aggregate(patch_rewards(state, frames))
+        return state, reward.of(logits_of(state, frames))
 
     return Method(
         init=init,
@@ -94,6 +97,6 @@ def compose(
         ),
         label=None if reward.at_update else label,
         discriminator=Judge(
-            patch_rewards, reward.aggregate, discriminator.examine, discriminator.layers, discriminator.convolutional
+            patch_rewards, reward.of, discriminator.examine, discriminator.layers, discriminator.convolutional
         ),
     )

@@ -1,5 +1,6 @@
 """What judges pairs in an adversarial method: the record that PatchAIL and the encoder baselines fill in."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,11 +8,14 @@ import flax.struct
 import jax
 import optax
 
+from patchail_jax.equations.gradient_penalty import Norms, by_channels, by_samples, gradient_penalty
+from patchail_jax.errors import choose
+from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Metrics, Policy, State, SubConfig
 from patchail_jax.networks.geometry import Layer
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
-from patchail_jax.updates.gradient_step import make_optimizer
+from patchail_jax.updates.gradient_step import DEVICE_AXIS, make_optimizer
 from patchail_jax.updates.pairs import Pairs, make_pairs
 
 
@@ -78,6 +82,21 @@ def make_trainer(
 ) -> Trainer:
     """By ``config.discriminator``: ``logits(params, features)`` of ``represent(state, params, inputs)``."""
     optimizer = make_optimizer(config["optimizer"], config["learning_rate"], config["decay"], group="discriminator")
+    views = {
+        "own": lambda keys: jax.random.split(keys.agent),
+        "learner": lambda keys: drqv2.view_keys(keys.learner),
+    }
+    agent_keys = choose(views, config["agent_views"], field="discriminator.agent_views")
+    groups: dict[str, Norms] = {
+        "samples": by_samples,
+        "channels": functools.partial(by_channels, axis_name=DEVICE_AXIS),
+    }
+    penalty = functools.partial(
+        gradient_penalty,
+        weight=config["penalty_weight"],
+        pixel_scale=pixel_scale,
+        norms_of=choose(groups, config["penalty_groups"], field="discriminator.penalty_groups"),
+    )
 
     def step(state: State, batch: Batch, keys: UpdateKeys) -> tuple[Trained, Metrics]:
         params, optimizer_state, metrics = discriminator_update(
@@ -86,9 +105,8 @@ def make_trainer(
             optimizer,
             represent=lambda params, inputs: represent(state, params, inputs),
             logits=logits,
-            **pairs.for_update(batch, keys.expert, keys.agent, keys.mix),
-            penalty_weight=config["penalty_weight"],
-            penalty_pixel_scale=pixel_scale,
+            **pairs.for_update(batch, jax.random.split(keys.expert), agent_keys(keys), keys.mix),
+            penalty=functools.partial(penalty, index=batch.expert_index),
         )
         return Trained(params, optimizer_state), metrics
 

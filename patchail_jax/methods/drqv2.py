@@ -34,9 +34,11 @@ from patchail_jax.updates.critic import critic_update
 from patchail_jax.updates.gradient_step import make_optimizer
 from patchail_jax.updates.prepare_batch import sample_keys, sample_normal, stack_at
 
-# weight(value_of, observations [B,H,W,3S], values [2,B]) -> []: how much the cloning term of the actor's loss weighs.
-# ``values`` are the policy's own actions', ``value_of(actions [B,A]) -> [2,B]`` those of others at the same places.
-CloningWeight = Callable[[Callable[[jax.Array], jax.Array], jax.Array, jax.Array], jax.Array]
+# value(features [B,F], actions [B,A]) -> [2,B], the critic's.
+Value = Callable[[jax.Array, jax.Array], jax.Array]
+# weight(value, features [B,F], observations [B,H,W,3S], values [2,B]) -> []: how much the cloning term of the actor's
+# loss weighs. ``values`` are the policy's own actions', at the ``features`` of the ``observations``.
+CloningWeight = Callable[[Value, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 @flax.struct.dataclass
@@ -150,7 +152,7 @@ class Learner:
         self, state: State, batch: Batch, rewards: jax.Array, key: jax.Array, weight: CloningWeight | None = None
     ) -> tuple[State, Metrics]:
         """One update on ``rewards [B,n]``; ``weight`` takes the place of the annealed one."""
-        shift_key, next_shift_key, target_key, actor_key, expert_key = jax.random.split(key, 5)
+        (shift_key, next_shift_key), (target_key, actor_key, expert_key) = view_keys(key), jax.random.split(key, 5)[2:]
         std = self.std_at(self.agent_step(state))
         observations = self.observe(shift_key, batch.sample_index, batch.agent.frames, 0)
         critic, critic_optimizer, features, critic_metrics = critic_update(
@@ -171,7 +173,7 @@ class Learner:
             term = Cloning(
                 features=jax.lax.stop_gradient(self.encode(state.critic, stacks)),
                 actions=batch.expert.actions,
-                weight=lambda values: weigh(functools.partial(value_of, features), observations, values),
+                weight=lambda values: weigh(value_of, features, observations, values),
                 std=self.cloning["std"],
                 scale=self.cloning["likelihood_scale"],
             )
@@ -197,6 +199,11 @@ class Learner:
             actor_optimizer=actor_optimizer,
         )
         return state, {**critic_metrics, **actor_metrics, "reward/mean": jnp.mean(rewards)}
+
+
+def view_keys(key: jax.Array) -> jax.Array:
+    """The keys ``[2,2]`` by which ``Learner.learn`` augments the stacks at both ends of a window."""
+    return jax.random.split(key, 5)[:2]
 
 
 def make_learner(specs: Specs, agent: SubConfig, network: SubConfig, cloning: SubConfig) -> Learner:

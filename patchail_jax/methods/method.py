@@ -42,8 +42,8 @@ class Judge(NamedTuple):
     """``patch_rewards(state, frames [t+S,H,W,3]) -> [t,P,P]`` (the h of Eq. 5, scaled), not aggregated; P is 1 where
     the frame is judged as a whole."""
 
-    aggregate: Callable[[jax.Array], jax.Array]
-    """``aggregate(patch rewards [...,P,P]) -> rewards [...]`` (the Aggr of Eq. 5)."""
+    rewards: Callable[[jax.Array], jax.Array]
+    """``rewards(logits [...,P,P]) -> rewards [...]`` (Eq. 5, scaled)."""
 
     examine: Callable[[State, Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
     """``examine(state, frames [t+S,H,W,3], offsets) -> (logits [t,P,P], activations {layer: [t,h,w,c]})``, layers in

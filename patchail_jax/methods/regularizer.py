@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from patchail_jax.equations.regularized_reward import REGULARIZERS
-from patchail_jax.equations.similarity import DISTRIBUTIONS, EXPERTS
+from patchail_jax.equations.similarity import EXPERTS, LOG_SCORES, log_share
 from patchail_jax.errors import choose
 from patchail_jax.methods.method import Metrics, SubConfig
 from patchail_jax.updates.gradient_step import DEVICE_AXIS
@@ -26,7 +26,7 @@ class Regularizer(NamedTuple):
 def make_regularizer(config: SubConfig) -> Regularizer | None:
     """By ``config.similarity``, None without one; ``UserError`` names a field that does not exist."""
     regularize = choose({"none": None, **REGULARIZERS}, config["regularizer"], field="similarity.regularizer")
-    to_log_distribution = choose(DISTRIBUTIONS, config["distribution"], field="similarity.distribution")
+    log_scores = choose(LOG_SCORES, config["distribution"], field="similarity.distribution")
     similarity_to = choose(EXPERTS, config["expert"], field="similarity.expert")
     whole = choose({"batch": False, "trajectory": True}, config["expert_pairs"], field="similarity.expert_pairs")
     every_step = choose({"steps": True, "window": False}, config["agent_pairs"], field="similarity.agent_pairs")
@@ -36,8 +36,8 @@ def make_regularizer(config: SubConfig) -> Regularizer | None:
     def apply(
         rewards: jax.Array, agent_logits: jax.Array, expert_logits: jax.Array, scale: jax.Array
     ) -> tuple[jax.Array, jax.Array, Metrics]:
-        log_agent = to_log_distribution(jnp.reshape(agent_logits, (-1, *agent_logits.shape[2:])))
-        similarity = similarity_to(log_agent, expert_logits, to_log_distribution, axis_name=DEVICE_AXIS)
+        log_agent = log_share(log_scores(jnp.reshape(agent_logits, (-1, *agent_logits.shape[2:]))))
+        similarity = similarity_to(log_agent, expert_logits, log_scores, axis_name=DEVICE_AXIS)
         similarity = jnp.reshape(similarity, agent_logits.shape[:2])
         mean = jax.lax.pmean(jnp.mean(similarity), DEVICE_AXIS)
         scale = jnp.where(scale == 0, config["scale_initial"] / mean, scale)

@@ -15,19 +15,20 @@ class Reward(NamedTuple):
     """Eq. 5. ``at_update``: of the sampled windows at every update; else once, when an episode ends."""
 
     of_patches: Callable[[jax.Array], jax.Array]  # logits [...,P,P] to scaled patch rewards [...,P,P]
-    aggregate: Callable[[jax.Array], jax.Array]  # patch rewards [...,P,P] to rewards [...]
+    of: Callable[[jax.Array], jax.Array]  # logits [...,P,P] to rewards [...]
     at_update: bool
-
-    def of(self, logits: jax.Array) -> jax.Array:
-        """Logits ``[...,P,P]`` to rewards ``[...]``."""
-        return self.aggregate(self.of_patches(logits))
 
 
 def make_reward(config: SubConfig) -> Reward:
     """By ``config.reward``; ``UserError`` names a field that does not exist."""
     form, scale = choose(REWARD_FORMS, config["form"], field="reward.form"), config["scale"]
+    aggregate = choose(AGGREGATIONS, config["aggregation"], field="reward.aggregation")
+    orders = {
+        "form_first": lambda logits: aggregate(scale * form(logits)),
+        "aggregation_first": lambda logits: scale * form(aggregate(logits)),
+    }
     return Reward(
         lambda logits: scale * form(logits),
-        choose(AGGREGATIONS, config["aggregation"], field="reward.aggregation"),
+        choose(orders, config["order"], field="reward.order"),
         choose({"at_update": True, "at_episode_end": False}, config["moment"], field="reward.moment"),
     )

@@ -2,8 +2,9 @@
 
 Before the first step, ``config.cloning.pretraining_updates`` of behaviour cloning; their policy is the reference, and
 the first target. When an episode ends it is scored, once: the rewards of ``equations.optimal_transport`` between its
-successors s' and those of the closest demonstration, as the target's encoder sees them (or its trunk behind it, as in
-the published program), in units that make the first episode's sum to ``config.optimal_transport.first_sum``.
+successors s' and those of the closest demonstration, as the target's encoder sees them (in the published program its
+trunk behind it, and s_0 counts too), in units that make the first episode's sum to
+``config.optimal_transport.first_sum``.
 
 One update, in this order:
 
@@ -52,6 +53,9 @@ def make(specs: Specs, config: Config) -> Method:
     learner = drqv2.make_learner(specs, config["agent"], config["network"], config["cloning"])
     cloner, transport = make_cloner(learner), config["optimal_transport"]
     rewards_of = make_episode_rewards(learner, transport)
+    by_reference = choose(
+        {"online": False, "reference": True}, transport["filter_features"], field="optimal_transport.filter_features"
+    )
 
     def init(key: jax.Array) -> State:
         base = learner.init(key)
@@ -76,8 +80,10 @@ def make(specs: Specs, config: Config) -> Method:
         base = state.learner
         key, step = jax.random.fold_in(base.key, base.update), learner.agent_step(base)
 
-        def weight(value_of: Callable[..., jax.Array], observations: jax.Array, values: jax.Array) -> jax.Array:
-            theirs = value_of(learner.exploit(state.reference, observations))
+        def weight(value: drqv2.Value, features: jax.Array, observations: jax.Array, values: jax.Array) -> jax.Array:
+            own = learner.encode(state.reference, observations)
+            actions = learner.actor.apply(state.reference["actor"], own)
+            theirs = value(own if by_reference else features, actions)
             return jax.lax.pmean(soft_q_filter(theirs, values), DEVICE_AXIS)
 
         base, metrics = learner.learn(base, batch, batch.agent.rewards, key, weight)
@@ -112,24 +118,26 @@ def make_episode_rewards(learner: drqv2.Learner, transport: SubConfig) -> Callab
     see = choose(
         {"encoder": learner.encode, "trunk": learner.trunk}, transport["features"], field="optimal_transport.features"
     )
-    size = learner.specs.frame_stack
+    size, first = learner.specs.frame_stack, 0 if transport["first_observation"] else 1
 
-    def successors(policy: Policy, frames: jax.Array) -> jax.Array:
-        """Unit features ``[T,F]`` of s_1 .. s_T, from an episode's frames ``[T+1,H,W,3]``."""
+    def seen(policy: Policy, frames: jax.Array) -> jax.Array:
+        """Unit features ``[T,F]`` of s_1 .. s_T, of s_0 before them if it counts, from frames ``[T+1,H,W,3]``."""
         frames = jnp.concatenate([jnp.repeat(frames[:1], size - 1, axis=0), frames])
-        stacks = stack_at(episode_windows(frames, size)[1:], 0, size)
+        stacks = stack_at(episode_windows(frames, size)[first:], 0, size)
         return unit(jax.lax.map(lambda stack: see(policy, stack[None])[0], stacks, batch_size=CHUNK))
 
     def rewards(target: Policy, frames: jax.Array, demonstrations: jax.Array, steps: jax.Array) -> jax.Array:
-        episode = successors(target, frames)
+        episode = seen(target, frames)
 
         def against(each: tuple[jax.Array, jax.Array]) -> jax.Array:
             demonstration, length = each
-            cost = cosine_cost(episode, successors(target, demonstration))
-            return transport_rewards(cost, length, epsilon=transport["epsilon"], iterations=transport["iterations"])
+            cost = cosine_cost(episode, seen(target, demonstration))
+            return transport_rewards(
+                cost, length + 1 - first, epsilon=transport["epsilon"], iterations=transport["iterations"]
+            )
 
         # One demonstration at a time: of all ten at once the features alone would take most of a gigabyte.
         each = jax.lax.map(against, (demonstrations, steps))
-        return each[jnp.argmax(jnp.sum(each, axis=1))]
+        return each[jnp.argmax(jnp.sum(each, axis=1))][1 - first :]
 
     return rewards

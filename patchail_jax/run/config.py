@@ -69,8 +69,7 @@ FIELDS: Mapping[str, Any] = {
         "batch_size": Number(256, 1, 2**20),  # agent windows an update, over all devices
         "expert_batch_size": Number(128, 1, 2**20),  # expert pairs an update, against as many of the agent's
         "updates_per_call": Number(1, 1, 10_000),  # updates dispatched to the devices at once
-        # Updates between two scorings of all of replay, where rewards are stored at the end of episodes: a moment
-        # between the paper's and the published program's.
+        # Updates between two scorings of all of replay, where rewards are stored: between the paper and the program.
         "rescore_updates": Number(0, 0, zero="never"),
         "frames_on_device": "auto",  # "auto" where the frames fit in the devices' memory; "yes", "no"
     },
@@ -106,11 +105,13 @@ FIELDS: Mapping[str, Any] = {
         "learning_rate": RATE,
         "decay": DECAY,
         "penalty_weight": Number(10.0, 0.0),
+        "penalty_groups": "samples",  # what a norm is of (Gulrajani et al.); "channels" as in the published program
         "penalty_pixel_scale": Number(255.0, 1e-6),  # the penalty's gradient is with respect to pixels on 0..this
         "augmentation": "random_shift",  # "random_cutout", "random_crop_resize", "rand_augment", "none" (B.4)
         "augmentation_pad": Number(4, 0, 1024),  # pixels: the strength of all of them
         "observation": "pair",  # (s, s'), or "single": s' alone (B.1)
         "agent_successor": "one_step",  # s' of the agent's pair; "n_step" as in the published program
+        "agent_views": "own",  # draws of its augmentation; "learner": the critic's, as encoder AIL is published
     },
     "transformer": {  # instead of the convolutions (the paper's open choice)
         "patch_size": Number(12, 1, 4096),  # pixels a side; must divide the image
@@ -121,6 +122,7 @@ FIELDS: Mapping[str, Any] = {
     "reward": {
         "form": "airl",  # "airl", "gail", "gail_log_d", "fairl" (Eq. 5)
         "aggregation": "mean",  # "mean", "max", "min", "median" over patches (Figure 6a)
+        "order": "form_first",  # "aggregation_first" of logits, as in the published program
         "scale": Number(1.0, -math.inf),
         "moment": "at_update",  # Algorithm 1; "at_episode_end": scored once, as in the published program
     },
@@ -128,7 +130,7 @@ FIELDS: Mapping[str, Any] = {
         "regularizer": "none",  # "weight" (PatchAIL-W, Eq. 9), "bonus" (PatchAIL-B, Eq. 10)
         "scale_initial": Number(1.0, 0.0),  # lambda is this over the mean similarity of the first update
         "distribution": "sigmoid",  # logits to a distribution over patches: "sigmoid" or "softmax"
-        "expert": "mean",  # of the expert's distributions (Eq. 8); "mean_logits" (Eq. 7); "nearest" (Eq. 6)
+        "expert": "mean",  # Eq. 8; "mean_logits" (Eq. 7), "nearest" (Eq. 6); "mean_scores" as in the published program
         "expert_pairs": "batch",  # the update's; "trajectory": a whole demonstration, as in the published program
         "agent_pairs": "steps",  # each step's (s, s'); "window": (s_t, s_{t+n}), as in the published program
     },
@@ -143,6 +145,8 @@ FIELDS: Mapping[str, Any] = {
     },
     "optimal_transport": {
         "features": "encoder",  # what costs are between; "trunk": the actor's 50, as in the published program
+        "first_observation": False,  # True: s_0 is transported too, as in the published program
+        "filter_features": "online",  # where the Q-filter asks; "reference": the frozen encoder's, as published
         "epsilon": Number(0.01, 1e-6),  # entropy's weight in the plan, in units of the cosine cost
         "iterations": Number(100, 1),  # of Sinkhorn's algorithm, at most
         "first_sum": Number(10.0, 0.0),  # magnitude of the sum of the first episode's rewards
@@ -192,7 +196,7 @@ def paper_config(task: str, method: str = "patchail") -> ConfigDict:
     config.env.task = task
     apply_preset(config, method)
     for variant in variants:
-        config.update_from_flattened_dict(VARIANTS[variant])
+        config.update_from_flattened_dict(VARIANTS[variant](task, method))
     return config
 
 

@@ -11,8 +11,12 @@ from jaxtyping import Float, Real
 
 from patchail_jax.arrays import Parameters, Scalar, Scalars
 from patchail_jax.equations.adversarial_loss import adversarial_loss
-from patchail_jax.equations.gradient_penalty import gradient_penalty, interpolate
+from patchail_jax.equations.gradient_penalty import interpolate
 from patchail_jax.updates.gradient_step import gradient_step
+
+Logits = Callable[[Parameters, Real[Array, "B *features"]], Float[Array, "B *patches"]]
+# penalty(logits, params, x [E,...]) -> (penalty, mean norm): ``gradient_penalty`` with its numbers.
+Penalty = Callable[[Logits, Parameters, Float[Array, "E *features"]], tuple[Scalar, Scalar]]
 
 
 def discriminator_update(
@@ -20,12 +24,11 @@ def discriminator_update(
     optimizer_state: optax.OptState,
     optimizer: optax.GradientTransformation,
     *,
-    logits: Callable[[Parameters, Real[Array, "B *features"]], Float[Array, "B *patches"]],
+    logits: Logits,
     expert: Real[Array, "E *input"],
     agent: Real[Array, "E *input"],
     mix: Float[Array, "E"],
-    penalty_weight: float,
-    penalty_pixel_scale: float,
+    penalty: Penalty,
     represent: Callable[[Parameters, Real[Array, "B *input"]], Real[Array, "B *features"]] = lambda params, inputs: (
         inputs
     ),
@@ -46,16 +49,14 @@ def discriminator_update(
         between = interpolate(mix, *jnp.split(jax.lax.stop_gradient(features), 2))
         expert_logits, agent_logits = jnp.split(logits(params, features), 2)
         classification = adversarial_loss(expert_logits, agent_logits)
-        penalty, input_norm = gradient_penalty(
-            logits, params, between, weight=penalty_weight, pixel_scale=penalty_pixel_scale
-        )
-        return classification + penalty, (expert_logits, agent_logits, classification, penalty, input_norm)
+        found, input_norm = penalty(logits, params, between)
+        return classification + found, (expert_logits, agent_logits, classification, found, input_norm)
 
     params, optimizer_state, aux, norm = gradient_step(loss, params, optimizer_state, optimizer)
-    expert_logits, agent_logits, classification, penalty, input_norm = aux
+    expert_logits, agent_logits, classification, found, input_norm = aux
     metrics = {
         "discriminator/classification": classification,
-        "discriminator/penalty": penalty,
+        "discriminator/penalty": found,
         "discriminator/expert_logit": jnp.mean(expert_logits),
         "discriminator/agent_logit": jnp.mean(agent_logits),
         "discriminator/accuracy": 0.5 * (jnp.mean(expert_logits > 0) + jnp.mean(agent_logits < 0)),

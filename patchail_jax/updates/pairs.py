@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Real
 
-from patchail_jax.arrays import Key
+from patchail_jax.arrays import Key, Keys
 from patchail_jax.errors import choose
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.augmentation import AUGMENTATIONS, Augmentation
@@ -46,23 +46,22 @@ class Pairs(NamedTuple):
         """The inputs of t consecutive steps, ``[t,...]``, of ``frames [t+S,H,W,3]``."""
         return self.at(episode_windows(frames, self.size + 1), 0)
 
-    def for_update(self, batch: Batch, expert_key: Key, agent_key: Key, mix_key: Key) -> UpdatePairs:
-        """``expert``, ``agent`` and ``mix`` of ``updates.discriminator``, augmented."""
+    def for_update(self, batch: Batch, expert_keys: Keys, agent_keys: Keys, mix_key: Key) -> UpdatePairs:
+        """``expert``, ``agent`` and ``mix`` of ``updates.discriminator``, augmented; keys ``[2,2]`` are of s and s'."""
         # Every other agent sample, so that the same samples are chosen however the batch is spread over devices.
         stride = batch.agent.frames.shape[0] // batch.expert.frames.shape[0]
         agent_frames, agent_index = batch.agent.frames[::stride], batch.sample_index[::stride]
         return {
-            "expert": self._augmented(expert_key, batch.expert_index, batch.expert.frames, 1),
-            "agent": self._augmented(agent_key, agent_index, agent_frames, self.agent_step),
+            "expert": self._augmented(expert_keys, batch.expert_index, batch.expert.frames, 1),
+            "agent": self._augmented(agent_keys, agent_index, agent_frames, self.agent_step),
             "mix": jax.vmap(jax.random.uniform)(sample_keys(mix_key, batch.expert_index)),
         }
 
     def _augmented(
-        self, key: Key, index: Int[Array, "B"], frames: Real[Array, "B L *frame"], step: int
+        self, keys: Keys, index: Int[Array, "B"], frames: Real[Array, "B L *frame"], step: int
     ) -> Real[Array, "B *input"]:
-        first_key, second_key = jax.random.split(key)
-        first = self.augment(sample_keys(first_key, index), stack_at(frames, 0, self.size), pad=self.pad)
-        second = self.augment(sample_keys(second_key, index), stack_at(frames, step, self.size), pad=self.pad)
+        first = self.augment(sample_keys(keys[0], index), stack_at(frames, 0, self.size), pad=self.pad)
+        second = self.augment(sample_keys(keys[1], index), stack_at(frames, step, self.size), pad=self.pad)
         return self.to_input(first, second)
 
 

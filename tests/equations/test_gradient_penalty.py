@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from patchail_jax.equations.gradient_penalty import gradient_penalty, interpolate
+from patchail_jax.equations.gradient_penalty import by_channels, gradient_penalty, interpolate
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from tests.equations.plain_gradient_penalty import plain_gradient_penalty
 
@@ -48,6 +48,43 @@ def test_fast_form_has_the_parameter_gradients_of_the_plain_one(kernel_size, sca
     largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
     for want, have in zip(jax.tree.leaves(expected), jax.tree.leaves(got), strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5 * largest)
+
+
+def published_penalty(logits, x, *, weight):
+    """As the published program computes it, by double differentiation: runs of the gradient ``[B,C,H,W]``."""
+    gradient = jax.grad(lambda x: jnp.sum(logits(x)))(x)
+    runs = jnp.reshape(jnp.moveaxis(gradient, -1, 1), (x.shape[-1], -1))
+    norms = jnp.sqrt(jnp.sum(jnp.square(runs), axis=1) + 1e-12)
+    patches = logits(x)[0].size
+    return weight / (len(x) * patches) * jnp.sum(jnp.square(norms - 1))
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+@pytest.mark.parametrize("samples", [4, 8])
+def test_by_channels_is_the_published_program_s_on_any_number_of_devices(devices, samples):
+    network = PatchDiscriminator(4, 4, jnp.float32)
+    x = jnp.asarray(np.random.default_rng(1).uniform(0, 255, (samples, 16, 16, 6)), jnp.float32)
+    params = network.init(jax.random.PRNGKey(0), x)
+    expected, wanted = jax.value_and_grad(
+        lambda params: published_penalty(functools.partial(network.apply, params), x, weight=1e6)
+    )(params)
+
+    def on_device(x, index):
+        def penalty(params):
+            norms_of = functools.partial(by_channels, axis_name="devices")
+            return gradient_penalty(network.apply, params, x, weight=1e6, norms_of=norms_of, index=index)
+
+        (value, _), gradient = jax.value_and_grad(penalty, has_aux=True)(params)
+        return jax.lax.pmean((value, gradient), "devices")
+
+    shards = jnp.reshape(x, (devices, -1, 16, 16, 6)), jnp.reshape(jnp.arange(samples), (devices, -1))
+    found, got = jax.pmap(on_device, axis_name="devices")(*shards)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(wanted))
+    for want, have in zip(jax.tree.leaves(wanted), jax.tree.leaves(got), strict=True):
+        np.testing.assert_allclose(have[0], want, rtol=1e-4, atol=1e-5 * largest)
+    by_sample, _ = gradient_penalty(network.apply, params, x, weight=1e6)
+    assert abs(by_sample / expected - 1) > 0.1
 
 
 def test_interpolation_takes_one_weight_a_sample():
