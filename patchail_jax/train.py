@@ -35,6 +35,8 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
         pretrain(run, stop)
         while not clock.finished:
             save_and_stop(run, stop)
+            if clock.keeping_due:
+                run.snapshot.keep_parameters()
             if clock.checkpoint_due or clock.evaluation_due:
                 wait_for_evaluation(run, stop)
             if clock.checkpoint_due:

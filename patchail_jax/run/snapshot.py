@@ -17,6 +17,7 @@ from patchail_jax.run.log import Log
 from patchail_jax.run.scalars import NotFinite
 from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.storage.checkpoints import Checkpoints
+from patchail_jax.storage.parameters import write_parameters
 from patchail_jax.storage.run_folder import RunFolder, finished_frames
 
 _log = logging.getLogger(__name__)
@@ -66,6 +67,14 @@ class Snapshot(NamedTuple):
             host["evaluation"] = suspended
         if self.checkpoints.save(clock.number, state=fetch(self.learner.state), host=host):
             _log.info("checkpoint at %d frames, %d transitions in replay", clock.frame, self.experience.transitions)
+            self.push()
+        self.stopwatch.lap("checkpoint")
+
+    def keep_parameters(self) -> None:
+        """Writes the parameters alone, for whoever looks back; they are the same in every process."""
+        self.clock.parameters_kept()
+        if self.hosts.process == 0:
+            write_parameters(self.folder.parameters, self.clock.number, fetch(self.learner.state))
             self.push()
         self.stopwatch.lap("checkpoint")
 
