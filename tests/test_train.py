@@ -288,7 +288,7 @@ def test_a_run_killed_after_its_last_step_gets_its_pictures_and_no_row_twice(
 ):
     words = arguments(tmp_path / "run", cache, "--config.log.picture=True")
 
-    def die(*arguments):
+    def die(*rest, **named):
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
@@ -469,7 +469,7 @@ def test_rewards_that_are_not_stored_cannot_be_scored_anew(cache, tmp_path, caps
     [
         ("--config.env.task=cheeta_run", "did you mean cheetah_run"),
         ("--config.demos.path=/nowhere.npz", "/nowhere.npz"),
-        ("--config.env.action_repeat=3", "action repeat"),
+        ("--config.env.action_repeat=3", "config.env.action_repeat must be a multiple"),
         ("--config.replay.expert_batch_size=3", "multiple of"),
         ("--config.replay.capacity=100000000000", "GiB"),
         ("--config.env.workers=threads", "process, inline"),
