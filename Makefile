@@ -1,5 +1,5 @@
 # Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
-.PHONY: help quickstart test bench lint clean
+.PHONY: help quickstart test test-faults bench lint clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -7,7 +7,7 @@ WORKERS ?= 2
 READY := .venv/ready$(if $(EXTRAS),-$(EXTRAS))
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 $(READY): setup.py launch/setup.sh
 	@EXTRAS='$(EXTRAS)' launch/setup.sh
@@ -18,6 +18,9 @@ quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU;
 test: lint  ## lint and all tests
 	@launch/browser.sh
 	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
+
+test-faults: $(READY)  ## 50 kills at random moments of a run of each of three methods; ARGS='--kills=9 --seed=1'
+	@for method in patchail rot bc; do $(PYTHON) -m tests.faults.kills $$method $(ARGS) || exit 1; done
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
 	@$(PYTHON) -m patchail_jax bench $(ARGS)

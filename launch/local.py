@@ -76,7 +76,8 @@ class Jobs:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment_of(job.slot, self._gpus)},
+                # Its own modules and packages, not files of the same names in the folder that one is in.
+                env={**os.environ, "PYTHONSAFEPATH": "1", **environment_of(job.slot, self._gpus)},
                 start_new_session=True,  # a terminal's Ctrl-C comes here alone
             )
 

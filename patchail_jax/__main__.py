@@ -3,7 +3,6 @@
 A program is imported when it is asked for, so that a wrong word does not wait for jax.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -39,9 +38,6 @@ def main(words: Sequence[str]) -> int | None:
 
 def run() -> None:
     """The console script: exits with status 0, 2 (bad input), 128 + signal, or what the program says."""
-    # As under ``python -m``, so that config.env.factory finds modules here; last, so that it shadows no package.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     start(main, sys.argv[1:])
 
 

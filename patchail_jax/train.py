@@ -14,6 +14,7 @@ from patchail_jax.run.parts import Parts
 _log = logging.getLogger(__name__)
 
 STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
+SECONDS_BETWEEN_LOOKS = 0.2  # at whether an evaluation that is waited for is done, or a stop is asked for
 
 Stop = Callable[[], int | None]  # the number of the signal that asks to stop, if one has come
 
@@ -27,13 +28,17 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
     clock = run.clock
     if not run.snapshot.restore():
         run.actors.start()
-    elif clock.finished:
+    elif run.snapshot.finished:
         _log.info("this run is finished; to go on with it, raise config.num_frames")
         return None
     try:
         pretrain(run, stop)
         while not clock.finished:
             save_and_stop(run, stop)
+            if clock.keeping_due:
+                run.snapshot.keep_parameters()
+            if clock.checkpoint_due or clock.evaluation_due:
+                wait_for_evaluation(run, stop)
             if clock.checkpoint_due:
                 # Before the evaluation that may be due now: a run that goes on from here makes it then.
                 run.snapshot.save()
@@ -41,13 +46,13 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
                 run.evaluations.start(run.learner)
             run.evaluations.log_what_is_done()
             step(run)
+        wait_for_evaluation(run, stop)
+        run.snapshot.save()  # a run that goes on from here makes the last evaluation, and all that comes after it
         run.evaluations.start(run.learner)
-        evaluation = run.evaluations.finish()
-        run.snapshot.save()
+        return wait_for_evaluation(run, stop)
     except NotFiniteValues:
         run.log.scalars.check_finite(clock.update)  # the one that names the update
         raise
-    return evaluation
 
 
 def step(run: Parts) -> None:
@@ -80,13 +85,26 @@ def pretrain(run: Parts, stop: Stop) -> None:
     run.log.write()  # what comes next is measured by other names
 
 
-def save_and_stop(run: Parts, stop: Stop) -> None:
-    """Saves and raises ``KeyboardInterrupt`` if this process or any other was asked to stop."""
+def wait_for_evaluation(run: Parts, stop: Stop) -> Evaluation | None:
+    """Waits for the evaluation that is going on and logs it; a stop waits for none, which a resume makes again."""
+    done = False
+    while not done:
+        save_and_stop(run, stop, agree=True)
+        done = run.hosts.smallest(int(run.evaluations.wait(SECONDS_BETWEEN_LOOKS))) == 1
+    return run.evaluations.finish()
+
+
+def save_and_stop(run: Parts, stop: Stop, *, agree: bool = False) -> None:
+    """Saves and raises ``KeyboardInterrupt`` if this process or any other was asked to stop.
+
+    Several processes ``agree`` where each does so at the same place, and else every few steps.
+    """
     number = stop()
     if run.hosts.processes > 1:
         rounds = run.clock.agent_step // (run.actors.num_envs * run.hosts.processes)
         # All processes are told at the same step, and gather at the same steps.
-        number = run.hosts.largest(number or 0) if rounds % STEPS_BETWEEN_AGREEMENTS == 0 else None
+        agree = agree or rounds % STEPS_BETWEEN_AGREEMENTS == 0
+        number = run.hosts.largest(number or 0) if agree else None
     if number:
         run.snapshot.save(stopping=True)
         raise KeyboardInterrupt(number)

@@ -1,6 +1,7 @@
 """Rules of the house that no linter has: what lies at the root, how large a function may be, what has one home."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,14 @@ def test_pmap_is_called_in_devices_alone():
 
 def test_names_say_something():
     assert not [name for name in TREES if Path(name).stem in NO_NAME]
+
+
+def test_every_test_that_the_readme_names_is_there():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "README.md").read_text()))
+    there = {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert named and not named - there, named - there

@@ -1,8 +1,10 @@
 """The whole program in small: what it leaves behind, and that stopping it anywhere changes nothing."""
 
+import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +19,16 @@ from patchail_jax.demos import trajectory
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.envs import dmc, rendering
 from patchail_jax.main import run
+from patchail_jax.outputs.optional import OptionalOutputs
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.train import train
-from patchail_jax.run import design
+from patchail_jax.run import design, summary
 from patchail_jax.run.config import MAY_DIFFER
 from patchail_jax.run.design import load_experts
 from patchail_jax.run.evaluations import Evaluations
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.checkpoints import Checkpoints
+from patchail_jax.storage.run_folder import RunFolder
 
 SMALL = [
     "--config.num_frames=800",
@@ -174,7 +178,7 @@ def stopping(monkeypatch, due):
     """A signal comes when ``due(run)`` says so."""
     real = loop.save_and_stop
     monkeypatch.setattr(
-        loop, "save_and_stop", lambda run, stop: real(run, lambda: signal.SIGTERM if due(run) else None)
+        loop, "save_and_stop", lambda run, stop, **how: real(run, lambda: signal.SIGTERM if due(run) else None, **how)
     )
 
 
@@ -190,7 +194,7 @@ def test_stops_and_kills_in_pretraining_lose_nothing_that_was_saved(cache, tmp_p
             train(parse(words).config)
         assert newest_number(tmp_path / "run") == update
 
-    def die(run, stop):
+    def die(run, stop, **how):
         if run.clock.update == 20:
             raise RuntimeError("killed")
 
@@ -221,11 +225,84 @@ def test_a_stop_waits_for_no_evaluation_which_is_made_again_after_the_resume(who
         train(parse(words).config)
     assert seen and [line["frame"] for line in lines(tmp_path / "run") if line["kind"] == "evaluation"] == [0]
     train(parse(words).config)
-
-    def sorted_lines(folder):  # an evaluation beside the training is logged when it is done
-        return sorted(lines(folder), key=lambda line: (line["kind"], line["frame"]))
-
     assert sorted_lines(tmp_path / "run") == sorted_lines(whole)
+
+
+def sorted_lines(folder):
+    """``lines`` in the order of frames: an evaluation beside the training is logged when it is done."""
+    return sorted(lines(folder), key=lambda line: (line["kind"], line["frame"]))
+
+
+def evaluated(folder):
+    with (folder / "eval.csv").open() as stream:
+        return [int(row["frame"]) for row in csv.DictReader(stream)]
+
+
+@pytest.mark.parametrize("endless", [720, 800])
+def test_a_stop_at_the_end_waits_for_no_evaluation_either(whole, cache, tmp_path, monkeypatch, endless):
+    words = arguments(tmp_path / "run", cache, "--config.env.workers=process")
+    score, going_on = Evaluations._score, []
+
+    def long(self, policy, state, frame):
+        for _ in range(600 * (frame == endless)):
+            going_on.append(frame)
+            if self._ending.wait(0.1):
+                break
+        return score(self, policy, state, frame)
+
+    for _ in range(2):  # the second one stops what the first one's resume made again
+        going_on.clear()
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Evaluations, "_score", long)
+            stopping(patched, lambda run: run.clock.finished and going_on)
+            train(parse(words).config)
+        assert not (tmp_path / "run" / "finished.json").exists() and endless not in evaluated(tmp_path / "run")
+    train(parse(words).config)
+    assert sorted_lines(tmp_path / "run") == sorted_lines(whole)
+    assert evaluated(tmp_path / "run") == evaluated(whole) and (tmp_path / "run" / "finished.json").exists()
+
+
+def test_a_stop_in_a_last_evaluation_that_is_not_beside_the_training_is_heard_after_it(
+    whole, cache, tmp_path, monkeypatch
+):
+    words = arguments(tmp_path / "run", cache)
+    score, scored = Evaluations._score, []
+
+    def note(self, policy, state, frame):
+        scored.append(frame)
+        return score(self, policy, state, frame)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Evaluations, "_score", note)
+        stopping(patched, lambda run: 800 in scored)
+        train(parse(words).config)
+    assert not (tmp_path / "run" / "finished.json").exists()
+    train(parse(words).config)
+    assert_same_run(whole, tmp_path / "run")
+    assert evaluated(tmp_path / "run") == evaluated(whole)
+
+
+@pytest.mark.parametrize("place", ["pictures", "finish"])
+def test_a_run_killed_after_its_last_step_gets_its_pictures_and_no_row_twice(
+    whole, cache, tmp_path, monkeypatch, place
+):
+    words = arguments(tmp_path / "run", cache, "--config.log.picture=True")
+
+    def die(*rest, **named):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+        if place == "pictures":
+            patched.setattr(summary, "learning_curve", die)
+            patched.setattr(OptionalOutputs, "looked_at", lambda self, kind: contextlib.nullcontext())
+        else:
+            patched.setattr(RunFolder, "finish", die)
+        train(parse(words).config)
+    shutil.rmtree(tmp_path / "run" / "pictures")
+    train(parse(words).config)
+    assert (tmp_path / "run" / "pictures" / "patch_rewards.png").exists()
+    assert_same_run(whole, tmp_path / "run")
+    assert evaluated(tmp_path / "run") == evaluated(whole) and (tmp_path / "run" / "finished.json").exists()
 
 
 @pytest.mark.parametrize("met_first_by", ["evaluation", "scoring", "acting"])
@@ -392,7 +469,7 @@ def test_rewards_that_are_not_stored_cannot_be_scored_anew(cache, tmp_path, caps
     [
         ("--config.env.task=cheeta_run", "did you mean cheetah_run"),
         ("--config.demos.path=/nowhere.npz", "/nowhere.npz"),
-        ("--config.env.action_repeat=3", "action repeat"),
+        ("--config.env.action_repeat=3", "config.env.action_repeat must be a multiple"),
         ("--config.replay.expert_batch_size=3", "multiple of"),
         ("--config.replay.capacity=100000000000", "GiB"),
         ("--config.env.workers=threads", "process, inline"),

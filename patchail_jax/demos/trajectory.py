@@ -155,7 +155,9 @@ def _read(path: Path, memory: int | None) -> Trajectories:
 
 def _stride(recorded: int, wanted: int, *, steps: int, name: str) -> int:
     if wanted < 1 or wanted % recorded:
-        raise UserError(f"{name}: recorded at action repeat {recorded}: action_repeat must be a multiple, not {wanted}")
+        raise UserError(
+            f"{name}: recorded at action repeat {recorded}: config.env.action_repeat must be a multiple, not {wanted}"
+        )
     if wanted // recorded > steps:
         raise UserError(f"{name}: {steps} steps of {recorded} frames hold no pair at action repeat {wanted}")
     return wanted // recorded

@@ -151,18 +151,22 @@ class Devices:
         """Mean actions ``[B,A] float32``; waits for the device."""
         return np.asarray(self._exploit(parameters, observations))
 
-    def label(self, state: Any, frames: np.ndarray, demonstrations: Any = None) -> tuple[Any, np.ndarray | None]:
+    def label(
+        self, state: Any, frames: np.ndarray, demonstrations: Any = None, *, longest: int = 1
+    ) -> tuple[Any, np.ndarray | None]:
         """The state and rewards ``[T]`` of one episode's frames ``[T+1,H,W,3]``; None where replay needs no labels.
 
         ``demonstrations``, frames ``[D,M+1,H,W,3]`` and steps ``[D]``, are for methods that label whole episodes; these
-        consume the given state.
+        consume the given state, and see every episode padded to the ``longest``, so that they compile once.
         """
         if self._label is None or self._label_by_steps is None:
             return state, None
         if not self._method.needs.whole_episodes:
             return state, self.over_episode(self._label_by_steps, state, frames)
-        state, rewards = self._label(state, frames, demonstrations)
-        return self.place(state), np.asarray(rewards)
+        steps = len(frames) - 1
+        padded = np.concatenate([frames, frames[-1:].repeat(-steps % longest, axis=0)])
+        state, rewards = self._label(state, padded, (np.int32(steps), *demonstrations))
+        return self.place(state), np.asarray(rewards)[:steps]
 
     def patch_rewards(self, state: Any, frames: np.ndarray) -> np.ndarray:
         """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, for methods with a discriminator."""

@@ -59,7 +59,10 @@ class FrameEnvironment:
 
     def _load(self, task: str, *, quality: str, action_repeat: int, episode_frames: int) -> None:
         if action_repeat < 1 or episode_frames < action_repeat:
-            raise UserError(f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames")
+            raise UserError(
+                f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames: "
+                "lower config.env.action_repeat or raise config.env.episode_frames"
+            )
         self._environment = load(task, quality=quality)
         self._repeat, self._limit, self._frames = action_repeat, episode_frames, 0
         self._low, self._high = _bounds(self._environment.action_spec())

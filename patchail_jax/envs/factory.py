@@ -30,7 +30,10 @@ class FactoryEnvironment(FrameEnvironment):
 
     def __init__(self, *, factory: str, task: str, action_repeat: int, image_size: int, episode_frames: int) -> None:
         if action_repeat < 1 or episode_frames < action_repeat:
-            raise UserError(f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames")
+            raise UserError(
+                f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames: "
+                "lower config.env.action_repeat or raise config.env.episode_frames"
+            )
         environment = _find(factory)(task=task, image_size=image_size)
         if not isinstance(environment, dm_env.Environment):
             raise UserError(f"env.factory {factory} gives {type(environment).__name__}, not a dm_env.Environment")

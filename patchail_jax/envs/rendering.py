@@ -100,7 +100,9 @@ class Renderer:
         if not 1 <= image_size <= largest:
             raise UserError(f"an image of {image_size} pixels cannot be drawn; use 1 to {largest}")
         if not -1 <= camera_id < cameras:
-            raise UserError(f"no camera {camera_id}; use 0 to {cameras - 1}, or -1 for the free camera")
+            raise UserError(
+                f"no camera {camera_id}; use 0 to {cameras - 1}, or -1 for the free camera, as config.env.camera_id"
+            )
         with opengl():
             physics.contexts  # noqa: B018 - they are made when they are asked for
         self._camera = Camera(physics, height=image_size, width=image_size, camera_id=camera_id)

@@ -23,27 +23,41 @@ def cosine_cost(features: Float[Array, "T F"], others: Float[Array, "M F"]) -> F
 
 
 def transport_plan(
-    cost: Float[Array, "T M"], columns: Int[Array, ""] | None = None, *, epsilon: float, iterations: int
+    cost: Float[Array, "T M"],
+    columns: Int[Array, ""] | None = None,
+    rows: Int[Array, ""] | None = None,
+    *,
+    epsilon: float,
+    iterations: int,
 ) -> Float[Array, "T M"]:
     """The entropic plan ``[T,M]`` of uniform masses at ``cost [T,M]``, by at most ``iterations`` of Sinkhorn's.
 
-    ``columns []``: only the first so many are there, the others have no mass.
+    ``columns []`` and ``rows []``: only the first so many are there, the others have no mass.
     """
     from ott.geometry import geometry
     from ott.problems.linear import linear_problem
     from ott.solvers.linear import sinkhorn
 
-    masses = None
-    if columns is not None:
-        masses = jnp.where(jnp.arange(cost.shape[1]) < columns, 1.0 / columns, 0.0)
-    problem = linear_problem.LinearProblem(geometry.Geometry(cost_matrix=cost, epsilon=epsilon), b=masses)
+    def masses(size: int, count: Int[Array, ""] | None) -> Array | None:
+        return None if count is None else jnp.where(jnp.arange(size) < count, 1.0 / count, 0.0)
+
+    problem = linear_problem.LinearProblem(
+        geometry.Geometry(cost_matrix=cost, epsilon=epsilon),
+        a=masses(cost.shape[0], rows),
+        b=masses(cost.shape[1], columns),
+    )
     with jax.numpy_rank_promotion("allow"):  # ott's own arithmetic relies on it
         return sinkhorn.Sinkhorn(max_iterations=iterations, inner_iterations=10, threshold=1e-6)(problem).matrix
 
 
 def transport_rewards(
-    cost: Float[Array, "T M"], columns: Int[Array, ""] | None = None, *, epsilon: float, iterations: int
+    cost: Float[Array, "T M"],
+    columns: Int[Array, ""] | None = None,
+    rows: Int[Array, ""] | None = None,
+    *,
+    epsilon: float,
+    iterations: int,
 ) -> Float[Array, "T"]:
-    """The rewards ``[T]``, none above 0, at ``cost [T,M]``; 0 where the episode is the demonstration."""
-    plan = transport_plan(cost, columns, epsilon=epsilon, iterations=iterations)
+    """The rewards ``[T]``, none above 0, at ``cost [T,M]``; 0 where the episode is the demonstration, or not there."""
+    plan = transport_plan(cost, columns, rows, epsilon=epsilon, iterations=iterations)
     return -jnp.sum(plan * cost, axis=1)

@@ -80,8 +80,8 @@ class Method(NamedTuple):
     label: Callable[[State, jax.Array, Any], tuple[State, jax.Array]] | None = None
     """``label(state, frames [t+S,H,W,3], None) -> (state, rewards [t])`` for t consecutive steps of a finished episode,
     with S-1 frames before the first step's own. Where ``needs.whole_episodes``, ``label(state, frames [T+1,H,W,3],
-    (demonstrations [D,M+1,H,W,3], steps [D]))``, demonstrations of up to M steps each. None where the stored rewards
-    are the task's or are not read."""
+    (length [], demonstrations [D,M+1,H,W,3], steps [D]))``, an episode of up to T steps and demonstrations of up to M
+    each. None where the stored rewards are the task's or are not read."""
 
     pretrain: Callable[[State, Batch], tuple[State, Metrics]] | None = None
     """As ``update``, on the expert's pairs alone: ``config.cloning.pretraining_updates`` of them, before the first

@@ -92,8 +92,8 @@ def make(specs: Specs, config: Config) -> Method:
         target = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.target, policy)
         return dataclasses.replace(state, learner=base, target=target), {**metrics, "reward/scale": state.reward_scale}
 
-    def label(state: State, frames: jax.Array, demonstrations: tuple[jax.Array, jax.Array]) -> tuple[State, jax.Array]:
-        closest = rewards_of(state.target, frames, *demonstrations)
+    def label(state: State, frames: jax.Array, others: tuple[jax.Array, ...]) -> tuple[State, jax.Array]:
+        closest = rewards_of(state.target, frames, *others)
         first = transport["first_sum"] / jnp.maximum(jnp.abs(jnp.sum(closest)), 1e-8)
         reward_scale = jnp.where(state.reward_scale == 0, first, state.reward_scale)
         return dataclasses.replace(state, reward_scale=reward_scale), reward_scale * closest
@@ -111,9 +111,10 @@ def make(specs: Specs, config: Config) -> Method:
 
 
 def make_episode_rewards(learner: drqv2.Learner, transport: SubConfig) -> Callable[..., jax.Array]:
-    """``rewards(target, frames [T+1,H,W,3], demonstrations [D,M+1,H,W,3], steps [D]) -> [T]``, not yet scaled.
+    """``rewards(target, frames [T+1,H,W,3], length [], demonstrations [D,M+1,H,W,3], steps [D]) -> [T]``, not scaled.
 
-    Those of the demonstration with the largest sum; ``UserError`` names a wrong field of ``config.optimal_transport``.
+    Those of the demonstration with the largest sum, 0 behind the episode's own ``length`` of steps; ``UserError`` names
+    a wrong field of ``config.optimal_transport``.
     """
     see = choose(
         {"encoder": learner.encode, "trunk": learner.trunk}, transport["features"], field="optimal_transport.features"
@@ -126,15 +127,15 @@ def make_episode_rewards(learner: drqv2.Learner, transport: SubConfig) -> Callab
         stacks = stack_at(episode_windows(frames, size)[first:], 0, size)
         return unit(jax.lax.map(lambda stack: see(policy, stack[None])[0], stacks, batch_size=CHUNK))
 
-    def rewards(target: Policy, frames: jax.Array, demonstrations: jax.Array, steps: jax.Array) -> jax.Array:
+    def rewards(
+        target: Policy, frames: jax.Array, length: jax.Array, demonstrations: jax.Array, steps: jax.Array
+    ) -> jax.Array:
         episode = seen(target, frames)
 
         def against(each: tuple[jax.Array, jax.Array]) -> jax.Array:
-            demonstration, length = each
-            cost = cosine_cost(episode, seen(target, demonstration))
-            return transport_rewards(
-                cost, length + 1 - first, epsilon=transport["epsilon"], iterations=transport["iterations"]
-            )
+            demonstration, count = each
+            cost, there = cosine_cost(episode, seen(target, demonstration)), (count + 1 - first, length + 1 - first)
+            return transport_rewards(cost, *there, epsilon=transport["epsilon"], iterations=transport["iterations"])
 
         # One demonstration at a time: of all ten at once the features alone would take most of a gigabyte.
         each = jax.lax.map(against, (demonstrations, steps))

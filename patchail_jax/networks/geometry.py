@@ -40,7 +40,10 @@ def tile_layers(tile_size: int, image_size: int) -> tuple[Layer, ...]:
     """
     if tile_size < 1 or image_size % tile_size:
         fitting = [size for size in range(2, image_size) if image_size % size == 0]
-        raise UserError(f"tiles of {tile_size} pixels do not fill images of {image_size}; use one of {fitting}")
+        raise UserError(
+            f"tiles of {tile_size} pixels do not fill images of {image_size}; use one of {fitting} "
+            "as config.transformer.patch_size, or another config.env.image_size"
+        )
     return (Layer(tile_size, tile_size, 0),)
 
 
@@ -52,6 +55,7 @@ def output_size(image_size: int, layers: tuple[Layer, ...]) -> int:
         if size < 1:
             raise UserError(
                 f"images of {image_size} pixels are too small for convolutions {[tuple(layer) for layer in layers]}"
+                "; raise config.env.image_size, or lower config.discriminator.kernel_size if it is above 4"
             )
     return size
 

@@ -23,9 +23,11 @@ class Options(NamedTuple):
 def parse(argv: Sequence[str]) -> Options:
     """``argv``, program name first, to options; ``UserError`` names the wrong flag, key, value or file."""
     asked, words = _split(argv)
+    if len(asked) > 1:
+        raise UserError(f"--config is given {len(asked)} times; fields of one config are set by --config.KEY=VALUE")
     if not asked:
         raise UserError("--config is missing, for example --config=cheetah")
-    config = load(asked)
+    config = load(asked[0])
     known = list(flatten(config))
     values = flags.FlagValues()
     flags.DEFINE_bool("print_config", False, "print the config and exit", flag_values=values)
@@ -43,7 +45,7 @@ def parse(argv: Sequence[str]) -> Options:
 
 def names_config(words: Sequence[str]) -> bool:
     """Whether ``--config`` is among the words."""
-    return _split(words)[0] is not None
+    return bool(_split(words)[0])
 
 
 def flatten(config: ConfigDict, prefix: str = "") -> dict[str, object]:
@@ -89,13 +91,14 @@ examples:
 """
 
 
-def _split(argv: Sequence[str]) -> tuple[str | None, list[str]]:
-    """What stands behind the last ``--config``, if anything does, and all other words."""
-    asked, rest, words = None, [], iter(argv)
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands behind each ``--config``, if anything does, and all other words."""
+    asked: list[str] = []
+    rest, words = [], iter(argv)
     for word in words:
         name, equals, value = word.partition("=")
         if name in ("--config", "-config"):
-            asked = value if equals else next(words, None)
+            asked += filter(None, [value if equals else next(words, "")])
         else:
             rest.append(word)
     return asked, rest

@@ -17,6 +17,9 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
     With 1 where another process of the run was lost.
     A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
     """
+    # So that config.env.factory finds modules here however Python was started; last, so that it shadows no package.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         with one_line_errors():
             status = program(words)

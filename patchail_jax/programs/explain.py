@@ -98,7 +98,10 @@ def _parser() -> Arguments:
     parser.add_argument("--run", help="a run folder, which may be gs://")
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders, for rows of Figure 5")
     parser.add_argument(
-        "--checkpoint", type=int, metavar="NUMBER", help="a checkpoint in RUN/checkpoints, else the newest"
+        "--checkpoint",
+        type=int,
+        metavar="NUMBER",
+        help="a checkpoint in RUN/checkpoints or RUN/parameters, else the newest",
     )
     parser.add_argument(
         "--input", default="expert,agent", help="expert, agent, random, FILE.mp4, FILE.npz; several with commas"

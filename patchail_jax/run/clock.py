@@ -20,6 +20,7 @@ class Clock:
         self._next_checkpoint = self._next_pretrained = NEVER
         self._hours_before, self._began = 0.0, time.monotonic()
         self.checkpoint_made()
+        self.parameters_kept()
 
     @property
     def number(self) -> int:
@@ -48,6 +49,11 @@ class Clock:
     def checkpoint_due(self) -> bool:
         """Whether it is time to save, since the last ``checkpoint_made``."""
         return self.frame >= self._next_checkpoint or (self.pretraining and self.update >= self._next_pretrained)
+
+    @property
+    def keeping_due(self) -> bool:
+        """Whether it is time to keep the parameters, since the last ``parameters_kept``."""
+        return self.frame >= self._next_kept
 
     @property
     def evaluation_due(self) -> bool:
@@ -106,12 +112,17 @@ class Clock:
         self._next_checkpoint = self._next_multiple(self._config.checkpoint.every_frames)
         self._next_pretrained = (self.update // every + 1) * every if every else NEVER
 
+    def parameters_kept(self) -> None:
+        """The next ones are due at the next multiple of ``checkpoint.keep_every_frames``."""
+        self._next_kept = self._next_multiple(self._config.checkpoint.keep_every_frames)
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint, with the wall time up to now."""
         return {
             "agent_step": self.agent_step,
             "update": self.update,
             "next_evaluation_frame": self._next_evaluation,
+            "keeping_due": self.keeping_due,
             "hours": self.hours,
         }
 
@@ -121,6 +132,9 @@ class Clock:
         self._next_evaluation = int(state["next_evaluation_frame"])
         self._hours_before, self._began = float(state["hours"]), time.monotonic()
         self.checkpoint_made()
+        self.parameters_kept()
+        if state.get("keeping_due"):  # older checkpoints do not say
+            self._next_kept = self.frame
 
     def _completes(self, every: int) -> bool:
         return bool(every) and self.update % every < self._per_call

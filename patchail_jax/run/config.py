@@ -135,8 +135,7 @@ FIELDS: Mapping[str, Any] = {
         "agent_pairs": "steps",  # each step's (s, s'); "window": (s_t, s_{t+n}), as in the published program
     },
     "cloning": {
-        # Updates of encoder and actor on the demonstrations alone, before the first step is played.
-        "pretraining_updates": Number(0, 0),
+        "pretraining_updates": Number(0, 0),  # of encoder and actor, on the demonstrations alone, before the first step
         "weight_initial": Number(0.0, *SHARE),  # of the cloning term in the actor's loss (B.3: 1.0); 0: no such term
         "weight_final": Number(0.01, *SHARE),  # linear in steps
         "weight_duration": Number(400_000, 1),  # steps
@@ -169,6 +168,7 @@ FIELDS: Mapping[str, Any] = {
         "every_frames": Number(100_000, 0, zero="at the end and at a stop alone"),  # the replay is part of it
         "every_updates": Number(5_000, 0, zero="never"),  # in pre-training, which plays no frames
         "keep": Number(2, 1),  # newest ones kept
+        "keep_every_frames": Number(250_000, 0, zero="never"),  # parameters alone, kept for good: explain --checkpoint
     },
 }
 

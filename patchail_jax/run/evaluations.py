@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import jax
@@ -104,6 +104,12 @@ class Evaluations:
         """Logs an evaluation that has finished and has not been logged; waits for none."""
         if self._started is not None and self._started.outcome.done():
             self.finish()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits no longer than ``seconds`` for the evaluation that is going on; whether none is any more."""
+        if self._started is None:
+            return True
+        return not wait([self._started.outcome], timeout=seconds).not_done
 
     def finish(self) -> Evaluation | None:
         """Waits for the evaluation that is going on, if there is one, and logs it."""

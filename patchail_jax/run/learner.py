@@ -18,8 +18,8 @@ from patchail_jax.types import Episode
 class Learner:
     """Holds the only reference to the state, which every update consumes.
 
-    ``demonstrations``, on the devices, are for methods that label whole episodes. ``seed`` and ``process`` key the
-    exploration noise.
+    ``demonstrations``, on the devices, are for methods that label whole episodes, of ``longest`` steps at most.
+    ``seed`` and ``process`` key the exploration noise.
     """
 
     def __init__(
@@ -29,13 +29,15 @@ class Learner:
         state: Any,
         *,
         demonstrations: Any,
+        longest: int,
         seed: int,
         process: int,
         stopwatch: Stopwatch,
         profiler: Profiler,
     ) -> None:
         self.state = state
-        self._method, self._devices, self._demonstrations = method, devices, demonstrations
+        self._method, self._devices = method, devices
+        self._demonstrations, self._longest = demonstrations, longest
         self._seed, self._process, self._stopwatch, self._profiler = seed, process, stopwatch, profiler
         self._policy: Any = None  # published when it is asked for
 
@@ -79,7 +81,7 @@ class Learner:
         return rewards
 
     def _score(self, frames: np.ndarray) -> np.ndarray | None:
-        self.state, rewards = self._devices.label(self.state, frames, self._demonstrations)
+        self.state, rewards = self._devices.label(self.state, frames, self._demonstrations, longest=self._longest)
         if rewards is not None and not np.isfinite(rewards).all():
             raise NotFiniteValues("the discriminator gives rewards that are not finite")
         return rewards

@@ -228,6 +228,7 @@ def make_learner(
         devices,
         state,
         demonstrations=demonstrations,
+        longest=-(-config.env.episode_frames // config.env.action_repeat),
         seed=config.seed,
         process=hosts.process,
         stopwatch=stopwatch,

@@ -15,6 +15,8 @@ from patchail_jax.run.clock import agent_step_of
 from patchail_jax.run.config import stored_config
 from patchail_jax.run.design import action_size_of, make_method, make_specs
 from patchail_jax.storage.checkpoints import read_state
+from patchail_jax.storage.parameters import kept_numbers, read_parameters
+from patchail_jax.storage.remote_files import local_steps
 from patchail_jax.types import Specs
 
 
@@ -44,6 +46,8 @@ class Trained(NamedTuple):
 def open_trained(path: Path, *, number: int | None = None) -> Trained:
     """Reads the run in ``path`` at checkpoint ``number``, None for the newest; the run may be going on.
 
+    Of an older one the parameters alone may be there, and are enough.
+
     ``UserError`` where there is no run, no such checkpoint, or one of another version of this program.
     """
     try:
@@ -58,6 +62,18 @@ def open_trained(path: Path, *, number: int | None = None) -> Trained:
         raise UserError(f"{path} was made by another version of this program ({error})") from error
     # Shapes only: making a real first state takes seconds.
     template = jax.eval_shape(method.init, jax.random.PRNGKey(0))
-    state, found = read_state(path / "checkpoints", template, step=number)
+    state, found = _read(path, number, template)
     devices = Devices(method, specs, count=1)
     return Trained(path, config, specs, method, devices, devices.place(state), found)
+
+
+def _read(path: Path, number: int | None, template: Any) -> tuple[Any, int]:
+    """The state of checkpoint ``number`` of the run in ``path``, and its number."""
+    checkpoints, parameters = path / "checkpoints", path / "parameters"
+    kept, whole = kept_numbers(parameters), local_steps(path)
+    if number is None or number in whole or not kept:
+        return read_state(checkpoints, template, step=number)
+    if number not in kept:
+        there = ", ".join(str(one) for one in sorted({*kept, *whole}))
+        raise UserError(f"there is no checkpoint {number} in {path}; there are {there}")
+    return read_parameters(parameters, number, template), number

@@ -17,7 +17,8 @@ from patchail_jax.run.log import Log
 from patchail_jax.run.scalars import NotFinite
 from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.storage.checkpoints import Checkpoints
-from patchail_jax.storage.run_folder import RunFolder
+from patchail_jax.storage.parameters import write_parameters
+from patchail_jax.storage.run_folder import RunFolder, finished_frames
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ class Snapshot(NamedTuple):
     def save(self, *, stopping: bool = False) -> None:
         """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not.
 
-        ``stopping`` waits for no evaluation: the one that is going on is made again after the resume.
+        ``stopping`` waits for no evaluation: the one that is going on is made again after the resume. The one of the
+        last frame is of the state that is saved, and is not saved beside it.
         """
         clock = self.clock
         clock.checkpoint_made()
@@ -61,12 +63,26 @@ class Snapshot(NamedTuple):
             "actors": self.actors.state(),
             "replay": self.experience.state(),
         }
-        if suspended is not None:
+        if suspended is not None and suspended["frame"] < clock.frame:
             host["evaluation"] = suspended
         if self.checkpoints.save(clock.number, state=fetch(self.learner.state), host=host):
             _log.info("checkpoint at %d frames, %d transitions in replay", clock.frame, self.experience.transitions)
             self.push()
         self.stopwatch.lap("checkpoint")
+
+    def keep_parameters(self) -> None:
+        """Writes the parameters alone, for whoever looks back; they are the same in every process."""
+        self.clock.parameters_kept()
+        if self.hosts.process == 0:
+            write_parameters(self.folder.parameters, self.clock.number, fetch(self.learner.state))
+            self.push()
+        self.stopwatch.lap("checkpoint")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its last frame and the folders of all processes say that it has ended."""
+        marked = finished_frames(self.folder.path) >= self.config["num_frames"]
+        return self.clock.finished and self.hosts.smallest(int(marked)) == 1
 
     def restore(self) -> bool:
         """Goes on from the newest checkpoint; False if there is none. Then the folder says what the run goes on with.
@@ -86,11 +102,14 @@ class Snapshot(NamedTuple):
         self.log.scalars.load_state(host["scalars"])
         self.actors.load_state(host["actors"])
         clock, suspended = self.clock, host.get("evaluation")
-        from_frame = int(suspended["frame"]) if suspended else clock.next_evaluation_frame
-        self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=from_frame)
+        if not self.finished:
+            from_frame = int(suspended["frame"]) if suspended else clock.next_evaluation_frame
+            if clock.finished:  # the last evaluation, wherever it was cut
+                from_frame = min(from_frame, clock.frame)
+            self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=from_frame)
         self.folder.describe(self.config, renderer=self.renderer, resumed=True)
         _log.info("resumed at %d frames, %d updates, from %s", clock.frame, clock.update, self.folder.checkpoints)
-        if suspended:
+        if suspended and not self.finished:
             self.evaluations.resume(suspended, self.learner)
         return True
 

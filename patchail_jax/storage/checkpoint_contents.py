@@ -39,7 +39,7 @@ class Replay(Protocol):
 def named(state: Any) -> dict[str, np.ndarray]:
     """A pytree as a flat dict of its leaves: the form on disk does not depend on container types."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {_key(path): np.asarray(leaf) for path, leaf in leaves}
+    return {name_of(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def fit(stored: dict[str, Any], template: Any, step: int) -> Any:
@@ -48,7 +48,7 @@ def fit(stored: dict[str, Any], template: Any, step: int) -> Any:
     ``UserError`` names a leaf that is missing, surplus, or of another shape or type: Orbax does not check numpy leaves.
     """
     paths, form = jax.tree_util.tree_flatten_with_path(template)
-    names = [_key(path) for path, _ in paths]
+    names = [name_of(path) for path, _ in paths]
     for name in sorted(set(names) ^ set(stored)):
         where = "the checkpoint has no" if name in names else "this program has no"
         raise UserError(f"checkpoint {step} does not fit the config: {where} {name}")
@@ -124,5 +124,6 @@ def verified(step: int, restored: Mapping[str, Any], *, arrays: bool, replay: Re
     return contents
 
 
-def _key(path: Any) -> str:
+def name_of(path: Any) -> str:
+    """The dotted name of a leaf of a pytree."""
     return jax.tree_util.keystr(path, simple=True, separator=".")

@@ -24,6 +24,7 @@ _NONE = -1  # it never had a checkpoint
 _LOST = -2  # it had some, and can use none
 _UNREADABLE = -3  # its machine did not give one
 _ASIDE = "damaged_checkpoint_"
+_AGAIN = "evaluation."  # arrays of what a resume makes again: with them or without, it goes on from the same step
 
 
 class Checkpoints:
@@ -78,7 +79,8 @@ class Checkpoints:
         folder = self._folder / str(step)
         try:
             stored = self._manager.restore(step, args=ocp.args.Composite(plain=ocp.args.JsonRestore()))
-            same = all(stored["plain"]["checksums"][part] == sums[part] for part in ("state", "arrays"))
+            there = stored["plain"]["checksums"]
+            same = there["state"] == sums["state"] and _lasting(there["arrays"]) == _lasting(sums["arrays"])
         except Exception as error:
             raise unreadable(folder, error) from error
         if not same:
@@ -189,6 +191,10 @@ class Checkpoints:
         plain = ocp.JsonCheckpointHandler(multiprocessing_options=alone)
         handlers = {"state": ArrayHandler(), "arrays": ArrayHandler(), "plain": plain}
         return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
+
+
+def _lasting(sums: dict[str, int]) -> dict[str, int]:
+    return {name: value for name, value in sums.items() if not name.startswith(_AGAIN)}
 
 
 def _read(manager: ocp.CheckpointManager, step: int, *, arrays: bool = True, replay: Replay | None = None) -> Contents:

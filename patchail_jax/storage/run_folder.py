@@ -57,6 +57,11 @@ class RunFolder(NamedTuple):
         return self.path / "checkpoints"
 
     @property
+    def parameters(self) -> Path:
+        """The parameters alone, of now and then (``storage.parameters``)."""
+        return self.path / "parameters"
+
+    @property
     def pictures(self) -> Path:
         """Drawn when the run ends."""
         return self.path / "pictures"

@@ -59,3 +59,11 @@ def test_what_stands_behind_the_demonstration_s_end_has_no_mass():
     cost[:, 4:] = 0.0  # as good as it can be, and not there
     np.testing.assert_allclose(plan_of(cost, 4)[:, :4], plan_of(cost[:, :4]), rtol=1e-3)
     assert (np.asarray(plan_of(cost, 4))[:, 4:] == 0).all()
+
+
+def test_what_stands_behind_the_episode_s_end_has_no_mass_either():
+    cost = np.random.default_rng(0).uniform(0, 1, (6, 4)).astype(np.float32)
+    cost[4:] = 0.0
+    np.testing.assert_allclose(plan_of(cost, 3, 4)[:4, :3], plan_of(cost[:4, :3]), rtol=1e-3)
+    assert (np.asarray(plan_of(cost, 3, 4))[4:] == 0).all()
+    assert (np.asarray(rewards_of(cost, 3, 4))[4:] == 0).all()

@@ -93,6 +93,15 @@ def test_a_dry_run_is_the_shell_lines_of_what_is_left(tmp_path, capsys):
     ]
 
 
+def test_a_run_imports_no_file_of_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise SystemExit(3)\n")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import numpy"\n')
+    python.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert launch(tmp_path / "runs", "--retries=0", "--jobs=2", f"--python={python}") == 0
+
+
 @pytest.mark.parametrize(
     ("word", "message"), [("--jobs=0", "at least one run"), ("--root=ftp://host/x", "cannot be opened")]
 )

@@ -143,10 +143,27 @@ def test_rot_scores_the_first_episode_to_ten_and_the_expert_s_own_to_zero(one_de
     assert float(state.reward_scale) == scale and first.shape == second.shape == (9,)
 
 
+@pytest.mark.parametrize("first_observation", [False, True])
+def test_rot_compiles_once_for_episodes_of_every_length_and_scores_them_as_they_are(episodes, first_observation):
+    exact, padding = (
+        Devices(make_method("rot", optimal_transport__first_observation=first_observation), SPECS, count=1)
+        for _ in range(2)
+    )
+    demonstrations = (episodes[1:], np.asarray([9, 7]))
+    for length in (9, 4, 7):
+        frames = episodes[0, : length + 1]
+        _, wanted = exact.label(exact.init(0), frames, demonstrations)
+        _, rewards = padding.label(padding.init(0), frames, demonstrations, longest=9)
+        assert rewards.shape == (length,)
+        np.testing.assert_allclose(rewards, wanted, rtol=1e-4)
+        np.testing.assert_allclose(rewards.sum(), -10, rtol=1e-4)
+    assert (exact._label._cache_size(), padding._label._cache_size()) == (3, 1)
+
+
 def test_rot_compares_what_the_target_s_trunk_sees_as_the_published_program_does(episodes):
     method = make_method("rot", optimal_transport__features="trunk", optimal_transport__first_sum=1.0)
     state = method.init(jax.random.PRNGKey(0))
-    label, demonstrations = jax.jit(method.label), (episodes[1:], np.asarray([9, 9]))
+    label, demonstrations = jax.jit(method.label), (np.asarray(9), episodes[1:], np.asarray([9, 9]))
     _, plain = label(state, episodes[0], demonstrations)
     np.testing.assert_allclose(plain.sum(), -1, rtol=1e-4)
 

@@ -91,5 +91,7 @@ def test_pixels_are_rounded_to_bfloat16_once():
 
 
 def test_too_small_an_image_is_named():
-    with pytest.raises(UserError, match="images of 4 pixels are too small"):
+    with pytest.raises(
+        UserError, match="images of 4 pixels are too small.*config.env.image_size.*config.discriminator.kernel_size"
+    ):
         output_size(4, patch_layers(8))

@@ -95,6 +95,7 @@ def test_the_published_variant_is_every_departure_at_once(method):
         (["--config=configs/cheetah.py", "--bar=1"], "bar"),
         (["--config=configs/cheetah.py", "foo"], "what is 'foo'"),
         (["--config"], "--config is missing"),
+        (["--config=finger", "--config", "cheetah"], "--config is given 2 times"),
         (["--config.seed=3"], "--config is missing"),
         (["--config=cheetah", "--config.env=3"], "config.env"),
         (["--config=cheetah", "--config.=3"], "no config key config."),
@@ -134,7 +135,6 @@ def test_print_config_prints_and_does_nothing_else(program, tmp_path):
         ["--config=cheetah.py:patchail_w+published"],
         ["--config=configs/cheetah.py:patchail_w+published"],
         [f"--config={Path('configs').resolve()}/cheetah.py:patchail_w+published"],
-        ["--config=finger", "--config=cheetah:patchail_w+published"],  # the last one counts
     ],
 )
 def test_a_config_is_found_from_any_folder(words, tmp_path, monkeypatch):

@@ -5,9 +5,11 @@ import shutil
 import subprocess
 
 import imageio_ffmpeg
+import jax
 import numpy as np
 import pytest
 from etils import epath
+from ml_collections import ConfigDict
 from PIL import Image
 
 from patchail_jax.demos import trajectory
@@ -34,6 +36,7 @@ def run(tmp_path_factory):
     """A run of three evaluations and two checkpoints, with films."""
     folder, cache = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("cache")
     overrides = ["--config.num_frames=480", "--config.log.films=True", "--config.demos.num_demonstrations=2"]
+    overrides += ["--config.checkpoint.keep_every_frames=160", "--config.checkpoint.keep=1"]
     train(parse(arguments(folder, cache, *overrides)).config)
     return folder
 
@@ -151,9 +154,33 @@ def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
 
 
 def test_an_older_checkpoint_is_another_discriminator(run, trained):
-    older = open_trained(run, number=40)
-    assert older.frame == 320 and trained.frame == 480
-    assert int(older.state.learner.update) < int(trained.state.learner.update)
+    assert [path.name for path in (run / "checkpoints").iterdir() if path.name.isdecimal()] == ["60"]
+    first, older = open_trained(run, number=20), open_trained(run, number=40)  # of these the parameters alone
+    assert (first.frame, older.frame, trained.frame) == (160, 320, 480)
+    updates = [int(one.state.learner.update) for one in (first, older, trained)]
+    assert updates == sorted(set(updates))
+    size = (run / "parameters" / "40.npz").stat().st_size
+    assert size < 0.7 * sum(leaf.nbytes for leaf in jax.tree.leaves(trained.state))
+
+
+def test_explaining_an_older_checkpoint_takes_its_parameters(run, tmp_path, capsys):
+    main([f"--run={run}", "--checkpoint=40", "--input=expert", f"--output={tmp_path}"])
+    assert capsys.readouterr().out.splitlines()[0].endswith("_at_320.png")
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "parameters" / "40.npz").write_bytes((run / "parameters" / "40.npz").read_bytes()[:-300])
+    with pytest.raises(UserError, match="40.npz cannot be read"):
+        open_trained(copy, number=40)
+
+
+def test_a_run_whose_checkpoints_are_gone_does_not_go_on_from_parameters(run, tmp_path, caplog):
+    copy, cache = tmp_path / "run", tmp_path / "cache"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "checkpoints")
+    stored = ConfigDict(json.loads((copy / "config.json").read_text()))
+    stored.run_folder, stored.demos.cache_dir, stored.num_frames = str(copy), str(cache), 80
+    train(stored)
+    assert "resumed at" not in caplog.text and open_trained(copy).frame == 80
 
 
 def test_the_page_of_a_real_run_has_its_episode(run, tmp_path):
@@ -167,7 +194,7 @@ def test_the_page_of_a_real_run_has_its_episode(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--checkpoint=3"], "no checkpoint 3 in .*; there are 40, 60"),
+        (["--checkpoint=3"], "no checkpoint 3 in .*; there are 20, 40, 60"),
         (["--input=somebody"], "expert, agent, random, or a file that ends in .mp4 or .npz"),
         (["--input=/nowhere.mp4"], "no file /nowhere.mp4"),
         (["--kind=saliency"], "invalid choice"),

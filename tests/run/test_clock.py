@@ -44,6 +44,25 @@ def test_evaluations_and_checkpoints_are_due_at_multiples_of_frames():
     assert evaluated == [0, 100, 200, 300] and saved == [150, 300]
 
 
+def test_parameters_are_kept_at_multiples_of_frames_and_once_wherever_the_run_is_saved():
+    made = config(checkpoint__keep_every_frames=100, num_frames=400)
+    clock, kept = Clock(made), []
+    while not clock.finished:
+        resumed = Clock(made)
+        resumed.load_state(clock.state())  # it stopped before it kept them
+        clock = resumed
+        if clock.keeping_due:
+            kept.append(clock.frame)
+            clock.parameters_kept()
+        resumed = Clock(made)
+        resumed.load_state(clock.state())  # it stopped after
+        clock = resumed
+        assert not clock.keeping_due
+        clock.advance(15)
+    assert kept == [120, 210, 300]
+    assert not Clock(config(checkpoint__keep_every_frames=0)).keeping_due
+
+
 def test_never_is_never():
     clock = Clock(config(evaluation__every_frames=0, checkpoint__every_frames=0, num_frames=10**9))
     clock.advance(10**8)
