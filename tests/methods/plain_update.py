@@ -112,8 +112,11 @@ def bounded(actions):
     return jnp.minimum(jnp.maximum(actions, -1 + 1e-6), 1 - 1e-6)
 
 
-def learn(config, state, batch, earned):
-    """Critic and encoder, actor, target: ``{field of drqv2.State: parameters}``, and the targets ``[B]``."""
+def learn(config, state, batch, earned, weigh=None):
+    """Critic and encoder, actor, target: ``{field of drqv2.State: parameters}``, and the targets ``[B]``.
+
+    ``weigh(critic, observations, features, actions)`` is ROT's weight, of the policy's own actions.
+    """
     agent, cloning = config["agent"], config["cloning"]
     step = agent["first_update_step"] + agent["steps_per_update"] * int(state.update)
     done = min(step / agent["std_duration"], 1.0)
@@ -143,19 +146,36 @@ def learn(config, state, batch, earned):
     past = min(step / cloning["weight_duration"], 1.0)
     weight = cloning["weight_initial"] * (1 - past) + cloning["weight_final"] * past
     weight = weight if cloning["weight_initial"] > 0 else 0.0
+    if weigh is not None:
+        weight = weigh(critic["critic"], now, features, bounded(act(state.actor, features) + noise))
 
     def actor_loss(params):
         mean = act(params, features)
         out_of_bounds = jax.lax.stop_gradient(bounded(mean + noise) - mean - noise)
-        ours = jnp.mean(jnp.min(value(critic["critic"], features, mean + noise + out_of_bounds), axis=0))
-        square = (batch.expert.actions - act(params, theirs)) ** 2 / (2 * cloning["std"] ** 2)
-        likelihood = jnp.mean(jnp.sum(-square - np.log(cloning["std"] * np.sqrt(2 * np.pi)), axis=1))
+        ours = jnp.mean(jnp.minimum(*value(critic["critic"], features, mean + noise + out_of_bounds)))
+        likelihood = mean_likelihood(config, batch, act(params, theirs))
         return -(1 - weight) * ours - cloning["likelihood_scale"] * weight * likelihood
 
     actor = descend(actor_loss, state.actor, agent["actor_learning_rate"])
     rate = agent["target_rate"]
     target = jax.tree.map(lambda old, new: (1 - rate) * old + rate * new, state.target_critic, critic["critic"])
     return {"critic": critic, "actor": actor, "target_critic": target}, targets
+
+
+def mean_likelihood(config, batch, means):
+    std = config["cloning"]["std"]
+    square = (batch.expert.actions - means) ** 2 / (2 * std**2)
+    return jnp.mean(jnp.sum(-square - np.log(std * np.sqrt(2 * np.pi)), axis=1))
+
+
+def clone(config, policy, batch):
+    """Encoder and actor after a step of behaviour cloning alone."""
+    observations = stack(batch.expert.frames, 0, config["agent"]["shift_pad"])
+
+    def loss(policy):
+        return -mean_likelihood(config, batch, act(policy["actor"], encode(policy["encoder"], observations)))
+
+    return descend(loss, policy, config["agent"]["actor_learning_rate"])
 
 
 def update(config, state, batch):

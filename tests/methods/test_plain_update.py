@@ -46,6 +46,15 @@ def parameters(state):
     return {"discriminator": state.discriminator.params, **trained}
 
 
+def assert_changed(before, after, expected):
+    """``after`` is ``expected``, to a thousandth of what changed; and everything changed."""
+    for part, wanted in expected.items():
+        for start, one, other in zip(*map(jax.tree.leaves, (before[part], after[part], wanted)), strict=True):
+            change = np.abs(other - start).max()
+            assert change > 1e-4, f"{part} does not move: the comparison says nothing"
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-3 * change, err_msg=part)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_two_updates_are_those_of_the_paper(name, plain_networks):
     config = config_of(name, **CASES[name])
@@ -56,12 +65,7 @@ def test_two_updates_are_those_of_the_paper(name, plain_networks):
         expected, numbers = plain_update.update(groups, state, batch)
         before = parameters(state)
         state, metrics = update(state, batch)
-        for part, wanted in expected.items():
-            (old, new, wanted) = (jax.tree.leaves(tree) for tree in (before[part], parameters(state)[part], wanted))
-            for one, other, start in zip(new, wanted, old, strict=True):
-                change = np.abs(other - start).max()
-                assert change > 1e-4, f"{part} does not move: the comparison says nothing"
-                np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-3 * change, err_msg=f"{part}, {seed}")
+        assert_changed(before, parameters(state), expected)
         for key, number in numbers.items():
             np.testing.assert_allclose(metrics[key], number, rtol=1e-4, err_msg=f"{key}, {seed}")
         assert ("reward/similarity" in metrics) == ("reward/similarity" in numbers)
@@ -95,3 +99,92 @@ def test_lambda_is_set_once(plain_networks):
     assert float(state.similarity_scale) == scales[0]
     given, _ = update(dataclasses.replace(state, similarity_scale=np.float32(2.5)), make_pixels(0))
     assert float(given.similarity_scale) == 2.5
+
+
+def learned(state):
+    return {field: getattr(state, field) for field in ("critic", "actor", "target_critic")}
+
+
+def test_the_expert_learns_from_the_task_s_rewards_alone(plain_networks):
+    config = config_of("drqv2", reward__scale=0.3, cloning__weight_initial=0.5)
+    method, groups, batch = make(config), config.to_dict(), make_pixels(0)
+    groups["cloning"]["weight_initial"] = 0.0  # nothing to clone
+    state = method.init(jax.random.PRNGKey(0))
+    expected, targets = plain_update.learn(groups, state, batch, 0.3 * batch.agent.rewards)
+    after, metrics = compiled(method.update)(state, batch)
+    assert_changed(learned(state), learned(after), expected)
+    np.testing.assert_allclose(metrics["critic/target"], targets.mean(), rtol=1e-4)
+
+
+def test_behaviour_cloning_is_a_step_of_likelihood(plain_networks):
+    config = config_of("bc", agent__actor_learning_rate=0.7)
+    method, batch = make(config), make_pixels(0)
+    state = method.init(jax.random.PRNGKey(0))
+    after, metrics = compiled(method.update)(state, batch)
+    assert_changed(state.policy, after.policy, plain_update.clone(config.to_dict(), state.policy, batch))
+    assert int(after.update) == 1 and metrics["cloning/action_error"] > 0
+
+
+def test_rot_clones_where_the_frozen_policy_is_better(plain_networks):
+    config = config_of("rot", cloning__pretraining_updates=1, agent__actor_learning_rate=0.7)
+    method, groups = make(config), config.to_dict()
+    state, batch = method.init(jax.random.PRNGKey(0)), make_pixels(0)
+    cloned = plain_update.clone(groups, method.publish(state), batch)
+    before, (state, _) = method.publish(state), compiled(method.pretrain)(state, batch)
+    for policy in (method.publish(state), state.reference, state.target):
+        assert_changed(before, policy, cloned)
+
+    reference = jax.tree.map(lambda leaf: -leaf, state.reference)  # another one than the learner's own
+    state = dataclasses.replace(state, reference=reference)
+    groups["agent"]["first_update_step"] -= 2  # counted from after the pre-training
+    update, weights, targets = compiled(method.update), [], []
+
+    def weigh(critic, observations, features, actions):
+        theirs = plain_update.act(reference["actor"], plain_update.encode(reference["encoder"], observations))
+        worth = [np.min(plain_update.value(critic, features, ones), axis=0) for ones in (theirs, actions)]
+        weights.append(np.mean(worth[0] > worth[1]))
+        return weights[-1]
+
+    for seed in (1, 2, 3):
+        batch, start = make_pixels(seed), state.learner
+        expected, _ = plain_update.learn(groups, start, batch, batch.agent.rewards, weigh)
+        state, metrics = update(state, batch)
+        assert_changed(learned(start), learned(state.learner), expected)
+        assert metrics["cloning/weight"] == weights[-1]
+        newest = jax.tree.map(lambda one, other: bool((one == other).all()), state.target, method.publish(state))
+        targets.append(all(jax.tree.leaves(newest)))
+    assert 0 < min(weights) < max(weights) < 1
+    assert targets == [True, True, False]  # updates at steps 10, 12, 14; a target every 3
+    for one, other in zip(*map(jax.tree.leaves, (reference, state.reference)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rot_takes_the_closest_demonstration_and_the_first_episode_s_unit(plain_networks):
+    method = make(config_of("rot", optimal_transport__first_sum=4.0))
+    state, label = method.init(jax.random.PRNGKey(0)), jax.jit(method.label)
+    episodes = np.stack([make_pixels(seed).agent.frames[0] for seed in range(3)])
+    state, first = label(state, episodes[0], (episodes[1:], np.asarray([4, 4])))
+    np.testing.assert_allclose(first.sum(), -4, rtol=1e-4)
+    again, second = label(state, episodes[0], (episodes[1:2], np.asarray([4])))
+    _, third = label(state, episodes[0], (episodes[2:], np.asarray([4])))
+    assert float(again.reward_scale) == float(state.reward_scale)
+    np.testing.assert_allclose(max(second.sum(), third.sum()), first.sum(), rtol=1e-3)
+    assert abs(second.sum() - third.sum()) > 1e-3
+    _, own = label(state, episodes[1], (episodes[1:], np.asarray([4, 4])))
+    assert abs(own.sum()) < 0.05 * abs(min(second.sum(), third.sum()))
+
+
+def test_exploration_is_uniform_at_first_and_then_noisy_without_a_clip(plain_networks):
+    method = make(config_of("patchail", agent__random_steps=4, agent__std_duration=10, agent__std_final=0.2))
+    policy, explore = method.publish(method.init(jax.random.PRNGKey(0))), jax.jit(method.explore)
+    observations = np.repeat(plain_update.stack(make_pixels(0).agent.frames[:1], 0), 4000, axis=0)
+    dim = {**policy, "actor": jax.tree.map(lambda leaf: 0 * leaf, policy["actor"])}  # whose mean is 0
+    np.testing.assert_array_equal(method.exploit(dim, observations), 0)
+    for step, std in ((3, 12**-0.5 * 2), (10, 0.2), (20, 0.2)):
+        actions = np.asarray(explore(dim, observations, jax.random.PRNGKey(1), step))
+        np.testing.assert_allclose(actions.std(), std, rtol=0.05)
+        assert (np.abs(actions).max() > 0.6) and abs(actions.mean()) < 0.02
+    mean = np.asarray(method.exploit(policy, observations[:1]))
+    assert np.abs(mean).max() > 0.05
+    near = explore(policy, observations, jax.random.PRNGKey(1), 20)
+    np.testing.assert_allclose(np.median(near, axis=0), mean[0], atol=0.02)
