@@ -1,5 +1,5 @@
 # Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
-.PHONY: help quickstart test bench lint clean
+.PHONY: help quickstart test mutants bench lint clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -18,6 +18,9 @@ quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU;
 test: lint  ## lint and all tests
 	@launch/browser.sh
 	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
+
+mutants: $(READY)  ## small faults put in one by one: which of them does no test see? ARGS='--only=NAME'
+	@$(PYTHON) -m tests.mutants $(ARGS)
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
 	@$(PYTHON) -m patchail_jax bench $(ARGS)

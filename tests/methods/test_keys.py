@@ -33,7 +33,7 @@ def test_every_draw_has_a_key_of_its_own(plain_networks, monkeypatch):
 
     state, batch = method.init(jax.random.PRNGKey(0)), make_pixels(0)
     after, first, times = draws(state, batch)
-    # s, s' and the penalty's place of 4 pairs, expert's and agent's; s and s' of 8 windows, twice a noise, and 4 clones.
+    # s and s' of 4 pairs of either, 4 places of the penalty; s, s' and two noises of 8 windows; 4 clones.
     assert times == 10 and len(first) == 4 * 5 + 8 * 4 + 4
     _, again, _ = draws(state, batch)
     _, second, _ = draws(after, batch)

@@ -188,3 +188,24 @@ def test_exploration_is_uniform_at_first_and_then_noisy_without_a_clip(plain_net
     assert np.abs(mean).max() > 0.05
     near = explore(policy, observations, jax.random.PRNGKey(1), 20)
     np.testing.assert_allclose(np.median(near, axis=0), mean[0], atol=0.02)
+
+
+def test_every_optimizer_remembers(plain_networks):
+    method = make(config_of("patchail", agent__optimizer="adam", discriminator__optimizer="adam"))
+    state, update = method.init(jax.random.PRNGKey(0)), compiled(method.update)
+    for seed in range(2):
+        state, _ = update(state, make_pixels(seed))
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    assert [int(leaf) for path, leaf in leaves if ".count" in jax.tree_util.keystr(path)] == [2, 2, 2]
+    assert int(state.learner.update) == 2
+
+
+def test_methods_say_what_they_read():
+    def needs(name, **changed):
+        method = make(config_of(name, **changed))
+        return method.needs.demonstration, method.needs.actions, method.label is not None
+
+    assert needs("patchail_w") == needs("patchail") == (False, False, False)
+    assert needs("patchail_w+published") == (True, False, True)
+    assert needs("patchail+published", cloning__weight_initial=0.5) == (False, True, True)
+    assert make(config_of("drqv2")).needs.task_reward and not make(config_of("patchail")).needs.task_reward
