@@ -71,6 +71,7 @@ def outcome(tests: list[str], output: Path) -> int:
         import pytest
 
         options = ["-x", "-q", "--timeout=300", "--hypothesis-seed=0", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         os._exit(int(pytest.main([*options, *tests])))
     _, status = os.waitpid(process, 0)
     return os.waitstatus_to_exitcode(status)
