@@ -1,5 +1,5 @@
 # Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
-.PHONY: help quickstart test test-faults bench lint clean
+.PHONY: help quickstart test test-faults mutants bench lint clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -21,6 +21,9 @@ test: lint  ## lint and all tests
 
 test-faults: $(READY)  ## 50 kills at random moments of a run of each of three methods; ARGS='--kills=9 --seed=1'
 	@for method in patchail rot bc; do $(PYTHON) -m tests.faults.kills $$method $(ARGS) || exit 1; done
+
+mutants: $(READY)  ## small faults put in one by one: which of them does no test see? ARGS='--only=NAME'
+	@$(PYTHON) -m tests.mutants $(ARGS)
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
 	@$(PYTHON) -m patchail_jax bench $(ARGS)

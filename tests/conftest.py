@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+_FIRST = "PATCHAIL_TEST_RUN" not in os.environ
 # Shared by pytest-xdist's workers and by the programs that tests start; new for each run, so nothing stale is in it.
 _RUN = os.environ.setdefault("PATCHAIL_TEST_RUN", os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
 _COMPILED = Path(tempfile.gettempdir()) / f"patchail_jax_compiled_{_RUN}"
@@ -41,5 +42,5 @@ def compiled_programs_are_let_go():
 
 def pytest_sessionfinish(session):
     """The first process to start is the last to end; it takes the compiled programs with it."""
-    if not hasattr(session.config, "workerinput"):
+    if _FIRST and not hasattr(session.config, "workerinput"):
         shutil.rmtree(_COMPILED, ignore_errors=True)

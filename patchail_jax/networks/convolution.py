@@ -103,4 +103,6 @@ class Convolution(Network):
         kernel = self.param("kernel", INIT, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)
         y = FORMS[self.form](x.astype(self.dtype), kernel.astype(self.dtype), self.layer)
-        return y + jnp.reshape(bias.astype(self.dtype), (1, 1, 1, -1))
+        # In float32, or the bias' gradient, a sum over all places of all images, is accumulated in bfloat16: it stands
+        # still once it is 256 times its terms.
+        return (y.astype(jnp.float32) + jnp.reshape(bias, (1, 1, 1, -1))).astype(self.dtype)

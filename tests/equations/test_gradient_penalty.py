@@ -9,7 +9,7 @@ import pytest
 
 from patchail_jax.equations.gradient_penalty import by_channels, gradient_penalty, interpolate
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
-from tests.equations.plain_gradient_penalty import plain_gradient_penalty
+from tests.equations.plain_gradient_penalty import plain_gradient_penalty, plain_penalty_by_channels
 
 
 def linear(weights, x):
@@ -50,15 +50,6 @@ def test_fast_form_has_the_parameter_gradients_of_the_plain_one(kernel_size, sca
         np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5 * largest)
 
 
-def published_penalty(logits, x, *, weight):
-    """As the published program computes it, by double differentiation: runs of the gradient ``[B,C,H,W]``."""
-    gradient = jax.grad(lambda x: jnp.sum(logits(x)))(x)
-    runs = jnp.reshape(jnp.moveaxis(gradient, -1, 1), (x.shape[-1], -1))
-    norms = jnp.sqrt(jnp.sum(jnp.square(runs), axis=1) + 1e-12)
-    patches = logits(x)[0].size
-    return weight / (len(x) * patches) * jnp.sum(jnp.square(norms - 1))
-
-
 @pytest.mark.parametrize("devices", [1, 2, 4])
 @pytest.mark.parametrize("samples", [4, 8])
 def test_by_channels_is_the_published_program_s_on_any_number_of_devices(devices, samples):
@@ -66,7 +57,7 @@ def test_by_channels_is_the_published_program_s_on_any_number_of_devices(devices
     x = jnp.asarray(np.random.default_rng(1).uniform(0, 255, (samples, 16, 16, 6)), jnp.float32)
     params = network.init(jax.random.PRNGKey(0), x)
     expected, wanted = jax.value_and_grad(
-        lambda params: published_penalty(functools.partial(network.apply, params), x, weight=1e6)
+        lambda params: plain_penalty_by_channels(functools.partial(network.apply, params), x, weight=1e6)
     )(params)
 
     def on_device(x, index):

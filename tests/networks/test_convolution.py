@@ -43,3 +43,12 @@ def test_the_layer_is_flax_s_own_with_the_same_parameters():
     params = ours.init(jax.random.PRNGKey(0), x)
     flax_layer = nn.Conv(4, (3, 3), strides=2, padding=1)
     np.testing.assert_allclose(ours.apply(params, x), flax_layer.apply(params, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_bias_gradient_is_summed_over_all_places_in_float32(dtype):
+    network = Convolution(1, Layer(1, 1, 0), dtype)
+    x = jnp.ones((8, 16, 16, 1))
+    params = network.init(jax.random.PRNGKey(0), x)
+    gradient = jax.grad(lambda params: jnp.mean(network.apply(params, x).astype(jnp.float32)))(params)
+    np.testing.assert_allclose(gradient["params"]["bias"], 1.0, rtol=1e-3)  # in bfloat16 256 of 2,048 terms

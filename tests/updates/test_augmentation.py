@@ -1,9 +1,11 @@
 """Augmentations against padding and cropping, against squares, and against maps done by hand."""
 
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from patchail_jax.updates.augmentation import AUGMENTATIONS, _operations, warp
 
@@ -161,3 +163,30 @@ def test_a_sample_s_augmentation_depends_on_its_key_alone(name):
     whole = COMPILED[name](keys, jnp.asarray(stacks), pad=2)
     turned = COMPILED[name](keys[::-1], jnp.asarray(stacks[::-1]), pad=2)
     np.testing.assert_array_equal(whole, turned[::-1])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31 - 1), st.permutations(range(3)))
+def test_a_shift_commutes_with_the_order_of_a_stack_s_frames(seed, order):
+    _, stacks = draw(2, channels=9)
+    keys = jax.random.split(jax.random.PRNGKey(seed), 2)
+
+    def turned(images):
+        return np.asarray(images).reshape(2, 10, 10, 3, 3)[..., order, :].reshape(2, 10, 10, 9)
+
+    shift = COMPILED["random_shift"]
+    np.testing.assert_array_equal(
+        turned(shift(keys, jnp.asarray(stacks), pad=3)), shift(keys, jnp.asarray(turned(stacks)), pad=3)
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1))
+def test_shifts_of_what_is_far_from_the_edges_commute(seed, other):
+    image = np.zeros((2, 20, 20, 3), np.uint8)
+    image[:, 8:12, 8:12] = np.random.default_rng(0).integers(1, 256, (2, 4, 4, 3))
+    one, two = (jax.random.split(jax.random.PRNGKey(key), 2) for key in (seed, other))
+    shift = COMPILED["random_shift"]
+    there = shift(two, shift(one, jnp.asarray(image), pad=3), pad=3)
+    np.testing.assert_array_equal(there, shift(one, shift(two, jnp.asarray(image), pad=3), pad=3))
+    assert (np.sort(np.asarray(there), axis=None) == np.sort(image, axis=None)).all()  # nothing is lost
