@@ -144,7 +144,11 @@ def test_rot_clones_where_the_frozen_policy_is_better(filter_features, plain_net
     for policy in (method.publish(state), state.reference, state.target):
         assert_changed(before, policy, cloned)
 
-    reference = jax.tree.map(lambda leaf: -leaf, state.reference)  # another one than the learner's own
+    factors = {"encoder": 0.5, "actor": 1.0}  # another one than the learner's own
+    reference = {
+        part: jax.tree.map(lambda leaf, factor=factor: factor * leaf, state.reference[part])
+        for part, factor in factors.items()
+    }
     state = dataclasses.replace(state, reference=reference)
     groups["agent"]["first_update_step"] -= 2  # counted from after the pre-training
     update, weights, targets = compiled(method.update), [], []
