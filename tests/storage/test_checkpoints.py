@@ -57,6 +57,15 @@ def test_hours_that_went_on_are_no_other_checkpoint(tmp_path):
     assert again.restore(template())[1]["progress"]["hours"] == 0.1 + 0.2
 
 
+@pytest.mark.parametrize("first_with", [True, False])
+def test_an_evaluation_that_is_made_again_is_no_other_checkpoint(tmp_path, first_with):
+    hosts = [HOST, {**HOST, "evaluation": {"frame": 8, "state": {"0": np.arange(3.0)}}}]
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    assert checkpoints.save(10, state=make_state(), host=hosts[first_with])
+    assert checkpoints.save(10, state=make_state(), host=hosts[not first_with])
+    assert_equal(checkpoints.restore(template())[1], hosts[first_with])
+
+
 def test_other_contents_under_a_step_that_is_there_are_an_error(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.save(10, state=make_state(), host=HOST)
