@@ -1,7 +1,7 @@
 """The recorded numbers of the published program, and how far others are from them.
 
-``PARITY_DATA=FOLDER`` takes another folder of the same form: its ``recipe.py`` makes the inputs of its ``CASES`` and its
-``golden.npz`` holds what the published program made of them.
+``PARITY_DATA=FOLDER`` takes another folder of the same form: its ``recipe.py`` makes the inputs of its ``CASES``, and
+its ``golden.npz`` holds what the published program made of them.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""The program as the published one was driven: a case's sizes, its weights and its draws in the place of random ones."""
+"""The program, driven as the published one was: a case's sizes, its weights, and its draws in place of random ones."""
 
 import contextlib
 import dataclasses
@@ -167,13 +167,13 @@ class Training:
         case, spec = self._case, self._case.spec
         policy = {"encoder": case.tree("critic")["encoder"], "actor": case.tree("actor")}
         if spec["method"] == "bc":
-            return _replaced(state, policy=policy)
+            return replaced(state, policy=policy)
         learner = {name: case.tree(name) for name in LEARNT}
-        learner = _replaced(state.learner, update=np.int32(spec["first_update"]), **learner)
+        learner = replaced(state.learner, update=np.int32(spec["first_update"]), **learner)
         if spec["method"] == "rot":
-            return _replaced(state, learner=learner, reference=policy | case.tree("reference"))
-        return _replaced(
-            state, learner=learner, discriminator=_replaced(state.discriminator, params=case.tree("discriminator"))
+            return replaced(state, learner=learner, reference=policy | case.tree("reference"))
+        return replaced(
+            state, learner=learner, discriminator=replaced(state.discriminator, params=case.tree("discriminator"))
         )
 
     def _batch(self, number):
@@ -218,7 +218,7 @@ def parameters(state):
     return found | ({"discriminator": state.discriminator.params} if hasattr(state, "discriminator") else {})
 
 
-def _replaced(state, **fields):
+def replaced(state, **fields):
     """``state`` with ``fields``, which are of the shapes of those that they replace."""
     for name, value in fields.items():
         assert jax.tree.map(np.shape, getattr(state, name)) == jax.tree.map(np.shape, value), name
