@@ -68,6 +68,20 @@ def blank_state(method):
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
+def on_one_device(function):
+    """``function(whole, *shards)`` under the axis of devices, of which there is one: shards have it in front."""
+    devices = jax.local_devices()[:1]
+
+    def mapped(whole, *shards):
+        return run(len(shards))(whole, *shards)
+
+    @functools.cache
+    def run(count):
+        return jax.pmap(function, axis_name=DEVICE_AXIS, in_axes=(None, *[0] * count), out_axes=None, devices=devices)
+
+    return mapped
+
+
 # ---- draws ----
 
 
@@ -94,10 +108,14 @@ def keys_of(offsets, pad):
 
 @contextlib.contextmanager
 def handing_out(drawn):
-    """What an update draws is the next of ``drawn``; all of it is asked for, or the update is another one."""
-    left = {kind: list(values) for kind, values in drawn.items()}
+    """What an update draws is the next of ``drawn``; all of it is asked for, or the update is another one.
+
+    Gives the keys that the update itself would have shifted by.
+    """
+    left, asked = {kind: list(values) for kind, values in drawn.items()}, []
 
     def shift(keys, stacks, *, pad):
+        asked.append(keys)
         return random_shift(left["shift"].pop(0), stacks, pad=pad)
 
     def interpolate(mix, expert, agent, between=discriminator.interpolate):
@@ -107,7 +125,7 @@ def handing_out(drawn):
         patch.setitem(augmentation.AUGMENTATIONS, "random_shift", shift)
         patch.setattr(drqv2, "sample_normal", lambda key, index, size: left["noise"].pop(0))
         patch.setattr(discriminator, "interpolate", interpolate)
-        yield
+        yield asked
     assert not any(left.values()), f"the update did not draw {left}"
 
 
@@ -118,32 +136,38 @@ class Training:
     """The updates of a case, one after the other; ``fields`` of the config beside those of the published variant."""
 
     def __init__(self, case, *, own_views=False, **fields):
-        self._case, self._own_views = case, own_views
+        self._case, self._shifts = case, shifts_of(case.spec, "own_" if own_views else "")
         built = build(f"{case.spec['method']}+published", case.spec, **self._optimizers(), **fields)
         self._specs, self._pad = built.specs, built.config.agent.shift_pad
         self._state = self._start = self._begin(blank_state(built.method))
-        self._told = []
+        self._told, self._asked = [], []
 
         def update(state, batch, drawn):
-            with handing_out(drawn) if drawn else contextlib.nullcontext():
-                return make_method(built.config, built.specs).update(state, batch)
+            with handing_out(drawn) if drawn else contextlib.nullcontext([]) as asked:
+                return make_method(built.config, built.specs).update(state, batch), asked
 
-        self._update = jax.pmap(
-            update, axis_name=DEVICE_AXIS, in_axes=(None, 0, 0), out_axes=None, devices=jax.local_devices()[:1]
-        )
+        self._update = on_one_device(update)
 
     def metrics(self, count):
         """The metrics of the first ``count`` updates by their recorded names, ``{name: [count]}``."""
         while len(self._told) < count:
             number = len(self._told)
             inputs = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (self._batch(number), self._draws(number)))
-            self._state, told = self._update(self._state, *inputs)
+            (self._state, told), asked = self._update(self._state, *inputs)
             self._told.append(jax.device_get(told))
+            self._asked.append(dict(zip(self._shifts, jax.device_get(asked), strict=True)))
         return {
             name: np.array([float(told[metric]) for told in self._told[:count]])
             for name, metric in METRICS.items()
             if metric in self._told[0]
         }
+
+    def shares_views(self):
+        """Whether the first update shifted what the discriminator sees of the agent as what the critic sees."""
+        self.metrics(1)
+        critic, stride = self._asked[0], self._case.spec["batch"] // self._case.spec["experts"]
+        views = zip(self._shifts[2:4], ("shift_observation", "shift_next"), strict=True)
+        return all(np.array_equal(critic[judged], critic[seen][::stride]) for judged, seen in views)
 
     def change(self):
         """What every parameter has moved by, by its recorded name."""
@@ -198,16 +222,22 @@ class Training:
         a, spec = self._case.inputs, self._case.spec
         if spec["method"] == "bc":
             return {}
-        judged = spec["method"] != "rot"
-        own = "own_" if self._own_views else ""
-        seen = ["shift_expert", "shift_expert_next", f"{own}shift_agent", f"{own}shift_agent_next"] if judged else []
-        seen += ["shift_observation", "shift_next"]
-        seen += ["shift_cloned"] if spec["cloned"] or not judged else []
         return {
-            "shift": [keys_of(a[name][number], self._pad) for name in seen],
+            "shift": [keys_of(a[name][number], self._pad) for name in self._shifts],
             "noise": [a["noise_target"][number], a["noise_actor"][number]],
-            "mix": [a["mix"][number]] if judged else [],
+            "mix": [] if spec["method"] == "rot" else [a["mix"][number]],
         }
+
+
+def shifts_of(spec, views):
+    """The names of an update's shifts, in the order in which it asks for them."""
+    if spec["method"] == "bc":
+        return []
+    judged = ["shift_expert", "shift_expert_next", f"{views}shift_agent", f"{views}shift_agent_next"]
+    learnt = ["shift_observation", "shift_next"]
+    if spec["method"] == "rot":
+        return [*learnt, "shift_cloned"]
+    return [*judged, *learnt, *["shift_cloned"] * spec["cloned"]]
 
 
 def parameters(state):
