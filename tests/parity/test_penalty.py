@@ -16,57 +16,69 @@ from patchail_jax.equations.gradient_penalty import by_channels, by_samples, gra
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from patchail_jax.run.config import paper_config
 from patchail_jax.updates.gradient_step import DEVICE_AXIS
-from tests.parity.golden import GRADIENT, LOSS, cases, relative
+from tests.parity.golden import GRADIENT, LOSS, cases, load, relative
 from tests.parity.program import TASK, on_one_device
 from tests.parity.test_networks import width
-
-with_both = functools.partial(cases, "penalty", lambda spec: spec["grouping"] == "both")
-with_channels = functools.partial(cases, "penalty", lambda spec: spec["grouping"] == "channels")
 
 GROUPS = {"samples": by_samples, "channels": functools.partial(by_channels, axis_name=DEVICE_AXIS)}
 
 
-def evaluate(case, loss):
-    """``loss(apply, params, expert, agent, mix) -> (value, aux)`` and its gradient in the parameters."""
-    params = case.tree("discriminator")
-    module = PatchDiscriminator(case.spec["kernel"], width(params["params"]), jnp.float32)
-    inputs = (jnp.asarray(case.inputs[name]) for name in ("expert", "agent", "mix"))
-    run = on_one_device(jax.value_and_grad(functools.partial(loss, module.apply), has_aux=True))
-    (value, aux), gradient = run(params, *(array[None] for array in inputs))
-    return value, aux, jax.device_get(gradient)["params"]
+def of_grouping(grouping):
+    return cases("penalty", lambda spec: spec["grouping"] == grouping, scope="module")
 
 
-def classification(apply, params, expert, agent, mix):
+def loss(apply, params, expert, agent, mix):
+    del mix
     return adversarial_loss(*jnp.split(apply(params, jnp.concatenate([expert, agent])), 2)), None
 
 
-def penalty(apply, params, expert, agent, mix, **norms):
+def penalty(norms_of, apply, params, expert, agent, mix):
     weight = paper_config(TASK).discriminator.penalty_weight
-    return gradient_penalty(apply, params, interpolate(mix, expert, agent), weight=weight, **norms)
+    return gradient_penalty(apply, params, interpolate(mix, expert, agent), weight=weight, norms_of=norms_of)
 
 
-@with_both()
-def test_the_loss_and_its_gradient(compare, name):
-    value, _, gradient = evaluate(compare.case, classification)
+@pytest.fixture(scope="module")
+def found(name):
+    """Value, mean norm and gradient of the loss and of both penalties, by one program: they share their networks."""
+    case = load(name)
+    params = case.tree("discriminator")
+    apply = PatchDiscriminator(case.spec["kernel"], width(params["params"]), jnp.float32).apply
+    functions = {group: functools.partial(penalty, norms_of) for group, norms_of in GROUPS.items()}
+    if case.spec["grouping"] == "both":
+        functions["loss"] = loss
+
+    def all_of_them(params, *inputs):
+        return {
+            what: jax.value_and_grad(functools.partial(function, apply), has_aux=True)(params, *inputs)
+            for what, function in functions.items()
+        }
+
+    inputs = (jnp.asarray(case.inputs[side])[None] for side in ("expert", "agent", "mix"))
+    told = jax.device_get(on_one_device(all_of_them)(params, *inputs))
+    return {what: (value, norm, gradient["params"]) for what, ((value, norm), gradient) in told.items()}
+
+
+@of_grouping("both")
+def test_the_loss_and_its_gradient(compare, found, name):
+    value, _, gradient = found["loss"]
     compare.value("loss of Eq. 4", value, "classification", LOSS)
     compare.tensors("gradient of the loss", "classification_gradient", gradient, GRADIENT)
-    _, _, slope = evaluate(compare.case, penalty)
-    together = jax.tree.map(lambda one, other: np.float64(one) + other, gradient, slope)
+    together = jax.tree.map(lambda one, other: np.float64(one) + other, gradient, found["samples"][2])
     compare.tensors("gradient of loss and penalty", "both_gradient", together, GRADIENT)
 
 
-@with_both()
-@pytest.mark.parametrize("groups", GROUPS)
-def test_both_groups_are_one_where_pairs_are_as_many_as_channels(compare, name, groups):
-    value, _, gradient = evaluate(compare.case, functools.partial(penalty, norms_of=GROUPS[groups]))
-    compare.value(f"penalty by {groups}", value, "penalty", LOSS)
-    compare.tensors(f"gradient of the penalty by {groups}", "penalty_gradient", gradient, GRADIENT)
+@of_grouping("both")
+def test_both_groups_are_one_where_pairs_are_as_many_as_channels(compare, found, name):
+    for group in GROUPS:
+        value, _, gradient = found[group]
+        compare.value(f"penalty by {group}", value, "penalty", LOSS)
+        compare.tensors(f"gradient of the penalty by {group}", "penalty_gradient", gradient, GRADIENT)
 
 
-@with_channels()
-def test_the_penalty_is_by_samples_by_default(compare, name):
+@of_grouping("channels")
+def test_the_penalty_is_by_samples_by_default(compare, found, name):
     case = compare.case
-    value, norm, gradient = evaluate(case, penalty)
+    value, norm, gradient = found["samples"]
     compare.value("penalty by samples", value, "per_sample_penalty", LOSS)
     compare.error("mean norm of samples", relative(norm, case["sample_norms"].mean()), LOSS)
     size = relative(case["per_sample_penalty"], case["penalty"])
@@ -75,9 +87,14 @@ def test_the_penalty_is_by_samples_by_default(compare, name):
     compare.departs("gradient of the penalty by samples, from channels", whole, 0.01, 100.0)
 
 
-@with_channels()
-def test_the_published_penalty_is_by_channels(compare, name):
-    value, norm, gradient = evaluate(compare.case, functools.partial(penalty, norms_of=GROUPS["channels"]))
+@of_grouping("channels")
+def test_the_published_penalty_is_by_channels(compare, found, name):
+    value, norm, gradient = found["channels"]
     compare.value("penalty by channels", value, "penalty", LOSS)
     compare.error("mean norm of channels", relative(norm, compare.case["group_norms"].mean()), LOSS)
     compare.tensors("gradient of the penalty by channels", "penalty_gradient", gradient, GRADIENT)
+
+
+def test_the_default_and_the_published_variant_choose_them():
+    assert paper_config(TASK).discriminator.penalty_groups == "samples"
+    assert paper_config(TASK, "patchail+published").discriminator.penalty_groups == "channels"
