@@ -1,5 +1,5 @@
 # Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
-.PHONY: help quickstart test test-faults mutants bench lint clean
+.PHONY: help quickstart test test-parity test-faults mutants bench lint clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -18,6 +18,9 @@ quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU;
 test: lint  ## lint and all tests
 	@launch/browser.sh
 	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
+
+test-parity: $(READY)  ## all numbers of the published program, the slow ones too; ARGS='--parity-table=parity.md'
+	@$(PYTHON) -m pytest -q tests/parity -m 'slow or not slow' $(ARGS)
 
 test-faults: $(READY)  ## 50 kills at random moments of a run of each of three methods; ARGS='--kills=9 --seed=1'
 	@for method in patchail rot bc; do $(PYTHON) -m tests.faults.kills $$method $(ARGS) || exit 1; done

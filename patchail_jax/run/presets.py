@@ -69,7 +69,9 @@ _PUBLISHED: Mapping[str, Value] = {
     "network.precision": "float32",
 }
 _PUBLISHED_METHODS: Mapping[str, Mapping[str, Value]] = {
-    "shared_encoder_ail": {"discriminator.agent_views": "learner"},
+    # Features are penalised by samples there too: the oversight is with images alone.
+    "shared_encoder_ail": {"discriminator.agent_views": "learner", "discriminator.penalty_groups": "samples"},
+    "independent_encoder_ail": {"discriminator.penalty_groups": "samples"},
     "bc": {"num_frames": 220_000, "agent.shift_pad": 0},
     "rot": {
         "num_frames": 1_101_000,

@@ -45,10 +45,11 @@ def recorded():
         return dict(members)
 
 
-def cases(kind, suits=lambda spec: True, *, scope="function"):
-    """Marks a test as one for every case of ``kind`` that ``suits``."""
-    names = [name for name, spec in recipe.CASES.items() if spec["kind"] == kind and suits(spec)]
-    return pytest.mark.parametrize("name", names, scope=scope)
+def cases(kind, suits=lambda spec: True, *, slow=lambda spec: False, scope="function"):
+    """Makes a test one for every case of ``kind`` that ``suits``; those that are ``slow`` are marked so."""
+    chosen = {name: spec for name, spec in recipe.CASES.items() if spec["kind"] == kind and suits(spec)}
+    marked = [pytest.param(name, marks=[pytest.mark.slow] * slow(spec)) for name, spec in chosen.items()]
+    return pytest.mark.parametrize("name", marked, scope=scope)
 
 
 def relative(found, expected):

@@ -153,9 +153,10 @@ class Training:
         while len(self._told) < count:
             number = len(self._told)
             inputs = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (self._batch(number), self._draws(number)))
-            (self._state, told), asked = self._update(self._state, *inputs)
-            self._told.append(jax.device_get(told))
-            self._asked.append(dict(zip(self._shifts, jax.device_get(asked), strict=True)))
+            # On the host between two updates: an array that lies on devices would be another program's.
+            (self._state, told), asked = jax.device_get(self._update(self._state, *inputs))
+            self._told.append(told)
+            self._asked.append(dict(zip(self._shifts, asked, strict=True)))
         return {
             name: np.array([float(told[metric]) for told in self._told[:count]])
             for name, metric in METRICS.items()
@@ -171,7 +172,7 @@ class Training:
 
     def change(self):
         """What every parameter has moved by, by its recorded name."""
-        before, after = parameters(self._start), parameters(jax.device_get(self._state))
+        before, after = parameters(self._start), parameters(self._state)
         return jax.tree.map(lambda new, old: np.asarray(new, np.float64) - np.asarray(old, np.float64), after, before)
 
     def _optimizers(self):

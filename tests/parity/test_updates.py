@@ -45,6 +45,7 @@ def departure(case, name, training, count=1):
     return relative(training.metrics(count)[name][-1], case[name][count - 1])
 
 
+@pytest.mark.slow  # the similarity alone is tested beside the rewards
 @methods("patchail_w", "patchail_b")
 def test_similarity_to_the_mean_of_shares_by_default(compare, name):
     case = compare.case
@@ -58,6 +59,7 @@ def test_the_shared_encoder_s_discriminator_sees_the_critic_s_views_as_published
     compare.error("views that differ from the critic's", int(not training.shares_views()), EXACT)
 
 
+@pytest.mark.slow
 @methods("shared_encoder_ail")
 def test_the_shared_encoder_s_discriminator_has_views_of_its_own_by_default(compare, name):
     case = compare.case
