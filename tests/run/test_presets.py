@@ -24,3 +24,24 @@ def test_the_published_program_departs_where_it_does():
     assert config.discriminator.agent_successor == "n_step"
     assert (config.similarity.expert_pairs, config.similarity.agent_pairs) == ("trajectory", "window")
     assert config.similarity.regularizer == "weight"
+
+
+def test_the_published_program_s_numbers_by_task_and_method():
+    def numbers(task, method):
+        config = paper_config(task, f"{method}+published")
+        replay = config.replay.n_step, config.replay.batch_size, config.replay.expert_batch_size
+        return config.num_frames, replay, config.discriminator.penalty_groups, config.agent.shift_pad
+
+    assert numbers("finger_spin", "patchail") == (1_806_000, (3, 256, 128), "channels", 4)
+    for task in ("walker_walk", "walker_stand", "walker_run"):
+        assert numbers(task, "patchail_b") == (1_806_000, (1, 512, 256), "channels", 4)
+    assert numbers("finger_spin", "independent_encoder_ail")[2] == "samples"
+    assert numbers("cheetah_run", "bc") == (220_000, (3, 256, 128), "channels", 0)
+    rot = paper_config("cheetah_run", "rot+published")
+    assert (rot.num_frames, rot.optimal_transport.target_steps) == (1_101_000, 10_000)
+    assert rot.optimal_transport.first_observation and rot.optimal_transport.filter_features == "reference"
+    durations = [
+        paper_config(task, f"{method}+published").agent.std_duration
+        for task, method in (("finger_spin", "drqv2"), ("cheetah_run", "drqv2"), ("finger_spin", "patchail"))
+    ]
+    assert durations == [100_000, 500_000, 500_000]
