@@ -49,9 +49,11 @@ def check_demonstrations(config: ConfigDict) -> Finding:
 
 
 def check_run_folder(config: ConfigDict) -> Finding:
-    """Whether the run folder can be written, and holds the checkpoints of a full replay."""
+    """Whether the run folder is this run's or nobody's, can be written, and holds the checkpoints of a full replay."""
+    from patchail_jax.run.config import MAY_DIFFER
     from patchail_jax.run.design import run_folder_of
     from patchail_jax.storage.remote import check, is_remote, local_folder
+    from patchail_jax.storage.run_folder import is_running, refuse_other_run
 
     location = run_folder_of(config)
     if is_remote(location):
@@ -60,6 +62,13 @@ def check_run_folder(config: ConfigDict) -> Finding:
         except UserError as error:
             return Finding("run folder", "problem", str(error), "set config.run_folder")
     folder = local_folder(location).expanduser().absolute()
+    try:
+        refuse_other_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
+    except UserError as error:
+        return Finding("run folder", "problem", str(error), "set config.run_folder")
+    if is_running(folder):
+        remedy = "wait for it, or set config.run_folder"
+        return Finding("run folder", "problem", f"another process is running in {folder}", remedy)
     parent = _nearest(folder)
     if not _is_writable(parent):
         return Finding("run folder", "problem", f"{parent} cannot be written", "set config.run_folder")

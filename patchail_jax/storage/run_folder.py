@@ -142,14 +142,18 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     except OSError as error:
         raise _not_writable(path, error) from error
     lock = _lock(path)
-    run, stored = RunFolder(path, lock), path / "config.json"
-    if stored.exists():
-        try:
-            _refuse_other_run(path, _read_config(path), config, tuple(may_differ))
-        except UserError:  # its traceback would keep the lock
-            lock.release()
-            raise
-    return run
+    try:
+        refuse_other_run(path, config=config, may_differ=may_differ)
+    except UserError:  # its traceback would keep the lock
+        lock.release()
+        raise
+    return RunFolder(path, lock)
+
+
+def refuse_other_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> None:
+    """``UserError`` where the folder ``path`` holds another run than that of ``config``, as of ``open_run``."""
+    if (path / "config.json").exists():
+        _refuse_other_run(path, _read_config(path), config, tuple(may_differ))
 
 
 def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:

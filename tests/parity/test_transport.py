@@ -29,7 +29,9 @@ def rewards_of_episode(case, **fields):
     state = replaced(blank_state(method), target=case.tree("target"), reward_scale=np.float32(1))
     demonstrations = case.inputs["demonstrations"]
     steps = np.full(len(demonstrations), case.spec["steps"])
-    return np.asarray(jax.jit(method.label)(state, case.inputs["frames"], (case.spec["steps"], demonstrations, steps))[1])
+    return np.asarray(
+        jax.jit(method.label)(state, case.inputs["frames"], (case.spec["steps"], demonstrations, steps))[1]
+    )
 
 
 @cases("transported_episode")

@@ -1,5 +1,6 @@
 """The doctor on this machine, and each of its findings made to happen."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -137,3 +138,19 @@ def test_whatever_a_check_raises_is_a_problem():
     assert examine("a", broken)[:3] == ("a", "problem", "ZeroDivisionError: oh no")
     assert examine("b", asked) == Finding("b", "problem", "too small", "make it larger")
     assert json.dumps(examine("b", asked))
+
+
+def test_a_folder_of_another_run_and_one_that_is_in_use_are_found(tmp_path):
+    asked = config(f"--config.run_folder={tmp_path}", "--config.num_frames=1000")
+    (tmp_path / "config.json").write_text(json.dumps(asked.to_dict()))
+    assert run.check_run_folder(asked).status != "problem"
+    longer = config(f"--config.run_folder={tmp_path}", "--config.num_frames=2000")  # goes on with it
+    assert run.check_run_folder(longer).status != "problem"
+    other = run.check_run_folder(config(f"--config.run_folder={tmp_path}", "--config.seed=7"))
+    assert other.status == "problem" and "seed" in other.finding and other.remedy
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        busy = run.check_run_folder(asked)
+    assert busy.status == "problem" and "another process is running" in busy.finding
+    (tmp_path / "config.json").write_text("{")
+    assert run.check_run_folder(asked).status == "problem"
