@@ -29,6 +29,7 @@ _TPU_WORKERS = "TPU_WORKER_HOSTNAMES"
 # config.hosts.lost_seconds may be, when JAX aborts them anyhow.
 LINGER_SECONDS = 5.0
 _ADDRESS = re.compile(r".+:\d{1,5}")  # of the coordinator
+_ASKS_AROUND = ("", "auto")  # coordinators whose address the launcher or JAX knows
 _STATUS = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
 
 
@@ -83,6 +84,19 @@ def cluster() -> str | None:
     return "TPU" if "," in os.environ.get(_TPU_WORKERS, "") else None
 
 
+def refuse_address(*, coordinator: str, count: int, index: int) -> None:
+    """``UserError`` where these fields of ``config.hosts`` do not say who meets where."""
+    if coordinator in _ASKS_AROUND:
+        if count or index >= 0:
+            raise UserError("config.hosts.count and index need config.hosts.coordinator=ADDRESS:PORT")
+    elif not _ADDRESS.fullmatch(coordinator):
+        raise UserError(f"config.hosts.coordinator is {coordinator!r}; it must be ADDRESS:PORT, auto or empty")
+    elif count < 1:
+        raise UserError("config.hosts.coordinator needs config.hosts.count, the number of processes, and index")
+    elif not 0 <= index < count:
+        raise UserError(f"config.hosts.index is {index}; with count {count} it must be 0..{count - 1}")
+
+
 def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Hosts:
     """Meets the other processes, before anything else touches a device. The arguments are ``config.hosts``.
 
@@ -90,22 +104,14 @@ def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Host
     ``count`` and ``index``. A process that is not heard of for ``lost_seconds`` ends all others. ``UserError`` where
     they do not meet.
     """
+    refuse_address(coordinator=coordinator, count=count, index=index)
     start: Callable[..., None] = jax.distributed.initialize
     launcher = cluster()
-    if coordinator in ("", "auto"):
-        if count or index >= 0:
-            raise UserError("config.hosts.count and index need config.hosts.coordinator=ADDRESS:PORT")
-        if not coordinator and launcher is None:
-            return Hosts()
-        arguments: dict[str, Any] = {}
-    elif not _ADDRESS.fullmatch(coordinator):
-        raise UserError(f"config.hosts.coordinator is {coordinator!r}; it must be ADDRESS:PORT, auto or empty")
-    elif count < 1:
-        raise UserError("config.hosts.coordinator needs config.hosts.count, the number of processes, and index")
-    elif 0 <= index < count:
+    if not coordinator and launcher is None:
+        return Hosts()
+    arguments: dict[str, Any] = {}
+    if coordinator not in _ASKS_AROUND:
         arguments = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
-    else:
-        raise UserError(f"config.hosts.index is {index}; with count {count} it must be 0..{count - 1}")
     try:
         start(**arguments, heartbeat_timeout_seconds=lost_seconds, initialization_timeout=300)
     except (RuntimeError, ValueError) as error:

@@ -5,6 +5,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from patchail_jax.devices.frames_on_devices import ON_DEVICE
+from patchail_jax.devices.hosts import refuse_address
 from patchail_jax.envs.look import LOOKS
 from patchail_jax.envs.rendering import QUALITIES
 from patchail_jax.envs.workers import POOLS
@@ -32,7 +33,8 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     ``devices`` are those of one process. What a file, a disk or memory may refuse is asked for where it is opened.
     """
     refuse_numbers(config)
-    flat = config.to_dict()
+    hosts, flat = config.hosts, config.to_dict()
+    refuse_address(coordinator=hosts.coordinator, count=hosts.count, index=hosts.index)
     for field, table in NAMES.items():
         group, key = field.split(".")
         choose(table, flat[group][key], field=field)

@@ -75,6 +75,8 @@ def test_a_wrong_flag_is_one_line():
         (run.check_method, ["--config.replay.expert_batch_size=15"], "problem", "expert_batch_size"),
         (run.check_demonstrations, ["--config.demos.path=/nowhere.npz"], "problem", "/nowhere.npz"),
         (run.check_run_folder, ["--config.run_folder=/proc/none/run"], "problem", "/proc"),
+        (run.check_method, ["--config.hosts.count=2"], "problem", "config.hosts.coordinator=ADDRESS:PORT"),
+        (run.check_method, ["--config.hosts.coordinator=here"], "problem", "it must be ADDRESS:PORT"),
         (run.check_run_folder, ["--config.run_folder=ftp://host/run"], "problem", "cannot be opened"),
         (run.check_cache, ["--config.demos.cache_dir=/dev/null/cache"], "warning", "/dev/null"),
         (run.check_wandb, ["--config.log.wandb_mode=sometimes"], "problem", "sometimes"),
