@@ -1,10 +1,12 @@
 """Puts the mutants of ``mutants.toml`` in a copy of the project, one at a time, and says which of them no test sees.
 
-``python -m tests.mutants [--only=PART OF A NAME]``; exit status 1 if one survives, or is no mutant any more. Each is
-tested in a fork of one process that has imported what never changes: imports take longer than most of the tests.
+``python -m tests.mutants [--only=PART OF A NAME] [--after=NAME]``; exit status 1 if one survives, or is no mutant any
+more. Each is tested in a fork of one process that has imported what never changes: imports take longer than most of
+the tests.
 """
 
 import argparse
+import importlib
 import os
 import shutil
 import subprocess
@@ -49,13 +51,13 @@ def import_what_never_changes(copy: Path) -> None:
     os.environ["PYTHONPATH"] = str(copy)
     for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
         del sys.modules[name]
-    import tests.conftest  # noqa: F401, I001
-    import flax.linen  # noqa: F401
-    import hypothesis.extra.numpy  # noqa: F401
-    import ml_collections  # noqa: F401
-    import optax  # noqa: F401
-    import pytest  # noqa: F401
+    import jaxtyping
 
+    # Types of arrays are checked when the tests run; here a mutant must be seen by what it computes.
+    jaxtyping.install_import_hook = lambda *_: None
+    # First the tests' surroundings: jax reads them once.
+    for name in ("tests.conftest", "flax.linen", "hypothesis.extra.numpy", "ml_collections", "optax", "pytest"):
+        importlib.import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] == "patchail_jax"]:
         del sys.modules[name]
     warnings.filterwarnings("ignore", message=".*os.fork", category=RuntimeWarning)  # jax has not begun to compute
@@ -70,7 +72,17 @@ def outcome(tests: list[str], output: Path) -> int:
         os.dup2(written, 2)
         import pytest
 
-        options = ["-x", "-q", "--timeout=300", "--hypothesis-seed=0", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        options = [
+            "-x",
+            "-q",
+            "--tb=short",
+            "--timeout=300",
+            "--hypothesis-seed=0",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+        ]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         os._exit(int(pytest.main([*options, *tests])))
     _, status = os.waitpid(process, 0)
@@ -96,10 +108,13 @@ def trouble_with(mutant: Mutant, copy: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutants", description="Which small faults does no test see?")
     parser.add_argument("--only", default="", help="part of a mutant's name")
-    only = parser.parse_args().only
-    chosen = [mutant for mutant in read() if only in mutant.name]
-    if not chosen:
-        say(f"no mutant has {only!r} in its name")
+    parser.add_argument("--after", default="", help="goes on behind this one")
+    arguments, listed = parser.parse_args(), read()
+    names = [mutant.name for mutant in listed]
+    first = names.index(arguments.after) + 1 if arguments.after in names else 0
+    chosen = [mutant for mutant in listed[first:] if arguments.only in mutant.name]
+    if not chosen or (arguments.after and not first):
+        say(f"no such mutant: --only={arguments.only!r} --after={arguments.after!r}")
         return 1
     with tempfile.TemporaryDirectory(prefix="mutants_") as folder:
         copy = Path(folder)
