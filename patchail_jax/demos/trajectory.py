@@ -159,7 +159,10 @@ def _stride(recorded: int, wanted: int, *, steps: int, name: str) -> int:
             f"{name}: recorded at action repeat {recorded}: config.env.action_repeat must be a multiple, not {wanted}"
         )
     if wanted // recorded > steps:
-        raise UserError(f"{name}: {steps} steps of {recorded} frames hold no pair at action repeat {wanted}")
+        raise UserError(
+            f"{name}: {steps} steps of {recorded} frames hold no pair at action repeat {wanted}: "
+            "lower config.env.action_repeat"
+        )
     return wanted // recorded
 
 
