@@ -1,5 +1,5 @@
 # Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
-.PHONY: help quickstart test test-parity test-faults mutants bench lint clean
+.PHONY: help quickstart test test-parity test-faults mutants bench evidence lint clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -30,6 +30,9 @@ mutants: $(READY)  ## small faults put in one by one: which of them does no test
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
 	@$(PYTHON) -m patchail_jax bench $(ARGS)
+
+evidence: $(READY)  ## on a machine with a GPU: doctor, bench, then the next run of the paper's size; MINUTES=25
+	@$(PYTHON) -m patchail_jax evidence --minutes=$(or $(MINUTES),25) $(ARGS)
 
 lint: $(READY)  ## ruff, mypy and import-linter
 	@.venv/bin/ruff check .

@@ -1,0 +1,139 @@
+"""What this machine shows in a given time: ``make evidence``, or ``patchail evidence --minutes=25``.
+
+Asks the doctor, measures updates per second, then makes the first run of the paper's configuration that is not in
+``results/paper`` yet, or goes on with one that was begun here, and gathers what it came to. Each step is a process of
+its own, so that whatever ends one, what was measured before is kept; a run that is out of time saves itself, and the
+same command goes on with it.
+"""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from patchail_jax.errors import UserError
+from patchail_jax.programs.arguments import Arguments, positive
+from patchail_jax.programs.command_line import parse
+
+# In order of worth.
+METHODS = (
+    "patchail",
+    "patchail_w",
+    "patchail_b",
+    "drqv2",
+    "shared_encoder_ail",
+    "independent_encoder_ail",
+    "bc",
+    "rot",
+)
+TASKS = ("finger", "cartpole", "walker_walk", "cheetah", "hopper", "walker_stand", "quadruped")
+# How a run is made on a machine with a GPU and some cores; nothing that it computes but for the order of its draws.
+SETTINGS = (
+    "--config.env.num_envs=8",
+    "--config.replay.updates_per_call=4",
+    "--config.evaluation.num_envs=10",
+    "--config.log.films=False",
+    "--config.log.wandb_mode=disabled",
+)
+BENCH_SHARE = 0.3  # of the minutes, at the most
+SAVING_SECONDS = 90.0  # that a run has to save itself in, of the minutes too
+
+
+class _Choice(NamedTuple):
+    """A run to be made: the words of its config, and its folder."""
+
+    words: list[str]
+    folder: Path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Takes ``--minutes``; the exit status is that of the doctor or the run, 0 for a run that was out of time."""
+    flags = Arguments(prog="patchail evidence", description=__doc__, allow_abbrev=False)
+    flags.add_argument("--minutes", type=positive, default=25, help="for all of it (default 25)")
+    flags.add_argument("--output", type=Path, default=Path("results"), help="folder of the results (default results)")
+    flags.add_argument("--runs", type=Path, default=Path("runs/evidence"), help="folder of the runs (%(default)s)")
+    options, overrides = flags.parse_known_args(argv)
+    ends = time.monotonic() + 60 * options.minutes
+    sizes = options.output / "paper"
+    sizes.mkdir(parents=True, exist_ok=True)
+    words, folder = _choose(sizes, options.runs, overrides)
+    _say(f"{words[0].partition('=')[2]}, in {folder}")
+    if status := _call("doctor", *words):
+        return status
+    machine = _bench(sizes, words, seconds=60 * options.minutes * BENCH_SHARE)
+    command = ["train", *words]
+    status = _train(command, seconds=ends - time.monotonic() - SAVING_SECONDS)
+    _gather(folder, options.output, command=shlex.join(["patchail", *command]), machine=machine)
+    return status
+
+
+def _choose(results: Path, runs: Path, overrides: Sequence[str]) -> _Choice:
+    """The first run, in order of worth, that was begun here and has not ended, else that nobody has made yet."""
+    choices = []
+    for name in (f"{task}:{method}" for method in METHODS for task in TASKS):
+        config = parse(["patchail evidence", f"--config={name}", *SETTINGS, *overrides]).config
+        place = Path(config.env.task) / config.method / f"seed_{config.seed}"
+        words = [f"--config={name}", *SETTINGS, *overrides, f"--config.run_folder={runs / place}"]
+        choice = _Choice(words, runs / place)
+        if any((runs / place / "checkpoints").glob("[0-9]*")) and not (runs / place / "finished.json").exists():
+            return choice
+        if not (results / place).with_suffix(".csv").exists():
+            choices.append(choice)
+    if not choices:
+        raise UserError(f"{results} has every run already; --config.seed=1 makes those of another seed")
+    return choices[0]
+
+
+def _bench(results: Path, words: Sequence[str], *, seconds: float) -> str:
+    """Measures for so long at most, into a file named after the machine; the machine in words."""
+    unnamed = results / "bench.json"
+    _call("bench", *words, f"--output={unnamed}", seconds=seconds)
+    found = json.loads(unnamed.read_text()) if unnamed.exists() else {}
+    device = found.get("device", "unknown device")
+    if unnamed.exists():
+        unnamed.replace(results / f"bench_{'_'.join(device.lower().split())}.json")
+    return f"{found.get('devices', 1)} x {device}, {os.cpu_count()} CPU cores"
+
+
+def _train(command: Sequence[str], *, seconds: float) -> int:
+    """Makes the run until it ends or is out of time."""
+    status = _call(*command, seconds=max(seconds, 1.0))
+    return 0 if status == 128 + signal.SIGTERM else status
+
+
+def _gather(folder: Path, output: Path, *, command: str, machine: str) -> None:
+    from patchail_jax.reports.results import gather, write_table
+    from patchail_jax.reports.runs import read_run
+
+    if not (folder / "config.json").exists():
+        return  # the run was refused before it began, and has said why
+    run = read_run(folder)
+    if gather(run, output / "paper", command=command, machine=machine) is None:
+        _say("the run has no evaluation yet: the same command goes on with it")
+        return
+    _say(f"{run.task}, {run.method}: {run.state()}; the results are in {write_table(output)}")
+
+
+def _call(*words: str, seconds: float | None = None) -> int:
+    """``patchail WORDS``; its exit status. What takes more than ``seconds`` is asked to stop, as by a scheduler."""
+    process = subprocess.Popen([sys.executable, "-m", "patchail_jax", *words])
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        return process.wait()
+    except BaseException:  # a stop of this program is the run's too
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"evidence: {line}\n")
+    sys.stdout.flush()

@@ -1,0 +1,115 @@
+"""The paper's runs one by one: which is next, what is kept of it, and that the same command goes on."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from patchail_jax.errors import UserError
+from patchail_jax.programs import evidence
+from patchail_jax.reports.results import results, write_table
+from tests.test_train import SMALL
+
+TINY = [word for word in SMALL if not word.startswith("--config.num_frames")]
+TINY += ["--config.env.num_envs=1", "--config.replay.updates_per_call=1", "--config.evaluation.num_envs=1"]
+TINY += ["--config.env.action_repeat=8", "--config.devices=1", "--config.evaluation.every_frames=80"]
+
+
+@pytest.fixture
+def spared(monkeypatch):
+    """The words of each call; of doctor and bench nothing but that, and a bench.json."""
+    calls, real = [], evidence._call
+
+    def call(*words, seconds=None):
+        calls.append((words, seconds))
+        if words[0] == "train":
+            return real(*words, seconds=seconds)
+        if words[0] == "bench":
+            Path(words[-1].partition("=")[2]).write_text(json.dumps({"device": "NVIDIA X9", "devices": 1}))
+        return 0
+
+    monkeypatch.setattr(evidence, "_call", call)
+    return calls
+
+
+def test_a_run_out_of_time_saves_itself_is_kept_and_goes_on_to_its_end(spared, tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "SAVING_SECONDS", 30.0)
+    given = ["--minutes=1", f"--output={tmp_path / 'results'}", f"--runs={tmp_path / 'runs'}"]
+    given += [*TINY, f"--config.demos.cache_dir={tmp_path / 'cache'}"]
+    assert evidence.main([*given, "--config.num_frames=1000000"]) == 0
+    assert [words[0] for words, _ in spared] == ["doctor", "bench", "train"]
+    assert spared[1][1] == 60 * evidence.BENCH_SHARE and spared[2][1] < 31
+    (one,) = results(tmp_path / "results" / "paper")
+    assert one.path.relative_to(tmp_path) == Path("results/paper/finger_spin/patchail/seed_0.csv")
+    assert one.about["machine"].startswith("1 x NVIDIA X9, ") and not one.about["finished"]
+    assert "patchail train --config=finger:patchail" in one.about["command"]
+    assert (tmp_path / "results/paper/bench_nvidia_x9.json").exists()
+    reached = one.evaluations[-1][0]
+    run = tmp_path / "runs/finger_spin/patchail/seed_0"
+    assert any((run / "checkpoints").iterdir())
+
+    assert evidence.main([*given, f"--config.num_frames={reached + 160}"]) == 0
+    (one,) = results(tmp_path / "results" / "paper")
+    assert one.about["finished"] and one.evaluations[-1][0] == reached + 160
+    page = (tmp_path / "results/README.md").read_text()
+    assert f"| finger_spin | patchail | 0 | {one.evaluations[-1][1]:.1f} |" in page
+
+
+def made(place, *, finished=None):
+    """A result, or with ``finished`` a run folder with a checkpoint."""
+    if finished is None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.with_suffix(".csv").write_text("frame,episode_reward,hour\n0,1.0,0.1\n")
+        return
+    (place / "checkpoints/40").mkdir(parents=True)
+    if finished:
+        (place / "finished.json").write_text("{}")
+
+
+def test_what_was_begun_here_comes_first_and_then_what_nobody_has_made(tmp_path):
+    kept, runs = tmp_path / "results", tmp_path / "runs"
+
+    def chosen():
+        choice = evidence._choose(kept, runs, [])
+        assert choice.words[0].startswith("--config=") and choice.words[-1] == f"--config.run_folder={choice.folder}"
+        return str(choice.folder.relative_to(runs))
+
+    assert chosen() == "finger_spin/patchail/seed_0"
+    made(kept / "finger_spin/patchail/seed_0")  # on another machine: not made again
+    assert chosen() == "cartpole_swingup/patchail/seed_0"
+    made(runs / "cheetah_run/patchail_w/seed_0", finished=False)
+    assert chosen() == "cheetah_run/patchail_w/seed_0"
+    (runs / "cheetah_run/patchail_w/seed_0/finished.json").write_text("{}")
+    assert chosen() == "cartpole_swingup/patchail/seed_0"
+
+
+def test_nothing_left_to_make_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "METHODS", ("patchail",))
+    monkeypatch.setattr(evidence, "TASKS", ("finger",))
+    made(tmp_path / "finger_spin/patchail/seed_0")
+    with pytest.raises(UserError, match="every run already; --config.seed=1"):
+        evidence._choose(tmp_path, tmp_path / "runs", [])
+
+
+def test_a_machine_that_would_not_do_is_not_measured(spared, tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "_call", lambda *words, seconds=None: spared.append((words, seconds)) or 1)
+    assert evidence.main([f"--output={tmp_path}", f"--runs={tmp_path / 'runs'}"]) == 1
+    assert [words[0] for words, _ in spared] == ["doctor"]
+
+
+def test_the_project_s_table_is_what_its_files_hold(tmp_path):
+    root = Path(__file__).parents[2] / "results"
+    before = (root / "README.md").read_text()
+    copy = tmp_path / "results"
+    copy.mkdir()
+    for path in root.rglob("*"):
+        if path.is_file() and path.name != "README.md":
+            (copy / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path.relative_to(root)).symlink_to(path)
+    assert write_table(copy).read_text() == before
+    found = list(results(root / "paper"))
+    assert found
+    for one in found:
+        with one.path.open() as stream:
+            assert list(csv.DictReader(stream))[-1]["task"] == one.about["config"]["env"]["task"]
