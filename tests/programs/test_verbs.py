@@ -50,7 +50,7 @@ def test_the_first_page_has_every_verb_and_train_s_every_config_and_method(capsy
     ("words", "message"),
     [
         (["trian"], "no verb 'trian'; did you mean patchail train?"),
-        (["xyz"], "no verb 'xyz'; use one of train, explain, demos, reports, doctor, bench, launch"),
+        (["xyz"], "no verb 'xyz'; use one of train, explain, demos, reports, doctor, bench, evidence, launch"),
         ([], "a verb comes first; use one of train, "),
         (["--config=cheetah"], "a verb comes first; use one of train, "),
         (["launch", "kubernets", "table1"], "no launcher 'kubernets'; did you mean patchail launch kubernetes?"),
