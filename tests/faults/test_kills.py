@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("method", ["patchail", "rot"])
+@pytest.mark.parametrize("method", ["patchail"])
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(method, tmp_path):
     command = [sys.executable, "-m", "tests.faults.kills", method, "--kills=3"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}

@@ -70,15 +70,30 @@ def test_the_published_variant_is_every_departure_at_once(method):
     fields = [name for name, value in plain.items() if not isinstance(value, ConfigDict)]
     changed = {name: published[name] for name in fields if plain[name] != published[name]}
     departures = {
+        "num_frames": 1_806_000,
         "reward.moment": "at_episode_end",
+        "reward.order": "aggregation_first",
         "discriminator.agent_successor": "n_step",
+        "discriminator.penalty_groups": "channels",
+        "similarity.expert": "mean_scores",
         "similarity.expert_pairs": "trajectory",
         "similarity.agent_pairs": "window",
-        "optimal_transport.features": "trunk",
         "network.precision": "float32",
     }
+    departures |= {
+        "shared_encoder_ail": {"discriminator.penalty_groups": "samples", "discriminator.agent_views": "learner"},
+        "independent_encoder_ail": {"discriminator.penalty_groups": "samples"},
+        "bc": {"num_frames": 220_000, "agent.shift_pad": 0},
+        "rot": {
+            "num_frames": 1_101_000,
+            "optimal_transport.features": "trunk",
+            "optimal_transport.first_observation": True,
+            "optimal_transport.filter_features": "reference",
+            "optimal_transport.target_steps": 10_000,
+        },
+    }.get(method, {})
     assert changed == {name: value for name, value in departures.items() if plain[name] != value}
-    assert len(changed) >= 4
+    assert len(changed) >= 7
     make_method(parse(["x", f"--config=configs/cheetah.py:{method}+published"]).config, Specs(84, 3, 6, 3))
 
 
