@@ -134,7 +134,8 @@ def test_rot_clones_where_the_frozen_policy_is_better(plain_networks):
     for policy in (method.publish(state), state.reference, state.target):
         assert_changed(before, policy, cloned)
 
-    reference = jax.tree.map(lambda leaf: -leaf, state.reference)  # another one than the learner's own
+    # Another one than the learner's own and the target's.
+    reference = {**state.reference, "actor": jax.tree.map(lambda leaf: 0.3 * leaf, state.reference["actor"])}
     state = dataclasses.replace(state, reference=reference)
     groups["agent"]["first_update_step"] -= 2  # counted from after the pre-training
     update, weights, targets = compiled(method.update), [], []
