@@ -36,6 +36,7 @@ def test_random_shift_is_an_integer_crop_of_the_edge_padded_stack():
         seen.add(matching[0])
     rows, columns = zip(*seen, strict=True)
     assert set(rows) == set(columns) == set(range(2 * pad + 1))  # every offset occurs on both axes
+    assert len(seen) > 4 * pad  # and each axis has its own
 
 
 def rectangle(black):
