@@ -107,12 +107,12 @@ def trouble_with(mutant: Mutant, copy: Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutants", description="Which small faults does no test see?")
-    parser.add_argument("--only", default="", help="part of a mutant's name")
+    parser.add_argument("--only", action="append", default=[], help="part of a mutant's name; may be given again")
     parser.add_argument("--after", default="", help="goes on behind this one")
     arguments, listed = parser.parse_args(), read()
     names = [mutant.name for mutant in listed]
     first = names.index(arguments.after) + 1 if arguments.after in names else 0
-    chosen = [mutant for mutant in listed[first:] if arguments.only in mutant.name]
+    chosen = [mutant for mutant in listed[first:] if any(part in mutant.name for part in arguments.only or [""])]
     if not chosen or (arguments.after and not first):
         say(f"no such mutant: --only={arguments.only!r} --after={arguments.after!r}")
         return 1
