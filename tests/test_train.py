@@ -319,8 +319,8 @@ def test_what_is_no_number_is_one_line_with_its_update_wherever_it_is_met_first(
         update, label, updated = Devices.update, Devices.label, []
         monkeypatch.setattr(Devices, "update", lambda self, *rest: (updated.append(1), update(self, *rest))[1])
 
-        def broken(self, state, *rest):
-            state, rewards = label(self, state, *rest)
+        def broken(self, state, *rest, **named):
+            state, rewards = label(self, state, *rest, **named)
             return state, np.nan * rewards if updated else rewards
 
         monkeypatch.setattr(Devices, "label", broken)
