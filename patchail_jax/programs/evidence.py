@@ -6,7 +6,9 @@ its own, so that whatever ends one, what was measured before is kept; a run that
 same command goes on with it.
 """
 
+import contextlib
 import json
+import math
 import os
 import shlex
 import signal
@@ -20,6 +22,7 @@ from typing import NamedTuple
 from patchail_jax.errors import UserError
 from patchail_jax.programs.arguments import Arguments, positive
 from patchail_jax.programs.command_line import parse
+from patchail_jax.programs.interruption import Interruption
 
 # In order of worth.
 METHODS = (
@@ -68,9 +71,10 @@ def main(argv: Sequence[str]) -> int:
         return status
     machine = _bench(sizes, words, seconds=60 * options.minutes * BENCH_SHARE)
     command = ["train", *words]
-    status = _train(command, seconds=ends - time.monotonic() - SAVING_SECONDS)
-    _gather(folder, options.output, command=shlex.join(["patchail", *command]), machine=machine)
-    return status
+    try:
+        return _train(command, seconds=ends - time.monotonic() - SAVING_SECONDS)
+    finally:
+        _gather(folder, options.output, command=shlex.join(["patchail", *command]), machine=machine)
 
 
 def _choose(results: Path, runs: Path, overrides: Sequence[str]) -> _Choice:
@@ -104,7 +108,7 @@ def _bench(results: Path, words: Sequence[str], *, seconds: float) -> str:
 def _train(command: Sequence[str], *, seconds: float) -> int:
     """Makes the run until it ends or is out of time."""
     status = _call(*command, seconds=max(seconds, 1.0))
-    return 0 if status == 128 + signal.SIGTERM else status
+    return 0 if status in (128 + signal.SIGTERM, -signal.SIGTERM) else status
 
 
 def _gather(folder: Path, output: Path, *, command: str, machine: str) -> None:
@@ -121,17 +125,22 @@ def _gather(folder: Path, output: Path, *, command: str, machine: str) -> None:
 
 
 def _call(*words: str, seconds: float | None = None) -> int:
-    """``patchail WORDS``; its exit status. What takes more than ``seconds`` is asked to stop, as by a scheduler."""
-    process = subprocess.Popen([sys.executable, "-m", "patchail_jax", *words])
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
+    """``patchail WORDS``; its exit status. What takes more than ``seconds`` is asked to stop, as by a scheduler.
+
+    A stop of this program is handed on, once: a second signal would end a run before it has saved.
+    ``KeyboardInterrupt`` with the signal's number when it has ended.
+    """
+    ends = time.monotonic() + (math.inf if seconds is None else seconds)
+    with Interruption() as interruption:
+        process = subprocess.Popen([sys.executable, "-m", "patchail_jax", *words], start_new_session=True)
+        while time.monotonic() < ends and not interruption.signal_number:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(0.2)
         process.terminate()
-        return process.wait()
-    except BaseException:  # a stop of this program is the run's too
-        process.terminate()
-        process.wait()
-        raise
+        status = process.wait()
+    if interruption.signal_number:
+        raise KeyboardInterrupt(interruption.signal_number)
+    return status
 
 
 def _say(line: str) -> None:

@@ -2,6 +2,12 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -113,3 +119,29 @@ def test_the_project_s_table_is_what_its_files_hold(tmp_path):
     for one in found:
         with one.path.open() as stream:
             assert list(csv.DictReader(stream))[-1]["task"] == one.about["config"]["env"]["task"]
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_handed_on_once_and_waited_for(asked, tmp_path, monkeypatch):
+    told = tmp_path / "told"
+    child = (
+        "import signal, sys, time, pathlib\n"
+        f"told = pathlib.Path({str(told)!r})\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (told.write_text('asked'), time.sleep(0.5), told.write_text('saved'),"
+        " sys.exit(143)))\n"
+        f"pathlib.Path({str(tmp_path / 'ready')!r}).touch()\n"
+        "time.sleep(60)\n"
+    )
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **kind: real([sys.executable, "-c", child], **kind))
+
+    def stop():
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), asked)
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        evidence._call("train")
+    assert stopped.value.args == (asked,) and told.read_text() == "saved"
+    assert evidence._call("train", seconds=3.0) == 143  # out of time
