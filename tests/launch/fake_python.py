@@ -23,7 +23,8 @@ def finish():
     (folder / "metrics.jsonl").write_text('{"frame": 400}\n{"fra')
     (folder / "eval.csv").write_text("agent,task,seed,frame,episode_reward,hour\npatchail,finger_spin,0,400,12.5,0.1\n")
     (folder / "finished.json").write_text(json.dumps({"num_frames": int(flags["config.num_frames"])}))
-    time.sleep(0.2)
+    time.sleep(0.5)
+    (folder / "ended").write_text(str(time.time()))
 
 
 def save(number, frame):
