@@ -128,7 +128,7 @@ def _call(*words: str, seconds: float | None = None) -> int:
     """``patchail WORDS``; its exit status. What takes more than ``seconds`` is asked to stop, as by a scheduler.
 
     A stop of this program is handed on, once: a second signal would end a run before it has saved.
-    ``KeyboardInterrupt`` with the signal's number when it has ended.
+    ``KeyboardInterrupt`` when it has ended, with the signal's number if it says that it has saved.
     """
     ends = time.monotonic() + (math.inf if seconds is None else seconds)
     with Interruption() as interruption:
@@ -139,7 +139,8 @@ def _call(*words: str, seconds: float | None = None) -> int:
         process.terminate()
         status = process.wait()
     if interruption.signal_number:
-        raise KeyboardInterrupt(interruption.signal_number)
+        saved = (interruption.signal_number,) if status == 128 + signal.SIGTERM else ()
+        raise KeyboardInterrupt(*saved)
     return status
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from patchail_jax.errors import UserError
 from patchail_jax.reports.runs import FINISHED, Run, expert_return
 
 _TITLES = {"paper": "The paper's size", "small": "The small size"}
@@ -75,13 +76,21 @@ def gather(run: Run, folder: Path, *, command: str, machine: str) -> Path | None
 
 
 def results(folder: Path) -> Iterator[Result]:
-    """All results of one size, by task, method and seed."""
+    """All results of one size, by task, method and seed; ``UserError`` names a file that is none."""
     for path in sorted(folder.glob("*/*/seed_*.csv")):
-        with path.open() as stream:
-            rows = [
-                (int(row["frame"]), float(row["episode_reward"]), float(row["hour"])) for row in csv.DictReader(stream)
-            ]
-        yield Result(path, rows, json.loads(path.with_suffix(".json").read_text()))
+        try:
+            about = json.loads(path.with_suffix(".json").read_text())
+            with path.open() as stream:
+                rows = [
+                    (int(row["frame"]), float(row["episode_reward"]), float(row["hour"]))
+                    for row in csv.DictReader(stream)
+                ]
+            _ = rows[-1], about["machine"], about["config"]["demos"], about["config"]["num_frames"]
+        except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+            raise UserError(
+                f"{path} is no result, with the JSON beside it ({error}); mend it or remove both"
+            ) from error
+        yield Result(path, rows, about)
 
 
 def write_table(root: Path) -> Path:

@@ -145,3 +145,31 @@ def test_a_stop_is_handed_on_once_and_waited_for(asked, tmp_path, monkeypatch):
         evidence._call("train")
     assert stopped.value.args == (asked,) and told.read_text() == "saved"
     assert evidence._call("train", seconds=3.0) == 143  # out of time
+    (tmp_path / "ready").unlink()
+    child = child.replace("sys.exit(143)", "sys.exit(1)")
+    threading.Thread(target=stop).start()
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        evidence._call("doctor")
+    assert not stopped.value.args  # nothing says that it has saved
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        ("frame,episode_reward,hour\n", "{}"),
+        ("frame,episode_reward,hour\n1,2.0,0.1\n", "{}"),
+        ("frame,episode_reward,hour\n1,2.0,0.1\n", "["),
+        ("frame,episode_reward,hour\n1,two,0.1\n", "{}"),
+        ("frame,episode_reward,hour\n1\n", "{}"),
+        ("frame,episode_reward,hour\n1,2.0,0.1\n", None),
+    ],
+)
+def test_a_file_that_is_no_result_is_named_in_one_line(text, about, tmp_path):
+    path = tmp_path / "paper/finger_spin/patchail/seed_0.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    if about is not None:
+        path.with_suffix(".json").write_text(about)
+    with pytest.raises(UserError, match=f"{path} is no result") as error:
+        write_table(tmp_path)
+    assert "\n" not in str(error.value) and not (tmp_path / "README.md").exists()
