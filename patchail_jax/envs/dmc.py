@@ -31,6 +31,15 @@ def _bounds(actions: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.where(limited, actions.minimum, -1.0), np.where(limited, actions.maximum, 1.0)
 
 
+def refuse_repeat(action_repeat: int, episode_frames: int) -> None:
+    """``UserError`` where no step fits into an episode."""
+    if action_repeat < 1 or episode_frames < action_repeat:
+        raise UserError(
+            f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames: "
+            "lower config.env.action_repeat or raise config.env.episode_frames"
+        )
+
+
 class FrameEnvironment:
     """One environment: seeds and actions in, frames, rewards and discounts out.
 
@@ -58,11 +67,7 @@ class FrameEnvironment:
         self.renderer = renderer_name(self._environment.physics)
 
     def _load(self, task: str, *, quality: str, action_repeat: int, episode_frames: int) -> None:
-        if action_repeat < 1 or episode_frames < action_repeat:
-            raise UserError(
-                f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames: "
-                "lower config.env.action_repeat or raise config.env.episode_frames"
-            )
+        refuse_repeat(action_repeat, episode_frames)
         self._environment = load(task, quality=quality)
         self._repeat, self._limit, self._frames = action_repeat, episode_frames, 0
         self._low, self._high = _bounds(self._environment.action_spec())

@@ -8,7 +8,7 @@ from typing import Any
 import dm_env
 import numpy as np
 
-from patchail_jax.envs.dmc import FrameEnvironment
+from patchail_jax.envs.dmc import FrameEnvironment, refuse_repeat
 from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
 
@@ -29,11 +29,7 @@ class FactoryEnvironment(FrameEnvironment):
     """
 
     def __init__(self, *, factory: str, task: str, action_repeat: int, image_size: int, episode_frames: int) -> None:
-        if action_repeat < 1 or episode_frames < action_repeat:
-            raise UserError(
-                f"action repeat {action_repeat} does not fit in an episode of {episode_frames} frames: "
-                "lower config.env.action_repeat or raise config.env.episode_frames"
-            )
+        refuse_repeat(action_repeat, episode_frames)
         environment = _find(factory)(task=task, image_size=image_size)
         if not isinstance(environment, dm_env.Environment):
             raise UserError(f"env.factory {factory} gives {type(environment).__name__}, not a dm_env.Environment")

@@ -84,7 +84,7 @@ def make_trainer(
     optimizer = make_optimizer(config["optimizer"], config["learning_rate"], config["decay"], group="discriminator")
     views = {
         "own": lambda keys: jax.random.split(keys.agent),
-        "learner": lambda keys: drqv2.view_keys(keys.learner),
+        "learner": lambda keys: drqv2.update_keys(keys.learner)[:2],
     }
     agent_keys = choose(views, config["agent_views"], field="discriminator.agent_views")
     groups: dict[str, Norms] = {

@@ -152,7 +152,7 @@ class Learner:
         self, state: State, batch: Batch, rewards: jax.Array, key: jax.Array, weight: CloningWeight | None = None
     ) -> tuple[State, Metrics]:
         """One update on ``rewards [B,n]``; ``weight`` takes the place of the annealed one."""
-        (shift_key, next_shift_key), (target_key, actor_key, expert_key) = view_keys(key), jax.random.split(key, 5)[2:]
+        shift_key, next_shift_key, target_key, actor_key, expert_key = update_keys(key)
         std = self.std_at(self.agent_step(state))
         observations = self.observe(shift_key, batch.sample_index, batch.agent.frames, 0)
         critic, critic_optimizer, features, critic_metrics = critic_update(
@@ -201,9 +201,9 @@ class Learner:
         return state, {**critic_metrics, **actor_metrics, "reward/mean": jnp.mean(rewards)}
 
 
-def view_keys(key: jax.Array) -> jax.Array:
-    """The keys ``[2,2]`` by which ``Learner.learn`` augments the stacks at both ends of a window."""
-    return jax.random.split(key, 5)[:2]
+def update_keys(key: jax.Array) -> jax.Array:
+    """The keys ``[5,2]`` of ``Learner.learn``: augmentation of s and of s', noise of target and actor, the expert's."""
+    return jax.random.split(key, 5)
 
 
 def make_learner(specs: Specs, agent: SubConfig, network: SubConfig, cloning: SubConfig) -> Learner:

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.programs.finding import Finding, Status
-from patchail_jax.storage.run_folder import versions
+from patchail_jax.storage.versions import versions
 
 FRAMES = 30
 GIT = ("git_commit", "git_dirty")

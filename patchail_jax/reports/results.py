@@ -50,16 +50,11 @@ class Result(NamedTuple):
         return "| " + " | ".join(cells) + " |"
 
 
-def result_file(folder: Path, run: Run) -> Path:
-    """The CSV of ``run`` in ``folder``, the results of its size."""
-    return folder / run.task / run.method / f"seed_{run.seed}.csv"
-
-
 def gather(run: Run, folder: Path, *, command: str, machine: str) -> Path | None:
     """Copies the run's evaluations to ``folder`` and writes beside them how they were made; None before the first."""
     if not len(run.frames):
         return None
-    target = result_file(folder, run)
+    target = folder / run.task / run.method / f"seed_{run.seed}.csv"
     target.parent.mkdir(parents=True, exist_ok=True)
     versions = json.loads((run.path / "versions.json").read_text())
     about = {

@@ -1,12 +1,9 @@
 """The folder of one run: what was asked for, with which versions, and that nobody else is writing there."""
 
 import fcntl
-import importlib.metadata
 import json
 import logging
 import os
-import platform
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,25 +11,13 @@ from typing import Any, NamedTuple
 from filelock import BaseFileLock, FileLock, Timeout
 
 from patchail_jax.errors import UserError
+from patchail_jax.storage.versions import versions
 
 _log = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
 _LOCK = "lock"
 _LOCK_SECONDS = 0.5  # a program that looks whether a run is going on holds the lock for a moment
-_PACKAGES = (
-    "patchail_jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "chex",
-    "numpy",
-    "dm_control",
-    "mujoco",
-    "wandb",
-)
 
 
 class RunFolder(NamedTuple):
@@ -152,8 +137,19 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
 
 def refuse_other_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> None:
     """``UserError`` where the folder ``path`` holds another run than that of ``config``, as of ``open_run``."""
-    if (path / "config.json").exists():
-        _refuse_other_run(path, _read_config(path), config, tuple(may_differ))
+    if not (path / "config.json").exists():
+        return
+    before, now, may_differ = flatten(_read_config(path)), flatten(json.loads(json.dumps(config))), tuple(may_differ)
+    for key in sorted(before.keys() | now.keys()):
+        if any(key == name or key.startswith(f"{name}.") for name in may_differ):
+            continue
+        if key not in before:
+            _log.warning("%s is of a version without config.%s; it goes on with %r", path, key, now[key])
+        elif before[key] != now.get(key):
+            raise UserError(
+                f"{path} holds a run with {key}={before[key]!r}, not {now.get(key)!r}; "
+                "set config.run_folder to another folder"
+            )
 
 
 def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
@@ -198,29 +194,6 @@ def _not_writable(path: Path, error: OSError) -> UserError:
     return UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder")
 
 
-def versions() -> dict[str, Any]:
-    """Versions of Python, of every package that computes, and of this source tree."""
-    found: dict[str, Any] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    source = Path(__file__).parents[2]
-    commit = _git(source, "rev-parse", "HEAD")
-    found["git_commit"] = commit
-    found["git_dirty"] = bool(_git(source, "status", "--porcelain")) if commit else None
-    return found
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    try:
-        result = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
-        return None
-    return result.stdout.strip()
-
-
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The fields of nested dicts by dotted name, ``{"env.task": ...}``; as flax's flatten_dict, which imports jax."""
     flat: dict[str, Any] = {}
@@ -240,20 +213,6 @@ def _read_config(path: Path) -> dict[str, Any]:
             "put it back, or choose another folder"
         ) from error
     return config
-
-
-def _refuse_other_run(path: Path, stored: dict[str, Any], config: dict[str, Any], may_differ: tuple[str, ...]) -> None:
-    before, now = flatten(stored), flatten(json.loads(json.dumps(config)))
-    for key in sorted(before.keys() | now.keys()):
-        if any(key == name or key.startswith(f"{name}.") for name in may_differ):
-            continue
-        if key not in before:
-            _log.warning("%s is of a version without config.%s; it goes on with %r", path, key, now[key])
-        elif before[key] != now.get(key):
-            raise UserError(
-                f"{path} holds a run with {key}={before[key]!r}, not {now.get(key)!r}; "
-                "set config.run_folder to another folder"
-            )
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
