@@ -102,14 +102,15 @@ class Snapshot(NamedTuple):
         self.log.scalars.load_state(host["scalars"])
         self.actors.load_state(host["actors"])
         clock, suspended = self.clock, host.get("evaluation")
-        if not self.finished:
+        finished = self.finished  # asked once: all processes gather for it, and one alone has an evaluation
+        if not finished:
             from_frame = int(suspended["frame"]) if suspended else clock.next_evaluation_frame
             if clock.finished:  # the last evaluation, wherever it was cut
                 from_frame = min(from_frame, clock.frame)
             self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=from_frame)
         self.folder.describe(self.config, renderer=self.renderer, resumed=True)
         _log.info("resumed at %d frames, %d updates, from %s", clock.frame, clock.update, self.folder.checkpoints)
-        if suspended and not self.finished:
+        if suspended and not finished:
             self.evaluations.resume(suspended, self.learner)
         return True
 
