@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import jax
 import numpy as np
@@ -212,18 +213,19 @@ def newest_number(folder):
 
 def test_a_stop_waits_for_no_evaluation_which_is_made_again_after_the_resume(whole, cache, tmp_path, monkeypatch):
     words = arguments(tmp_path / "run", cache, "--config.env.workers=process")
-    slow, seen = Evaluations._score, []
+    slow, begun = Evaluations._score, threading.Event()
 
     def never_ends(self, policy, state, frame):
-        while frame == 240 and not self._ending.wait(0.05):
-            seen.append(frame)
+        if frame == 240:
+            begun.set()
+            self._ending.wait()
         return slow(self, policy, state, frame)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(Evaluations, "_score", never_ends)
-        stopping(patched, lambda run: run.clock.frame == 264)
+        stopping(patched, lambda run: run.clock.frame == 264 and begun.wait(60))
         train(parse(words).config)
-    assert seen and [line["frame"] for line in lines(tmp_path / "run") if line["kind"] == "evaluation"] == [0]
+    assert begun.is_set() and [line["frame"] for line in lines(tmp_path / "run") if line["kind"] == "evaluation"] == [0]
     train(parse(words).config)
     assert sorted_lines(tmp_path / "run") == sorted_lines(whole)
 
