@@ -5,6 +5,7 @@ says to ``console.log`` in its run folder; for one on object storage, under ``la
 stops all of them, saved; the same command goes on.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
@@ -23,6 +25,7 @@ from patchail_jax.storage.remote import finished_frames, local_folder
 LAUNCHED = "launched"  # where in the cache folder launchers keep what they write, where the run folder is remote
 POLL_SECONDS = 0.5
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
+LEAST_PRIORITY = 19
 BAD_INPUT = 2  # the program's exit status; trying again would say the same
 SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # somebody asked it to save and stop
 
@@ -41,10 +44,10 @@ class Job:
 class Jobs:
     """Starts and ends processes; ``advance`` is called again and again until it says that nothing is left to do."""
 
-    def __init__(self, jobs: list[Job], *, python: str, slots: int, retries: int, gpus: Sequence[str]) -> None:
+    def __init__(self, jobs: list[Job], places: Sequence["Place"], *, python: str, retries: int) -> None:
         self.jobs = jobs
-        self._python, self._retries, self._gpus = python, retries, gpus
-        self._free = list(range(slots))[::-1]
+        self._places, self._python, self._retries = places, python, retries
+        self._free = list(range(len(places)))[::-1]
         self._stopping = False
 
     def advance(self) -> bool:
@@ -70,6 +73,7 @@ class Jobs:
         folder = local_folder(job.run.folder, LAUNCHED)
         folder.mkdir(parents=True, exist_ok=True)
         job.slot, job.tries, job.status = self._free.pop(), job.tries + 1, "running"
+        place = self._places[job.slot]
         with (folder / "console.log").open("ab") as log:
             job.process = subprocess.Popen(
                 command(job.run, python=self._python),
@@ -77,9 +81,10 @@ class Jobs:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # Its own modules and packages, not files of the same names in the folder that one is in.
-                env={**os.environ, "PYTHONSAFEPATH": "1", **environment_of(job.slot, self._gpus)},
+                env={**os.environ, "PYTHONSAFEPATH": "1", **place.environment},
                 start_new_session=True,  # a terminal's Ctrl-C comes here alone
             )
+        place.take(job.process.pid)
 
     def _end(self, job: Job, code: int) -> None:
         self._free.append(job.slot)
@@ -94,9 +99,45 @@ class Jobs:
             job.status = "crashed" if job.tries <= self._retries else "failed"
 
 
-def environment_of(slot: int, gpus: Sequence[str]) -> Mapping[str, str]:
-    """What a run in ``slot`` finds in its environment beside this program's: its GPU."""
-    return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
+class Place(NamedTuple):
+    """What a run that runs beside others has for itself: a GPU, some cores; ``idle`` gives way to all else."""
+
+    gpu: str = ""
+    cores: frozenset[int] = frozenset()
+    idle: bool = False
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a run here finds in its environment beside this program's."""
+        return {"CUDA_VISIBLE_DEVICES": self.gpu} if self.gpu else {}
+
+    def take(self, process: int) -> None:
+        """Puts a process here that has just begun, with all that it will start."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended: its status will be looked at
+            if self.cores:
+                os.sched_setaffinity(process, self.cores)
+            if self.idle:
+                os.setpriority(os.PRIO_PROCESS, process, LEAST_PRIORITY)
+
+    def __str__(self) -> str:
+        parts = [f"{name}={value}" for name, value in self.environment.items()]
+        parts += [f"cores {','.join(map(str, sorted(self.cores)))}"] * bool(self.cores)
+        return "; ".join([*parts, *["idle priority"] * self.idle])
+
+
+def make_places(count: int, *, gpus: Sequence[str], cores: int, idle: bool) -> list[Place]:
+    """A place for each of ``count`` runs at a time; ``UserError`` where there are no ``cores`` for each of them."""
+    if count < 1:
+        raise UserError(f"--jobs is {count}; at least one run must go at a time")
+    if cores < 0:
+        raise UserError(f"--cores is {cores}; give a run cores of its own, or 0 for all to share")
+    if cores and not hasattr(os, "sched_setaffinity"):
+        raise UserError("--cores needs Linux: this system gives no cores to programs")
+    here = sorted(os.sched_getaffinity(0)) if cores else []
+    if count * cores > len(here):
+        raise UserError(f"--jobs={count} with --cores={cores} needs {count * cores} cores; there are {len(here)}")
+    dealt = [frozenset(here[slot * cores : (slot + 1) * cores]) for slot in range(count)]
+    return [Place(gpus[slot % len(gpus)] if gpus else "", dealt[slot], idle) for slot in range(count)]
 
 
 def is_finished(run: PlannedRun) -> bool:
@@ -137,21 +178,19 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--jobs", type=int, default=1, help="runs at a time")
     flags.add_argument("--retries", type=int, default=3, help="how often a crashed run is tried again")
     flags.add_argument("--gpus", default="", help="CUDA devices, dealt out to the runs at a time: 0,1,2,3")
+    flags.add_argument("--cores", type=int, default=0, help="CPU cores for each run alone, 0 for all to share")
+    flags.add_argument("--idle", action="store_true", help="at the least priority: all else on the machine goes first")
     flags.add_argument("--python", default=sys.executable, help="the interpreter")
     chosen, runs = options.parse(flags, argv)
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
-    if chosen.jobs < 1:
-        raise UserError(f"--jobs is {chosen.jobs}; at least one run must go at a time")
+    places = make_places(chosen.jobs, gpus=gpus, cores=chosen.cores, idle=chosen.idle)
     jobs = [Job(run, "finished" if is_finished(run) else "waiting") for run in runs]
     if chosen.dry_run:
         sys.stdout.write(f"# {chosen.jobs} at a time\n")
-        for slot in range(chosen.jobs if gpus else 0):
-            sys.stdout.write(
-                f"# place {slot}: CUDA_VISIBLE_DEVICES={environment_of(slot, gpus)['CUDA_VISIBLE_DEVICES']}\n"
-            )
+        for slot, place in enumerate(places):
+            sys.stdout.write(f"# place {slot}: {place}\n" if str(place) else "")
         for job in jobs:
             line = shell_line(command(job.run, python=chosen.python))
             sys.stdout.write(f"# finished: {job.run.name}\n" if job.status == "finished" else f"{line}\n")
         return 0
-    pool = Jobs(jobs, python=chosen.python, slots=chosen.jobs, retries=chosen.retries, gpus=gpus)
-    return work(pool, Table(sys.stdout))
+    return work(Jobs(jobs, places, python=chosen.python, retries=chosen.retries), Table(sys.stdout))

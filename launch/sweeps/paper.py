@@ -1,4 +1,4 @@
-"""The paper's tables and figures as sweeps; ``SWEEPS`` has them by name."""
+"""The paper's tables and figures, and the small benchmark, as sweeps; ``SWEEPS`` has them by name."""
 
 from patchail_jax.launch.sweeps.sweep import Grid, Value
 
@@ -7,6 +7,11 @@ ABLATION_TASKS = ("finger", "cheetah")  # Section 5.3
 PATCH_METHODS = ("patchail", "patchail_w", "patchail_b")
 ENCODER_METHODS = ("shared_encoder_ail", "independent_encoder_ail")
 ADVERSARIAL_METHODS = PATCH_METHODS + ENCODER_METHODS
+# The small benchmark's, in the order of how soon they are to be seen.
+SMALL_TASKS = ("finger", "cartpole", "walker_stand", "hopper", "walker_walk", "cheetah", "quadruped")
+SMALL_SEEDS = (0, 1, 2)
+SMALL_OTHERS_TASKS = ("finger", "cartpole", "walker_walk", "cheetah")
+SMALL_OTHERS = ("patchail_w", "patchail_b", *ENCODER_METHODS, "bc", "rot")
 
 
 def _ablation(
@@ -48,6 +53,12 @@ SWEEPS: dict[str, tuple[Grid, ...]] = {
             name: {"discriminator.augmentation": name}
             for name in ("random_shift", "random_erasing", "random_resized_crop", "rand_augment")
         },
+    ),
+    # Every task on one CPU core an hour a run, in order of worth, for a sweep that may be stopped at any time.
+    "small": (
+        Grid(SMALL_TASKS, ("patchail",), seeds=SMALL_SEEDS, variant="small"),
+        Grid(SMALL_TASKS, ("drqv2",), seeds=SMALL_SEEDS, variant="small"),
+        Grid(SMALL_OTHERS_TASKS, SMALL_OTHERS, seeds=SMALL_SEEDS, variant="small"),
     ),
     # Small enough for a laptop: what the quickstart learns, by three seeds.
     "quickstart": (Grid(("quickstart",), ("patchail",), seeds=(0, 1, 2)),),

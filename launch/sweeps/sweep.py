@@ -18,6 +18,7 @@ class Grid(NamedTuple):
     """Every combination of ``tasks``, ``methods`` and ``seeds``, with the same overrides.
 
     ``tasks`` are names of configs, ``methods`` their suffixes, ``overrides`` fields of the config.
+    ``variant`` stands behind each method: ``small`` is ``patchail+small``.
     ``label`` tells grids of a sweep apart that have methods in common: it names a folder between method and seed.
     """
 
@@ -26,6 +27,7 @@ class Grid(NamedTuple):
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     overrides: Mapping[str, Value] = _NOTHING
     label: str = ""
+    variant: str = ""
 
 
 class PlannedRun(NamedTuple):
@@ -59,7 +61,7 @@ def _run(grid: Grid, task: str, method: str, seed: int, root: str, overrides: Se
     name = "/".join(part for part in (task, method, grid.label, f"seed_{seed}") if part)
     folder = f"{root.rstrip('/')}/{name}"
     flags = (
-        f"--config={task}:{method}",
+        f"--config={task}:{'+'.join(filter(None, (method, grid.variant)))}",
         f"--config.seed={seed}",
         *(f"--config.{key}={value}" for key, value in grid.overrides.items()),
         *overrides,

@@ -16,6 +16,7 @@ def main(argv: Sequence[str]) -> None:
     from patchail_jax.reports.aggregate import write_aggregate
     from patchail_jax.reports.curves import write_curves
     from patchail_jax.reports.html import write_html
+    from patchail_jax.reports.results import gather, write_table
     from patchail_jax.reports.runs import find_runs, status_lines
     from patchail_jax.reports.table1 import write_table1
 
@@ -29,6 +30,9 @@ def main(argv: Sequence[str]) -> None:
             written = write_curves(runs, options.output, by=options.by)
         case "html":
             written = [write_html(run, options.output) for run in runs]
+        case "results":
+            kept = [gather(run, options.output / options.size) for run in runs]
+            written = [*filter(None, kept), write_table(options.output)]
         case _:
             written = write_aggregate(runs, options.output, frames=options.frames)
     for path in written:
@@ -42,11 +46,15 @@ def _parser() -> Arguments:
         ("table1", "mean and standard deviation over seeds at given frames, with the paper's (Table 1)"),
         ("curves", "learning curves with the band over seeds (Figures 4, 6 to 10)"),
         ("aggregate", "interquartile mean, probability of improvement, performance profile"),
+        ("results", "evaluations, each with how it was made, in small files to keep, and their table"),
         ("html", "a run as one page with curves, its newest episode under its rewards, and its config"),
     ):
         report = reports.add_parser(name, help=text, description=text)
         report.add_argument("runs", nargs="+", metavar="RUNS", help="run folders, or folders above them")
         report.add_argument("--output", type=Path, default=Path("reports"), help="folder to write into (%(default)s)")
+        if name == "results":
+            report.set_defaults(output=Path("results"))
+            report.add_argument("--size", default="small", help="the folder in it (%(default)s)")
         if name == "curves":
             report.add_argument(
                 "--by", default="", metavar="FIELD", help="a curve a value, as discriminator.kernel_size"

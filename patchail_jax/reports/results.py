@@ -50,17 +50,21 @@ class Result(NamedTuple):
         return "| " + " | ".join(cells) + " |"
 
 
-def gather(run: Run, folder: Path, *, command: str, machine: str) -> Path | None:
-    """Copies the run's evaluations to ``folder`` and writes beside them how they were made; None before the first."""
+def gather(run: Run, folder: Path, *, command: str = "", machine: str = "") -> Path | None:
+    """Copies the run's evaluations to ``folder`` and writes beside them how they were made; None before the first.
+
+    The command that was last given for the run, and its machine, are what its folder says unless they are given.
+    """
     if not len(run.frames):
         return None
     target = folder / run.task / run.method / f"seed_{run.seed}.csv"
     target.parent.mkdir(parents=True, exist_ok=True)
     versions = json.loads((run.path / "versions.json").read_text())
+    noted = {name: versions.pop(name, None) for name in ("command", "git_commit", "machine")}
     about = {
-        "command": command,
-        "commit": versions.pop("git_commit", None),
-        "machine": machine,
+        "command": command or noted["command"],
+        "commit": noted["git_commit"],
+        "machine": machine or noted["machine"],
         "finished": run.status == FINISHED,
         "versions": versions,
         "config": run.config,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from filelock import BaseFileLock, FileLock, Timeout
 
 from patchail_jax.errors import UserError
-from patchail_jax.storage.versions import versions
+from patchail_jax.storage.versions import command, machine, versions
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class RunFolder(NamedTuple):
         return self.videos / "latest.npz"
 
     def describe(self, config: dict[str, Any], *, renderer: str | None = None, resumed: bool = False) -> None:
-        """Writes what the run goes on with, and with which versions; ``renderer`` draws the agent's frames.
+        """Writes what the run goes on with: config, command, machine, versions; ``renderer`` draws the agent's frames.
 
         Warns where a ``resumed`` run's first frames were drawn by another renderer.
         """
@@ -86,7 +86,8 @@ class RunFolder(NamedTuple):
             )
         _write_json(self.path / "config.json", config)
         drawn = {"renderer": renderer, "first_renderer": first or renderer}
-        _write_json(self.path / "versions.json", {**versions(), **drawn})
+        made = {"command": command(), "machine": machine()}
+        _write_json(self.path / "versions.json", {**versions(), **drawn, **made})
 
     def _first_renderer(self) -> str | None:
         """What drew the run's first frames; None where versions.json does not say."""

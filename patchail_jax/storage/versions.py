@@ -1,8 +1,11 @@
-"""With what a run was made: versions of the packages, and of this source tree."""
+"""With what a run was made: the command, the machine, versions of the packages, and of this source tree."""
 
 import importlib.metadata
+import os
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,22 @@ _PACKAGES = (
     "mujoco",
     "wandb",
 )
+
+
+def command() -> str:
+    """The command that started this process."""
+    return shlex.join(["python", *sys.orig_argv[1:]])
+
+
+def machine() -> str:
+    """The processor and how many of its cores this process may use."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{names[0] if names else platform.machine()}, {cores} CPU core{'s' if cores != 1 else ''}"
 
 
 def versions() -> dict[str, Any]:
