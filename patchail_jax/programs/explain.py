@@ -2,7 +2,7 @@
 
 ``--input`` names episodes, ``expert,agent`` unless asked otherwise, and ``--kind`` one of four maps over their frames.
 Writes a contact sheet (PNG, PDF), a film (mp4, gif) and the maps (npz), all inputs on one scale, and prints the names.
-``--compare RUN RUN ...`` draws the rows of the paper's Figure 5 instead: the same frames under each run's maps.
+``--compare RUN RUN ...`` draws the rows of the paper's Figures 1 and 5 instead: the same frames under each run's maps.
 """
 
 import sys
@@ -53,23 +53,29 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     return written
 
 
-def compare_runs(paths: Sequence[Path], *, source: str, kind: str, output: Path) -> list[Path]:
-    """The newest checkpoints of several runs on the same frames, a row a method, tasks side by side (Figure 5)."""
+def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, output: Path) -> list[Path]:
+    """The newest checkpoints of several runs on the same frames, tasks side by side.
+
+    One source is a row a method (Figure 5); ``expert,random`` under one method's weighted maps is Figure 1.
+    """
     from patchail_jax.programs.footage import footage
     from patchail_jax.reports.comparison import ExplainedRun, comparison
     from patchail_jax.run.reopened import open_trained
 
     found: list[ExplainedRun] = []
-    frames: dict[tuple[str, int], np.ndarray] = {}
+    shown: dict[tuple[str, int, str], np.ndarray] = {}
     for path in paths:
         trained = open_trained(path)
-        explainer = trained.explainer()
-        place = trained.config.env.task, trained.specs.image_size
-        if place not in frames:  # the first run's: all rows of a task show the same
-            frames[place] = footage(source, trained)
-        maps = signed(kind, explainer.explain(trained.state, frames[place], [kind]).maps[kind])
-        found.append(ExplainedRun(trained.config.method, trained.config.env.task, frames[place], maps))
-    return comparison(output / f"comparison_{kind}_{Path(source).stem}", found, label=KINDS[kind])
+        explainer, episodes = trained.explainer(), {}
+        for source in sources:
+            place = trained.config.env.task, trained.specs.image_size, source
+            if place not in shown:  # the first run's: all rows of a task show the same
+                shown[place] = footage(source, trained)
+            maps = explainer.explain(trained.state, shown[place], [kind]).maps[kind]
+            episodes[Path(source).stem] = shown[place], signed(kind, maps)
+        found.append(ExplainedRun(trained.config.method, trained.config.env.task, episodes))
+    stem = f"comparison_{kind}_{'_'.join(Path(source).stem for source in sources)}"
+    return comparison(output / stem, found, label=KINDS[kind])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -88,7 +94,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         output = options.output or Path("reports")
         runs = [reading_copy(run) for run in options.compare]
-        written = compare_runs(runs, source=sources[0], kind=options.kind, output=output)
+        written = compare_runs(runs, sources=sources, kind=options.kind, output=output)
     for path in written:
         sys.stdout.write(f"{path}\n")
 
@@ -96,7 +102,7 @@ def main(argv: Sequence[str]) -> None:
 def _parser() -> Arguments:
     parser = Arguments(prog="patchail explain", description="Where the reward comes from, in pictures.")
     parser.add_argument("--run", help="a run folder, which may be gs://")
-    parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders, for rows of Figure 5")
+    parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders, for Figures 1 and 5")
     parser.add_argument(
         "--checkpoint",
         type=int,

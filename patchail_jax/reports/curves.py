@@ -87,7 +87,7 @@ def write_curves(runs: Sequence[Run], output: Path, *, by: str = "") -> list[Pat
             columns = (curve.frames.tolist(), curve.mean.tolist(), curve.std.tolist(), curve.seeds.tolist())
             writer.writerows([curve.task, curve.name, *row] for row in zip(*columns, strict=True))
     written[1].write_text(_markdown(found, runs))
-    return written + write_figure(_figure(found), output / "curves")
+    return written + write_figure(figure(found), output / "curves")
 
 
 def _markdown(found: Sequence[Curve], runs: Sequence[Run]) -> str:
@@ -104,7 +104,8 @@ def _markdown(found: Sequence[Curve], runs: Sequence[Run]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _figure(found: Sequence[Curve]) -> Figure:
+def figure(found: Sequence[Curve]) -> Figure:
+    """One panel for each task, with the expert's return and, where the curves come that far, the paper's scores."""
     tasks = list(dict.fromkeys(curve.task for curve in found))
     names = sorted({curve.name for curve in found}, key=published.method_order)
     chosen = colours(names)
@@ -112,7 +113,7 @@ def _figure(found: Sequence[Curve]) -> Figure:
     rows = math.ceil(len(tasks) / columns)
     with plt.rc_context(STYLE):
         size = (2.6 * columns + 0.3, 2.15 * rows + 0.6) if len(tasks) > 1 else (5.5, 3.9)
-        figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+        drawn, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
         handles: dict[str, Line2D] = {}
         for task, axis in zip(tasks, axes.ravel(), strict=False):
             for curve in sorted((c for c in found if c.task == task), key=lambda c: published.method_order(c.name)):
@@ -128,8 +129,8 @@ def _figure(found: Sequence[Curve]) -> Figure:
             axis.set_ylabel("return")
         for axis in axes.ravel()[len(tasks) :]:
             axis.set_axis_off()
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 4))
-    return figure
+        drawn.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 4))
+    return drawn
 
 
 def _draw(axis: Axes, curve: Curve, colour: str) -> Line2D:

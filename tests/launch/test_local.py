@@ -1,6 +1,7 @@
 """The local launcher with a program that finishes, crashes, refuses or waits, as it is told."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -62,6 +63,30 @@ def test_as_many_as_asked_run_at_a_time_each_place_with_its_gpu(tmp_path):
     assert max(at_once) == 3
 
 
+def test_each_run_has_cores_of_its_own_and_gives_way_where_asked(tmp_path):
+    here = sorted(os.sched_getaffinity(0))
+    if len(here) < 2:
+        pytest.skip("one core")
+    seen = tmp_path / "seen"
+    look = f"import os, time; time.sleep(0.3); open({str(seen)!r}, 'a').write("
+    look += "f'{sorted(os.sched_getaffinity(0))} {os.getpriority(os.PRIO_PROCESS, 0)}\\n')"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{look}"\n')
+    python.chmod(0o755)
+    assert launch(tmp_path, "--retries=0", "--jobs=2", "--cores=1", "--idle", f"--python={python}") == 0
+    found = seen.read_text().splitlines()
+    assert len(found) == 4 and set(found) == {f"[{here[0]}] 19", f"[{here[1]}] 19"}
+
+
+def test_the_small_benchmark_begins_with_what_is_most_worth_seeing(capsys):
+    assert local.main(["small", "--dry_run", "--cores=1", "--idle", f"--python={FAKE}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("# place 0: cores ") and lines[1].endswith("; idle priority")
+    assert len(lines) == 2 + 3 * (7 + 7 + 4 * 6)
+    assert "--config=finger:patchail+small --config.seed=0 " in lines[2]
+    assert lines[2].endswith("--config.run_folder=runs/small/finger/patchail/seed_0")
+
+
 def test_one_ctrl_c_lets_runs_save_and_the_launcher_ends_as_a_shell_expects(tmp_path):
     words = ["figure7", "--tasks=finger", "--methods=patchail", f"--root={tmp_path}", f"--python={FAKE}", "--jobs=1"]
     command = [sys.executable, "-m", "patchail_jax", "launch", "local", *words, "--config.num_frames=4"]
@@ -104,7 +129,13 @@ def test_a_run_imports_no_file_of_the_folder_that_one_is_in(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("word", "message"), [("--jobs=0", "at least one run"), ("--root=ftp://host/x", "cannot be opened")]
+    ("word", "message"),
+    [
+        ("--jobs=0", "at least one run"),
+        ("--root=ftp://host/x", "cannot be opened"),
+        ("--cores=-1", "--cores is -1"),
+        ("--cores=100000", "needs 100000 cores; there are"),
+    ],
 )
 def test_bad_flags_are_named(tmp_path, word, message):
     with pytest.raises(UserError, match=message):

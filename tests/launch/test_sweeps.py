@@ -24,6 +24,7 @@ from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, runs, se
         ("figure9", 7 * 6 * 5),
         ("figure10", 5 * 4 * 5),
         ("quickstart", 3),
+        ("small", 3 * (7 + 7 + 4 * 6)),
     ],
 )
 def test_every_sweep_has_its_runs_each_in_its_own_folder(name, count):

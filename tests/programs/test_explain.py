@@ -22,6 +22,7 @@ from patchail_jax.programs.explain import main
 from patchail_jax.programs.footage import footage, read_film
 from patchail_jax.programs.reports import main as reports
 from patchail_jax.programs.train import train
+from patchail_jax.reports import comparison
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.replica import Replica
 from tests.storage.bucket import make_bucket
@@ -151,6 +152,18 @@ def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
     main(["--compare", str(run), str(run), "--kind=attention", "--input=expert", f"--output={tmp_path}"])
     assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path}/comparison_attention_expert.png"
     assert (tmp_path / "comparison_attention_expert.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_several_episodes_stand_below_each_other_on_one_scale(run, tmp_path, capsys, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(comparison, "write_figure", lambda figure, stem: drawn.append(figure) or [stem])
+    main(["--compare", str(run), "--kind=weighted", "--input=expert,random", f"--output={tmp_path}"])
+    assert capsys.readouterr().out == f"{tmp_path}/comparison_weighted_expert_random\n"
+    (figure,) = drawn
+    grid = np.reshape([len(axis.images) for axis in figure.axes], (4, -1))  # frames and maps, twice
+    assert (grid == 1).all()
+    titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_title(loc="left")]
+    assert titles == ["cartpole swingup, expert", "PatchAIL", "random", "PatchAIL"]
 
 
 def test_an_older_checkpoint_is_another_discriminator(run, trained):

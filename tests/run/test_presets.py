@@ -1,6 +1,15 @@
 """The numbers of the paper's methods, as they stand in the paper."""
 
+import math
+
+import pytest
+
+from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.run.config import paper_config
+from patchail_jax.run.design import make_method, make_specs
+from patchail_jax.run.presets import PRESETS
+from patchail_jax.run.refusals import refuse
+from patchail_jax.storage.run_folder import flatten
 
 
 def test_the_regularised_methods_are_the_paper_s():
@@ -45,3 +54,24 @@ def test_the_published_program_s_numbers_by_task_and_method():
         for task, method in (("finger_spin", "drqv2"), ("cheetah_run", "drqv2"), ("finger_spin", "patchail"))
     ]
     assert durations == [100_000, 500_000, 500_000]
+
+
+@pytest.mark.parametrize("method", PRESETS)
+def test_every_method_in_small_is_a_run_that_is_not_refused(method):
+    for task in PAPER_TASKS:
+        config = paper_config(task, f"{method}+small")
+        specs = make_specs(config, action_size=6)
+        refuse(config, make_method(config, specs), specs, devices=1, processes=1)
+        assert config.num_frames <= paper_config(task, method).num_frames
+        seconds = 0.02 * config.env.action_repeat
+        assert math.log(0.99) / 0.02 / 2 == pytest.approx(math.log(config.agent.discount) / seconds, rel=0.01)
+
+
+def test_the_tasks_in_small_have_the_same_constants_but_for_what_is_said():
+    def changed(task):
+        config, finger = (flatten(paper_config(name, "patchail+small").to_dict()) for name in (task, "finger_spin"))
+        return {key: value for key, value in config.items() if value != finger[key] and key != "env.task"}
+
+    assert changed("cartpole_swingup") == changed("hopper_stand") == changed("quadruped_run") == {}
+    assert changed("walker_walk") == changed("walker_stand") == {"replay.n_step": 1}
+    assert changed("cheetah_run") == {"env.action_repeat": 4, "agent.discount": 0.98, "num_frames": 320_000}
