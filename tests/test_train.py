@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from patchail_jax import train as loop
+from patchail_jax import loop
 from patchail_jax.acting.actors import Actors
 from patchail_jax.demos import trajectory
 from patchail_jax.devices.data_parallel import Devices

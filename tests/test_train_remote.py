@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from patchail_jax import train as loop
+from patchail_jax import loop
 from patchail_jax.launch.local import is_finished
 from patchail_jax.launch.sweeps.sweep import PlannedRun
 from patchail_jax.programs.command_line import parse

@@ -122,11 +122,11 @@ def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
 
 def loop_steps_per_second(config: ConfigDict) -> float:
     """Agent steps per second of the whole loop once it learns, evaluations and checkpoints left out."""
+    from patchail_jax.loop import step
     from patchail_jax.outputs.identity import RunIdentity
     from patchail_jax.outputs.metrics import Metrics
     from patchail_jax.run.parts import Surroundings, build
     from patchail_jax.storage.run_folder import open_run
-    from patchail_jax.train import step
 
     config = config.copy_and_resolve_references()
     episode = config.env.num_envs * (config.env.episode_frames // config.env.action_repeat)

@@ -40,7 +40,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax.envs.rendering import choose_backend
 
     choose_backend()
-    from patchail_jax import train as loop
+    from patchail_jax import loop
     from patchail_jax.devices.hosts import join, losses_in_one_line
     from patchail_jax.devices.profiler import Profiler
     from patchail_jax.outputs.dashboards import open_dashboards

@@ -113,7 +113,7 @@ class Victim:
         return True
 
     def _train(self):
-        from patchail_jax import train as loop
+        from patchail_jax import loop
         from patchail_jax.acting.actors import Actors
         from patchail_jax.outputs.metrics import Metrics
         from patchail_jax.programs.command_line import parse

@@ -1,0 +1,150 @@
+"""The package as a library: a run trained, opened and asked, and updates without the loop."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import patchail_jax
+from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.errors import UserError
+from patchail_jax.programs.command_line import parse
+from patchail_jax.run.design import load_experts
+from patchail_jax.run.reopened import open_trained
+from patchail_jax.types import AgentBatch, ExpertBatch
+from tests.test_train import arguments
+
+STEPS, SIDE, ACTIONS = 10, 16, 1
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder, cache = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("cache")
+    return parse(arguments(folder, cache, "--config.num_frames=320", "--config.evaluation.every_frames=320")).config
+
+
+@pytest.fixture(scope="module")
+def run(config):
+    assert patchail_jax.train(config) == config.run_folder
+    return patchail_jax.load_run(config.run_folder)
+
+
+@pytest.fixture(scope="module")
+def expert(config) -> ExpertSet:
+    return load_experts(config, action_size=ACTIONS)
+
+
+def test_a_run_is_opened_where_it_ended(run, config):
+    assert run.frame == 320 and run.config.env.task == config.env.task
+    assert patchail_jax.load_run(config.run_folder, checkpoint=40).frame == 320
+    with pytest.raises(UserError, match="is not a run folder"):
+        patchail_jax.load_run(f"{config.run_folder}/nothing")
+
+
+def test_the_policy_sees_the_last_frames_and_the_first_one_repeated_before_it(run, config):
+    frames, trained = run.frames("agent"), open_trained(Path(config.run_folder))
+    policy = trained.devices.publish(trained.state)
+    for step in (0, 1, STEPS):
+        pair = np.concatenate([frames[max(step - 1, 0)], frames[step]], axis=-1)  # two are stacked, oldest first
+        np.testing.assert_allclose(run.act(frames[: step + 1]), trained.devices.exploit(policy, pair[None])[0], atol=1e-6)
+    several = run.act(np.stack([frames[:4], frames[3:7]]))
+    np.testing.assert_allclose(several, np.stack([run.act(frames[:4]), run.act(frames[3:7])]), atol=1e-6)
+    assert several.shape == (2, ACTIONS)
+    assert not np.array_equal(run.act(frames[5:6]), run.act(frames[4:6]))  # more than the last frame is read
+
+
+def test_rewards_patches_and_maps_are_of_one_discriminator(run):
+    frames = run.frames("expert")
+    steps = len(frames) - 1
+    rewards, patches = run.reward(frames), run.patch_rewards(frames)
+    assert rewards.shape == (steps,) and patches.ndim == 3
+    np.testing.assert_allclose(patches.mean(axis=(1, 2)), rewards, atol=1e-5)
+    for kind in ("patch_rewards", "attention", "weighted", "gradcam"):
+        assert run.explain(frames, kind).shape == (steps, SIDE, SIDE)
+    assert rewards.mean() != pytest.approx(run.reward(run.frames("random")).mean())
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (np.zeros((3, 8, 8, 3), np.uint8), r"uint8 \[3, 8, 8, 3\]; they must be uint8 \[T,16,16,3\]"),
+        (np.zeros((3, 16, 16, 3), np.float32), "frames are float32"),
+        (np.zeros((1, 16, 16, 3), np.uint8), "a reward needs two frames"),
+        (np.zeros((16, 16, 3), np.uint8), "they must be"),
+    ],
+)
+def test_frames_that_do_not_fit_are_one_line(run, frames, message):
+    for judge in (run.reward, run.patch_rewards, run.explain):
+        with pytest.raises(UserError, match=message):
+            judge(frames)
+
+
+def test_actions_are_of_one_episode_or_of_several(run):
+    with pytest.raises(UserError, match=r"uint8 \[T,16,16,3\] or \[B,T,16,16,3\]"):
+        run.act(np.zeros((16, 16, 3), np.uint8))
+
+
+def windows(config, expert, *, batch, seed=0):
+    """Windows of a replay that holds noise, and pairs of the expert."""
+    rng, stack, steps = np.random.default_rng(seed), config.env.frame_stack, config.replay.n_step
+    agent = AgentBatch(
+        rng.integers(0, 256, (batch, stack + steps, SIDE, SIDE, 3), np.uint8),
+        rng.uniform(-1, 1, (batch, ACTIONS)).astype(np.float32),
+        np.zeros((batch, steps), np.float32),
+        np.ones((batch, steps), np.float32),
+    )
+    starts = rng.integers(0, expert.frames.shape[1] - stack - 1, config.replay.expert_batch_size)
+    pairs = np.stack([expert.frames[0, start : start + stack + 1] for start in starts])
+    return agent, ExpertBatch(pairs, np.zeros((len(pairs), ACTIONS), np.float32))
+
+
+def test_updates_in_a_loop_of_one_s_own_teach_the_discriminator(config, expert):
+    config = config.copy_and_resolve_references()
+    config.discriminator.learning_rate = 1e-2
+    update = patchail_jax.make_update(config)
+    state, losses = update.init(0), []
+    assert update.specs.action_size == ACTIONS
+    before = update.reward(state, np.asarray(expert.frames[0]))
+    for number in range(30):
+        state, metrics = update(state, *windows(config, expert, batch=config.replay.batch_size, seed=number))
+        losses.append(float(metrics["discriminator/classification"]))
+    assert losses[-1] < losses[0] - 0.1
+    assert update.reward(state, np.asarray(expert.frames[0])).mean() > before.mean()
+    stacks = np.zeros((5, SIDE, SIDE, 3 * config.env.frame_stack), np.uint8)
+    assert update.act(state, stacks).shape == (5, ACTIONS)
+
+
+def test_an_update_of_several_devices_is_that_of_one(config, expert):
+    if len(jax.local_devices()) < 2:
+        pytest.skip("one device")
+    found = []
+    for devices in (1, 2):
+        config = config.copy_and_resolve_references()
+        config.devices = devices
+        update = patchail_jax.make_update(config, action_size=ACTIONS)
+        _, metrics = update(update.init(0), *windows(config, expert, batch=config.replay.batch_size))
+        found.append({name: float(value) for name, value in metrics.items()})
+    assert found[0] == pytest.approx(found[1], rel=1e-3, abs=1e-4)
+
+
+def test_batches_that_do_not_fit_are_one_line(config, expert):
+    update = patchail_jax.make_update(config, action_size=ACTIONS)
+    agent, pairs = windows(config, expert, batch=8)
+    with pytest.raises(
+        UserError, match=r"agent.frames is \[8, 4, 16, 16, 3\]; the config asks for \[8, 5, 16, 16, 3\]"
+    ):
+        update(update.init(0), agent._replace(frames=agent.frames[:, 1:]), pairs)
+    with pytest.raises(UserError, match="expert.frames is"):
+        update(update.init(0), agent, pairs._replace(frames=pairs.frames[:, :, :8]))
+
+
+def test_the_names_come_without_jax_until_they_are_used():
+    code = (
+        "import sys, patchail_jax; assert 'jax' not in sys.modules; patchail_jax.load_run; assert 'jax' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'lode_run'"):
+        patchail_jax.lode_run  # noqa: B018
