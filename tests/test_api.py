@@ -49,7 +49,9 @@ def test_the_policy_sees_the_last_frames_and_the_first_one_repeated_before_it(ru
     policy = trained.devices.publish(trained.state)
     for step in (0, 1, STEPS):
         pair = np.concatenate([frames[max(step - 1, 0)], frames[step]], axis=-1)  # two are stacked, oldest first
-        np.testing.assert_allclose(run.act(frames[: step + 1]), trained.devices.exploit(policy, pair[None])[0], atol=1e-6)
+        np.testing.assert_allclose(
+            run.act(frames[: step + 1]), trained.devices.exploit(policy, pair[None])[0], atol=1e-6
+        )
     several = run.act(np.stack([frames[:4], frames[3:7]]))
     np.testing.assert_allclose(several, np.stack([run.act(frames[:4]), run.act(frames[3:7])]), atol=1e-6)
     assert several.shape == (2, ACTIONS)
@@ -148,3 +150,14 @@ def test_the_names_come_without_jax_until_they_are_used():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'lode_run'"):
         patchail_jax.lode_run  # noqa: B018
+
+
+def test_the_example_is_a_run_that_has_learned(tmp_path):
+    """Its policy spins, its rewards are higher for the expert than for a random policy, and it opens by its folder."""
+    example = patchail_jax.load_run(Path(__file__).parents[1] / "examples/finger_spin")
+    assert example.frame == 276_768 and example.config.env.image_size == 84
+    with np.load(Path(__file__).parent / "data/finger_spin_84.npz") as stored:
+        expert, random = stored["expert"], stored["random"]
+    # The first steps of a piece see its first frame repeated, which stands still.
+    assert example.reward(expert)[2:].min() > 0 > example.reward(random).max()
+    assert np.abs(example.act(expert[:3])).max() <= 1

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+from pathlib import Path
 from typing import Any, NoReturn
 
 from patchail_jax.errors import UserError
@@ -29,3 +30,12 @@ def positive(text: str) -> int:
 def whole_numbers(text: str) -> list[int]:
     """``500000,1000000`` as a list of whole numbers from 1, as ``type=`` of a flag."""
     return [positive(part.replace("_", "")) for part in text.split(",")]
+
+
+def output_folder(text: str) -> Path:
+    """A folder to write into, which need not exist yet, as ``type=`` of a flag; ``UserError`` for a file."""
+    path = Path(text)
+    taken = next((part for part in (path, *path.parents) if part.exists()), path)
+    if taken.exists() and not taken.is_dir():
+        raise UserError(f"{taken} is a file; name a folder to write into")
+    return path

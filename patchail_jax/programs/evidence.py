@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from patchail_jax.errors import UserError
-from patchail_jax.programs.arguments import Arguments, positive
+from patchail_jax.programs.arguments import Arguments, output_folder, positive
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.interruption import Interruption
 
@@ -59,8 +59,12 @@ def main(argv: Sequence[str]) -> int:
     """Takes ``--minutes``; the exit status is that of the doctor or the run, 0 for a run that was out of time."""
     flags = Arguments(prog="patchail evidence", description=__doc__, allow_abbrev=False)
     flags.add_argument("--minutes", type=positive, default=25, help="for all of it (default 25)")
-    flags.add_argument("--output", type=Path, default=Path("results"), help="folder of the results (default results)")
-    flags.add_argument("--runs", type=Path, default=Path("runs/evidence"), help="folder of the runs (%(default)s)")
+    flags.add_argument(
+        "--output", type=output_folder, default=Path("results"), help="folder of the results (default results)"
+    )
+    flags.add_argument(
+        "--runs", type=output_folder, default=Path("runs/evidence"), help="folder of the runs (%(default)s)"
+    )
     options, overrides = flags.parse_known_args(argv)
     ends = time.monotonic() + 60 * options.minutes
     sizes = options.output / "paper"

@@ -14,7 +14,7 @@ import numpy as np
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS, signed
-from patchail_jax.programs.arguments import Arguments
+from patchail_jax.programs.arguments import Arguments, output_folder
 from patchail_jax.storage.remote import is_remote, reading_copy
 
 FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
@@ -114,6 +114,6 @@ def _parser() -> Arguments:
     )
     parser.add_argument("--kind", choices=list(KINDS), default="patch_rewards", help="%(default)s unless given")
     parser.add_argument(
-        "--output", type=Path, help="folder to write into; RUN/explain, or reports with --compare and gs://"
+        "--output", type=output_folder, help="folder to write into; RUN/explain, or reports with --compare and gs://"
     )
     return parser

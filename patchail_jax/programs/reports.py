@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from patchail_jax.programs.arguments import Arguments, whole_numbers
+from patchail_jax.programs.arguments import Arguments, output_folder, whole_numbers
 
 
 def main(argv: Sequence[str]) -> None:
@@ -51,9 +51,10 @@ def _parser() -> Arguments:
     ):
         report = reports.add_parser(name, help=text, description=text)
         report.add_argument("runs", nargs="+", metavar="RUNS", help="run folders, or folders above them")
-        report.add_argument("--output", type=Path, default=Path("reports"), help="folder to write into (%(default)s)")
+        report.add_argument(
+            "--output", type=output_folder, default=Path("reports"), help="folder to write into (%(default)s)"
+        )
         if name == "results":
-            report.set_defaults(output=Path("results"))
             report.add_argument("--size", default="small", help="the folder in it (%(default)s)")
         if name == "curves":
             report.add_argument(

@@ -154,6 +154,14 @@ def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
     assert (tmp_path / "comparison_attention_expert.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("place", ["file", "file/below/it"])
+def test_a_file_in_the_place_of_the_folder_to_write_into_is_refused_before_anything_is_drawn(tmp_path, place):
+    (tmp_path / "file").touch()
+    for program, words in ((main, ["--run=nothing"]), (reports, ["curves", "nothing"])):
+        with pytest.raises(UserError, match=f"{tmp_path}/file is a file; name a folder"):
+            program([*words, f"--output={tmp_path / place}"])
+
+
 def test_several_episodes_stand_below_each_other_on_one_scale(run, tmp_path, capsys, monkeypatch):
     drawn = []
     monkeypatch.setattr(comparison, "write_figure", lambda figure, stem: drawn.append(figure) or [stem])
