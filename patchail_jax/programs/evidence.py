@@ -48,11 +48,28 @@ BENCH_SHARE = 0.3  # of the minutes, at the most
 SAVING_SECONDS = 90.0  # that a run has to save itself in, of the minutes too
 
 
+class Question(NamedTuple):
+    """What runs of the paper's configuration, or of one that differs in a field, are to show."""
+
+    folder: str  # of the results, and of the runs
+    runs: tuple[str, ...]  # names of configs with their methods
+    overrides: tuple[str, ...] = ()
+
+
+QUESTIONS = (
+    Question("paper", ("finger:patchail",)),
+    # Which penalty should be the default? By samples is the paper's, by channels the published program's.
+    Question("penalty_by_channels", ("finger:patchail",), ("--config.discriminator.penalty_groups=channels",)),
+    Question("paper", tuple(f"{task}:{method}" for method in METHODS for task in TASKS)),
+)
+
+
 class _Choice(NamedTuple):
-    """A run to be made: the words of its config, and its folder."""
+    """A run to be made: the words of its config, its folder, and the folder of its result."""
 
     words: list[str]
     folder: Path
+    results: Path
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,32 +84,35 @@ def main(argv: Sequence[str]) -> int:
     )
     options, overrides = flags.parse_known_args(argv)
     ends = time.monotonic() + 60 * options.minutes
-    sizes = options.output / "paper"
-    sizes.mkdir(parents=True, exist_ok=True)
-    words, folder = _choose(sizes, options.runs, overrides)
+    words, folder, place = _choose(options.output, options.runs, overrides)
+    measured = options.output / "paper"
+    measured.mkdir(parents=True, exist_ok=True)
     _say(f"{words[0].partition('=')[2]}, in {folder}")
     if status := _call("doctor", *words):
         return status
-    machine = _bench(sizes, words, seconds=60 * options.minutes * BENCH_SHARE)
+    machine = _bench(measured, words, seconds=60 * options.minutes * BENCH_SHARE)
     command = ["train", *words]
     try:
         return _train(command, seconds=ends - time.monotonic() - SAVING_SECONDS)
     finally:
-        _gather(folder, options.output, command=shlex.join(["patchail", *command]), machine=machine)
+        _gather(folder, place, command=shlex.join(["patchail", *command]), machine=machine)
 
 
 def _choose(results: Path, runs: Path, overrides: Sequence[str]) -> _Choice:
     """The first run, in order of worth, that was begun here and has not ended, else that nobody has made yet."""
     choices = []
-    for name in (f"{task}:{method}" for method in METHODS for task in TASKS):
-        config = parse(["patchail evidence", f"--config={name}", *SETTINGS, *overrides]).config
-        place = Path(config.env.task) / config.method / f"seed_{config.seed}"
-        words = [f"--config={name}", *SETTINGS, *overrides, f"--config.run_folder={runs / place}"]
-        choice = _Choice(words, runs / place)
-        if any((runs / place / "checkpoints").glob("[0-9]*")) and not (runs / place / "finished.json").exists():
-            return choice
-        if not (results / place).with_suffix(".csv").exists():
-            choices.append(choice)
+    for question in QUESTIONS:
+        for name in question.runs:
+            asked = [*SETTINGS, *question.overrides, *overrides]
+            config = parse(["patchail evidence", f"--config={name}", *asked]).config
+            place = Path(question.folder) / config.env.task / config.method / f"seed_{config.seed}"
+            folder = runs / place
+            words = [f"--config={name}", *asked, f"--config.run_folder={folder}"]
+            choice = _Choice(words, folder, results / question.folder)
+            if any((folder / "checkpoints").glob("[0-9]*")) and not (folder / "finished.json").exists():
+                return choice
+            if not (results / place).with_suffix(".csv").exists():
+                choices.append(choice)
     if not choices:
         raise UserError(f"{results} has every run already; --config.seed=1 makes those of another seed")
     return choices[0]
@@ -115,17 +135,17 @@ def _train(command: Sequence[str], *, seconds: float) -> int:
     return 0 if status in (128 + signal.SIGTERM, -signal.SIGTERM) else status
 
 
-def _gather(folder: Path, output: Path, *, command: str, machine: str) -> None:
+def _gather(folder: Path, place: Path, *, command: str, machine: str) -> None:
     from patchail_jax.reports.results import gather, write_table
     from patchail_jax.reports.runs import read_run
 
     if not (folder / "config.json").exists():
         return  # the run was refused before it began, and has said why
     run = read_run(folder)
-    if gather(run, output / "paper", command=command, machine=machine) is None:
+    if gather(run, place, command=command, machine=machine) is None:
         _say("the run has no evaluation yet: the same command goes on with it")
         return
-    _say(f"{run.task}, {run.method}: {run.state()}; the results are in {write_table(output)}")
+    _say(f"{run.task}, {run.method}: {run.state()}; the results are in {write_table(place.parent)}")
 
 
 def _call(*words: str, seconds: float | None = None) -> int:

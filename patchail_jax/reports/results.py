@@ -19,7 +19,11 @@ from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return
 from patchail_jax.reports.statistics import interquartile_mean, interval, stratified_bootstrap
 from patchail_jax.reports.style import save
 
-_TITLES = {"paper": "The paper's size", "small": "In small"}
+_TITLES = {
+    "paper": "The paper's size",
+    "penalty_by_channels": "The paper's size, with the gradient penalty by channels",
+    "small": "In small",
+}
 _HEAD = """\
 # Results
 

@@ -52,7 +52,7 @@ def test_a_run_out_of_time_saves_itself_is_kept_and_goes_on_to_its_end(spared, t
     assert "patchail train --config=finger:patchail" in one.about["command"]
     assert (tmp_path / "results/paper/bench_nvidia_x9.json").exists()
     reached = one.evaluations[-1][0]
-    run = tmp_path / "runs/finger_spin/patchail/seed_0"
+    run = tmp_path / "runs/paper/finger_spin/patchail/seed_0"
     assert any((run / "checkpoints").iterdir())
 
     assert evidence.main([*given, f"--config.num_frames={reached + 160}"]) == 0
@@ -79,21 +79,25 @@ def test_what_was_begun_here_comes_first_and_then_what_nobody_has_made(tmp_path)
     def chosen():
         choice = evidence._choose(kept, runs, [])
         assert choice.words[0].startswith("--config=") and choice.words[-1] == f"--config.run_folder={choice.folder}"
+        assert choice.results == kept / choice.folder.relative_to(runs).parts[0]
+        by_channels = "--config.discriminator.penalty_groups=channels" in choice.words
+        assert by_channels == (choice.results.name == "penalty_by_channels")
         return str(choice.folder.relative_to(runs))
 
-    assert chosen() == "finger_spin/patchail/seed_0"
-    made(kept / "finger_spin/patchail/seed_0")  # on another machine: not made again
-    assert chosen() == "cartpole_swingup/patchail/seed_0"
-    made(runs / "cheetah_run/patchail_w/seed_0", finished=False)
-    assert chosen() == "cheetah_run/patchail_w/seed_0"
-    (runs / "cheetah_run/patchail_w/seed_0/finished.json").write_text("{}")
-    assert chosen() == "cartpole_swingup/patchail/seed_0"
+    assert chosen() == "paper/finger_spin/patchail/seed_0"
+    made(kept / "paper/finger_spin/patchail/seed_0")  # on another machine: not made again
+    assert chosen() == "penalty_by_channels/finger_spin/patchail/seed_0"
+    made(kept / "penalty_by_channels/finger_spin/patchail/seed_0")
+    assert chosen() == "paper/cartpole_swingup/patchail/seed_0"
+    made(runs / "paper/cheetah_run/patchail_w/seed_0", finished=False)
+    assert chosen() == "paper/cheetah_run/patchail_w/seed_0"
+    (runs / "paper/cheetah_run/patchail_w/seed_0/finished.json").write_text("{}")
+    assert chosen() == "paper/cartpole_swingup/patchail/seed_0"
 
 
 def test_nothing_left_to_make_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(evidence, "METHODS", ("patchail",))
-    monkeypatch.setattr(evidence, "TASKS", ("finger",))
-    made(tmp_path / "finger_spin/patchail/seed_0")
+    monkeypatch.setattr(evidence, "QUESTIONS", evidence.QUESTIONS[:1])
+    made(tmp_path / "paper/finger_spin/patchail/seed_0")
     with pytest.raises(UserError, match="every run already; --config.seed=1"):
         evidence._choose(tmp_path, tmp_path / "runs", [])
 
