@@ -1,4 +1,4 @@
-"""The learner on devices: the one pmap, with the batch sharded and the state whole on every device."""
+"""The learner on devices: the batch is sharded, the state whole on every device (``mapping``)."""
 
 import functools
 from typing import Any
@@ -7,10 +7,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from patchail_jax.devices.frames_on_devices import with_pixels
-from patchail_jax.errors import UserError
+from patchail_jax.devices.mapping import MAPPINGS, Pmap
+from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import Method
 from patchail_jax.types import Purpose, Specs
 from patchail_jax.updates.gradient_step import DEVICE_AXIS
@@ -38,19 +38,19 @@ class Devices:
     the state is whole in every process, and only ``update`` speaks to the others.
     """
 
-    def __init__(self, method: Method, specs: Specs, *, count: int = 0) -> None:
+    def __init__(self, method: Method, specs: Specs, *, count: int = 0, mapping: str = "pmap") -> None:
         local = jax.local_devices()
         if count > len(local):
             raise UserError(f"config.devices is {count}, but only {len(local)} {local[0].platform} devices are here")
         if count and jax.process_count() > 1:
             raise UserError(f"config.devices is {count}; several processes use all of their devices: leave it 0")
         self.devices = local[: count or None]
-        # A sharding over the same devices as the pmap's: a state placed by it is taken without a second compilation.
-        mesh = Mesh(np.asarray(self.devices), (DEVICE_AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
-        self._whole = NamedSharding(mesh, PartitionSpec())
+        several = jax.process_count() > 1
+        self.mapping = choose(MAPPINGS, mapping, field="device_mapping")
+        self._on = self.mapping(self.devices, several=several)
         self._method, self._frame_stack = method, specs.frame_stack
 
-        def several(one: Any, state: Any, batches: Any, shard: Any) -> Any:
+        def of_some(one: Any, state: Any, batches: Any, shard: Any) -> Any:
             def update(state: Any, batch: Any) -> Any:
                 if shard is not None:
                     batch = with_pixels(shard, batch, devices=self.count, processes=jax.process_count())
@@ -63,20 +63,12 @@ class Devices:
                 state, metrics = jax.lax.scan(update, state, batches)
             return state, NamedScalars.of(jax.lax.pmean(jax.tree.map(jnp.mean, metrics), DEVICE_AXIS))
 
-        def mapped(one: Any, devices: Any) -> Any:
-            return jax.pmap(
-                functools.partial(several, one),
-                axis_name=DEVICE_AXIS,
-                in_axes=(None, 0, 0),
-                out_axes=None,
-                donate_argnums=0,
-                devices=devices,
-            )
+        def mapped(one: Any, on: Any) -> Any:
+            return on.map(functools.partial(of_some, one), whole=(True, False, False), whole_out=True)
 
-        every = self.devices if jax.process_count() == 1 else None  # None is all devices of all processes
-        self._update_on = functools.partial(mapped, method.update)
-        self._update = self._update_on(every)
-        self._pretrain = None if method.pretrain is None else mapped(method.pretrain, every)
+        self._counted = functools.partial(mapped, method.update)
+        self._update = mapped(method.update, self._on)
+        self._pretrain = None if method.pretrain is None else mapped(method.pretrain, self._on)
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
@@ -99,7 +91,7 @@ class Devices:
 
     def place(self, state: Any) -> Any:
         """A state from anywhere (numpy, another number of devices), whole on every device."""
-        return jax.device_put(state, self._whole)
+        return self._on.place(state)
 
     def update(self, state: Any, batches: Any, shards: Any = None) -> tuple[Any, NamedScalars]:
         """K updates on batches whose leaves are ``[N,K,B/N,...]``; the given state is consumed.
@@ -128,17 +120,17 @@ class Devices:
             cpu = jax.local_devices(backend="cpu")[:1]
         except RuntimeError:
             raise UserError("operations are counted on the CPU: unset JAX_PLATFORMS or add cpu to it") from None
-        update = self._update_on(cpu)
+        update = self._counted(Pmap(cpu))
         share = jax.tree.map(lambda leaf: shape(leaf, 1, 1), batches), jax.tree.map(lambda leaf: shape(leaf, 1), shards)
         return float(update.lower(jax.tree.map(shape, state), *share).cost_analysis()["flops"]) * self.count
 
     def publish(self, state: Any) -> Any:
         """A copy of the acting parameters on the first device: it survives the donation of the state."""
-        return jax.device_put(self._publish(state), self.devices[0])
+        return jax.device_put(self._publish(self._on.here(state)), self.devices[0])
 
     def copy(self, state: Any) -> Any:
         """A copy of the whole state, which survives the donation of the original."""
-        return self._copy(state)
+        return self._copy(self._on.here(state))
 
     def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> Any:
         """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``, on the device.
@@ -178,7 +170,7 @@ class Devices:
 
         In windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once.
         """
-        steps, stack = len(frames) - 1, self._frame_stack
+        steps, stack, state = len(frames) - 1, self._frame_stack, self._on.here(state)
         padding = -steps % EPISODE_CHUNK
         frames = np.concatenate([frames[:1].repeat(stack - 1, axis=0), frames, frames[-1:].repeat(padding, axis=0)])
         chunks = [

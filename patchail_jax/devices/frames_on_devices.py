@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from patchail_jax.devices.mapping import Mapping, Pmap
 from patchail_jax.errors import choose
 from patchail_jax.types import Batch
 from patchail_jax.updates.gradient_step import DEVICE_AXIS
@@ -25,13 +26,15 @@ _SHARE = 0.6  # of a device's free memory that the frames may take; the rest is 
 class FramesOnDevices:
     """``count`` numbered frames of ``shape`` and ``dtype``, spread over ``devices``."""
 
-    def __init__(self, count: int, shape: tuple[int, ...], dtype: Any, *, devices: Sequence[Any]) -> None:
+    def __init__(
+        self, count: int, shape: tuple[int, ...], dtype: Any, *, devices: Sequence[Any], mapping: type[Mapping] = Pmap
+    ) -> None:
         self._count, self._rows = len(devices), -(-count // len(devices))
-        self._write = jax.pmap(_put, devices=devices, donate_argnums=0)
         self._shape, self._dtype = shape, dtype
-        self.shards = jax.pmap(lambda _: jnp.zeros((self._rows, *shape), dtype), devices=devices)(
-            np.zeros(self._count, np.int8)
-        )
+        on = mapping(devices)
+        self._write = on.map(_put, whole=(False,) * 3, whole_out=False)
+        empty = on.map(lambda _: jnp.zeros((self._rows, *shape), dtype), whole=(False,), whole_out=False, donate=False)
+        self.shards = empty(np.zeros(self._count, np.int8))
 
     def write(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         """Puts ``frames [m,...]`` under their ``numbers [m]``; returns before the devices have them."""

@@ -202,7 +202,7 @@ def _frames_on_devices(choice: str, ring: Ring, experts: ExpertSet | None, devic
     _log.info(line)
     if not on_device:
         return None
-    frames = FramesOnDevices(count, shape, dtype, devices=devices.devices)
+    frames = FramesOnDevices(count, shape, dtype, devices=devices.devices, mapping=devices.mapping)
     frames.write(np.arange(ring.slots, count), images)
     return frames
 

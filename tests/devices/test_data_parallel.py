@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from patchail_jax.devices.data_parallel import Devices, acting_key, fetch, purpose_key
+from patchail_jax.devices.mapping import MAPPINGS
 from patchail_jax.errors import UserError
 from patchail_jax.types import Purpose
 from tests.small import SPECS, for_devices, make_batch, make_method
 
 
-def run(devices: int, *, name: str, calls: int, updates_per_call: int = 1, **overrides):
-    learner = Devices(make_method(name, **overrides), SPECS, count=devices)
+def run(devices: int, *, name: str, calls: int, updates_per_call: int = 1, mapping: str = "pmap", **overrides):
+    learner = Devices(make_method(name, **overrides), SPECS, count=devices, mapping=mapping)
     state = learner.init(0)
     for call in range(calls):
         batches = [make_batch(call * updates_per_call + k, demonstration=12) for k in range(updates_per_call)]
@@ -55,6 +56,18 @@ def test_one_and_four_devices_give_the_same_parameters(name, settings):
         assert max(jax.tree.leaves(moved)) > 1e-6, f"{trained} did not move: the comparison says nothing"
     for name, value in one_metrics.items():
         np.testing.assert_allclose(four_metrics[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["patchail_w", "rot"])
+def test_both_mappings_give_the_same_parameters_to_the_last_bit(name):
+    for devices in (1, 4):
+        (one, one_metrics, _), (other, other_metrics, _) = (
+            run(devices, name=name, calls=3, mapping=mapping) for mapping in MAPPINGS
+        )
+        for path, leaf in jax.tree_util.tree_leaves_with_path(one):
+            found = dict(jax.tree_util.tree_leaves_with_path(other))[path]
+            np.testing.assert_array_equal(leaf, found, err_msg=jax.tree_util.keystr(path))
+        assert one_metrics == other_metrics
 
 
 def test_one_two_and_eight_devices_give_the_same_parameters(tmp_path):
@@ -100,8 +113,9 @@ def test_operations_are_those_of_the_layers():
     assert products < quadratic < 1.5 * products
 
 
-def test_nothing_compiles_after_the_first_call(caplog):
-    learner = Devices(make_method(), SPECS, count=4)
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_nothing_compiles_after_the_first_call(caplog, mapping):
+    learner = Devices(make_method(), SPECS, count=4, mapping=mapping)
     state = learner.init(0)
     observation = np.zeros((1, 24, 24, 6), np.uint8)
     episode = np.zeros((9, 24, 24, 3), np.uint8)
@@ -120,8 +134,9 @@ def test_nothing_compiles_after_the_first_call(caplog):
     assert not [record.message for record in caplog.records if "ompil" in record.message]
 
 
-def test_the_given_state_is_consumed_and_the_published_parameters_survive():
-    learner = Devices(make_method("drqv2"), SPECS, count=1)
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_the_given_state_is_consumed_and_the_published_parameters_survive(mapping):
+    learner = Devices(make_method("drqv2"), SPECS, count=1, mapping=mapping)
     state = learner.init(0)
     parameters = learner.publish(state)
     learner.update(state, for_devices([make_batch()], 1))

@@ -7,6 +7,7 @@ import pytest
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.devices.frames_on_devices import FramesOnDevices, fits, with_pixels
+from patchail_jax.devices.mapping import MAPPINGS
 from patchail_jax.errors import UserError
 from patchail_jax.replay.ring import Ring
 from patchail_jax.replay.stream import Stream
@@ -17,7 +18,7 @@ from tests.small import SPECS, make_method
 SIDE = SPECS.image_size
 
 
-def make(devices: int, *, updates_per_call: int = 1, episodes: int = 9):
+def make(devices: int, *, updates_per_call: int = 1, episodes: int = 9, mapping: str = "pmap"):
     """A ring that has wrapped around, demonstrations, the stream and the mirror of both."""
     rng = np.random.default_rng(0)
     ring = Ring(capacity=333, specs=SPECS)
@@ -26,7 +27,8 @@ def make(devices: int, *, updates_per_call: int = 1, episodes: int = 9):
         ring, experts, batch_size=8, expert_batch_size=4, frame_stack=SPECS.frame_stack, devices=devices,
         updates_per_call=updates_per_call, whole_demonstration=True, root=(1,),
     )  # fmt: skip
-    mirror = FramesOnDevices(333 + 28, (SIDE, SIDE, 3), np.uint8, devices=jax.local_devices()[:devices])
+    own = jax.local_devices()[:devices]
+    mirror = FramesOnDevices(333 + 28, (SIDE, SIDE, 3), np.uint8, devices=own, mapping=MAPPINGS[mapping])
     mirror.write(np.arange(333, 361), experts.frames.reshape(-1, SIDE, SIDE, 3))
     for _ in range(episodes):
         length = int(rng.integers(20, 200))
@@ -53,11 +55,12 @@ def test_device_and_host_fill_in_the_same_pixels(devices):
             np.testing.assert_array_equal(leaf, other[:, 0])
 
 
-def test_updates_from_the_mirror_are_updates_from_the_host():
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_updates_from_the_mirror_are_updates_from_the_host(mapping):
     def run(devices, *, mirrored):
-        stream, mirror = make(devices, updates_per_call=2, episodes=1)
+        stream, mirror = make(devices, updates_per_call=2, episodes=1, mapping=mapping)
         sgd = {"agent__optimizer": "sgd", "discriminator__optimizer": "sgd"}
-        learner = Devices(make_method("patchail", **sgd), SPECS, count=devices)
+        learner = Devices(make_method("patchail", **sgd), SPECS, count=devices, mapping=mapping)
         draw, shards = (stream.batches, mirror.shards) if mirrored else (stream.pixel_batches, None)
         state, _ = learner.update(learner.init(0), draw(0), shards)
         return fetch(state)
