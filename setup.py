@@ -45,6 +45,7 @@ setup(
         "ott-jax>=0.6",
         "pillow>=10",
         "psutil>=6",
+        "rich>=13",
         "tqdm>=4.66",
         "wandb>=0.20",
     ],

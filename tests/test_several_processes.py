@@ -102,7 +102,7 @@ def test_processes_with_other_configs_are_refused_in_one_line(tmp_path, cache): 
     processes = Processes(tmp_path / "run", cache, second=["--config.seed=1", "--config.agent.discount=0.9"])
     assert processes.wait() == [2, 2], processes.said()
     for process, said in enumerate(processes.said()):
-        own = ("config.agent.discount=0.99, config.seed=0", "config.agent.discount=0.9, config.seed=1")[process]
+        own = ("config.agent.discount=0.98, config.seed=0", "config.agent.discount=0.9, config.seed=1")[process]
         (line,) = (line for line in said.splitlines() if line.startswith("error: "))
         assert line.endswith(f"different configs; process {process} has {own}: start the same command on all")
     assert not processes.folders[0].exists()  # nothing was opened

@@ -60,9 +60,9 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     location = run_folder_of(config) + (f"/process_{hosts.process}" if hosts.process else "")
     with (
         losses_in_one_line(hosts),
+        Interruption() as interruption,  # to the end: a second signal must not cut off the last upload
         replicated(location) as (path, push),
         ExitStack() as resources,
-        Interruption() as interruption,
     ):
         folder = open_run(path, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(folder.close)

@@ -14,7 +14,8 @@ from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import Method
 from patchail_jax.outputs.dashboards import WANDB_MODES
 from patchail_jax.run.config import refuse_numbers
-from patchail_jax.run.design import IS_FEATURES, ring_slots
+from patchail_jax.run.design import IS_FEATURES
+from patchail_jax.run.sizes import ring_slots
 from patchail_jax.types import Specs
 
 # Fields that name one of several things, where ``METHODS[...]`` does not look at them.
