@@ -100,7 +100,7 @@ class Table:
     def _drawn(self, rows: Sequence[Row]) -> RenderableType:
         grid = Grid.grid(padding=(0, 2, 0, 0))
         for style in ("left", "left", "right", "left", "left"):
-            grid.add_column(justify=style, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+            grid.add_column(justify=style, no_wrap=True, overflow="ellipsis")
         at_work = [row for row in rows if row.status in _AT_WORK]
         room = max(self._console.height - 4, 1)
         for row in at_work[:room]:
