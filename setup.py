@@ -58,6 +58,8 @@ setup(
         "gcs": ["etils[epath]>=1.9", "gcsfs>=2025.12"],
         "hdf5": ["h5py>=3.10"],
         "launch": ["pyyaml>=6", "submitit>=1.5,<2"],
+        # What tests hold manifests against; SkyPilot brings much along, and may want an environment of its own.
+        "launch-test": ["jsonschema>=4.23", "kubernetes-validate>=1.31", "skypilot>=0.11"],
         "dev": [
             "beartype>=0.18",
             "etils[epath]>=1.9",

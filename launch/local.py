@@ -18,7 +18,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.places import environment_of, require_memory_together
 from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line, told
 from patchail_jax.launch.table import Row, Table, last_words, read_progress
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.storage.remote import local_folder
@@ -183,6 +183,7 @@ def main(argv: Sequence[str]) -> int:
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
     if chosen.jobs < 1:
         raise UserError(f"--jobs is {chosen.jobs}; at least one run must go at a time")
+    runs = [told(run, "--config.platform=gpu") for run in runs] if gpus else runs
     found = standings(runs)
     jobs = [Job(run, STATUS.get(found[run.name], "waiting"), looked=time.monotonic()) for run in runs]
     if chosen.dry_run:

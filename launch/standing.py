@@ -32,14 +32,18 @@ def standings(runs: Sequence[PlannedRun]) -> dict[str, str]:
         return dict(zip([run.name for run in runs], threads.map(standing, runs), strict=True))
 
 
-def left(runs: Sequence[PlannedRun], *, queued: Mapping[str, str] | None = None) -> list[PlannedRun]:
+def left(
+    runs: Sequence[PlannedRun], *, queued: Mapping[str, str] | None = None, in_turn: bool = False
+) -> list[PlannedRun]:
     """The runs to start now; how many are not, and why, is said on stderr.
 
-    ``queued`` has, by name, what the launcher's own queue knows of runs, in a word or two.
+    ``queued`` has, by name, what the launcher's own queue knows of runs, in a word or two. Runs that come ``in_turn``
+    are not started now: those that go on elsewhere have the last turns, when they are finished or free.
     """
     found = dict(queued or {})
     found |= standings([run for run in runs if run.name not in found])
     counts = collections.Counter(found[run.name] for run in runs)
     if counts[TO_DO] < len(runs):
         sys.stderr.write(f"{', '.join(f'{count} {state}' for state, count in counts.items())}\n")
-    return [run for run in runs if found[run.name] == TO_DO]
+    states = (TO_DO, GOING_ON) if in_turn else (TO_DO,)
+    return [run for state in states for run in runs if found[run.name] == state]

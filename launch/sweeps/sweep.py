@@ -102,6 +102,11 @@ def selected(
     ]
 
 
+def told(run: PlannedRun, *flags: str) -> PlannedRun:
+    """The run with ``flags`` of its launcher, which an override may change."""
+    return run._replace(flags=(*run.flags[:2], *flags, *run.flags[2:]))
+
+
 def command(run: PlannedRun, *, python: str = "python") -> tuple[str, ...]:
     """The run's words, interpreter first: for ``subprocess``, and by ``shell_line`` for a shell."""
     return (python, *PROGRAM, *run.flags)

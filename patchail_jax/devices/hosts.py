@@ -7,6 +7,7 @@ about an update, a stop or a restart is a counter that all share, or is agreed o
 
 import contextlib
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -105,12 +106,14 @@ def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Host
             start(**arguments, heartbeat_timeout_seconds=lost_seconds, initialization_timeout=300)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"the processes of this run do not meet ({reason}); see config.hosts") from error
+        # Time that is over is nothing that the user gave: another try may find the others.
+        kind = ProcessLost if isinstance(error, RuntimeError) else UserError
+        raise kind(f"the processes of this run do not meet ({reason}); see config.hosts") from error
     try:
         hosts = Hosts(jax.process_index(), jax.process_count())  # the first look at the devices
     except (RuntimeError, AssertionError) as error:  # the second where its package is not installed
-        platforms, reason = jax.config.read("jax_platforms") or "any", " ".join(str(error).split()) or "no such device"
-        raise UserError(f"JAX cannot start on this machine, with JAX_PLATFORMS={platforms}: {reason}") from error
+        platforms, reason = os.environ.get("JAX_PLATFORMS", ""), " ".join(str(error).split()) or "no such device"
+        raise UserError(f"JAX cannot start on this machine (JAX_PLATFORMS={platforms}): {reason}") from error
     if hosts.processes != global_state.num_processes:
         raise UserError(
             f"JAX's devices belong to {hosts.processes} processes, and {global_state.num_processes} have met here; "

@@ -1,10 +1,8 @@
 """Of how many processes one is one, as JAX's clusters say, a TPU VM's by a stand-in of its metadata server."""
 
-import http.server
 import os
 import subprocess
 import sys
-import threading
 
 import jax
 import pytest
@@ -15,10 +13,18 @@ from patchail_jax.devices import hosts as hosts_module
 from patchail_jax.devices.clusters import Cluster, cluster
 from patchail_jax.devices.hosts import Hosts, join
 from patchail_jax.errors import UserError
+from tests.devices.metadata_server import WORKERS, metadata  # noqa: F401
 from tests.devices.test_hosts import free_port
 
 VARIABLES = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "TPU_WORKER_HOSTNAMES", "TPU_SKIP_MDS_QUERY")
-WORKERS = ["10.164.0.2", "10.164.0.3", "10.164.0.4", "10.164.0.5"]
+
+
+@pytest.fixture
+def tpu(metadata, monkeypatch):  # noqa: F811
+    """The metadata server's attributes, where chips and libtpu are there."""
+    monkeypatch.setattr(cloud_tpu_cluster, "running_in_cloud_tpu_vm", True)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    return metadata
 
 
 @pytest.fixture(autouse=True)
@@ -27,45 +33,18 @@ def _nobody_has_started_us(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
 
 
-@pytest.fixture
-def metadata(monkeypatch):
-    """A TPU VM's metadata server, as the third of four workers sees it; the attributes are the test's to change."""
-    endpoints = ",".join(f"unknown:unknown:{address}" for address in WORKERS)
-    attributes = {"agent-worker-number": "2", "worker-network-endpoints": endpoints, "tpu-env": "ZONE: 'us-east5-b'"}
-
-    class Server(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            _, found, key = self.path.partition("/computeMetadata/v1/instance/attributes/")
-            there = bool(found) and key in attributes and self.headers["Metadata-Flavor"] == "Google"
-            self.send_response(200 if there else 404)
-            self.end_headers()
-            self.wfile.write(attributes.get(key, "").encode())
-
-        def log_message(self, *words):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("GCE_METADATA_IP", f"127.0.0.1:{server.server_port}")
-    monkeypatch.setattr(cloud_tpu_cluster, "running_in_cloud_tpu_vm", True)  # chips and libtpu are there
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    yield attributes
-    server.shutdown()
-    server.server_close()
-
-
 def test_nobody_else_is_none():
     assert cluster() is None
     assert join(coordinator="", count=0, index=-1, lost_seconds=60) == Hosts(0, 1)
 
 
 @pytest.mark.parametrize("of_endpoint", ["unknown:unknown:{}", "{}"])  # old images, new ones
-def test_a_worker_of_a_tpu_pod_finds_the_three_others(metadata, of_endpoint):
-    metadata["worker-network-endpoints"] = ",".join(of_endpoint.format(address) for address in WORKERS)
+def test_a_worker_of_a_tpu_pod_finds_the_three_others(tpu, of_endpoint):
+    tpu["worker-network-endpoints"] = ",".join(of_endpoint.format(address) for address in WORKERS)
     assert cluster() == Cluster("gcetpu", 4)
 
 
-def test_workers_of_a_tpu_pod_meet_at_the_first(metadata, monkeypatch):
+def test_workers_of_a_tpu_pod_meet_at_the_first(tpu, monkeypatch):
     asked = {}
     monkeypatch.setattr(jax.distributed, "initialize", lambda **words: asked.update(words, joined=who()))
     monkeypatch.setattr(jax, "process_index", lambda: 2)
@@ -80,18 +59,18 @@ def test_workers_of_a_tpu_pod_meet_at_the_first(metadata, monkeypatch):
     assert asked["heartbeat_timeout_seconds"] == 60
 
 
-def test_two_slices_are_eight_processes(metadata):
-    metadata["tpu-env"] = "MEGASCALE_NUM_SLICES: '2'\nMEGASCALE_SLICE_ID: '1'"
+def test_two_slices_are_eight_processes(tpu):
+    tpu["tpu-env"] = "MEGASCALE_NUM_SLICES: '2'\nMEGASCALE_SLICE_ID: '1'"
     assert cluster() == Cluster("gcetpu", 8)
 
 
-def test_a_tpu_vm_of_one_host_is_alone(metadata):
-    metadata["worker-network-endpoints"] = WORKERS[0]
+def test_a_tpu_vm_of_one_host_is_alone(tpu):
+    tpu["worker-network-endpoints"] = WORKERS[0]
     assert cluster() == Cluster("gcetpu", 1)
     assert join(coordinator="", count=0, index=-1, lost_seconds=60) == Hosts(0, 1)
 
 
-def test_a_metadata_server_that_is_not_there_is_one_line(metadata, monkeypatch):
+def test_a_metadata_server_that_is_not_there_is_one_line(tpu, monkeypatch):
     monkeypatch.setenv("GCE_METADATA_IP", f"127.0.0.1:{free_port()}")
     with pytest.raises(
         UserError, match=r"cannot find out of how many processes .*hosts.coordinator: ADDRESS:PORT"
@@ -100,13 +79,13 @@ def test_a_metadata_server_that_is_not_there_is_one_line(metadata, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_one_that_is_told_so_asks_nobody_and_is_alone(metadata):
-    metadata.clear()
+def test_one_that_is_told_so_asks_nobody_and_is_alone(tpu):
+    tpu.clear()
     assert join(coordinator="alone", count=0, index=-1, lost_seconds=60) == Hosts(0, 1)
 
 
-def test_a_pod_on_gke_is_known_by_its_variables(metadata, monkeypatch):
-    metadata.clear()
+def test_a_pod_on_gke_is_known_by_its_variables(tpu, monkeypatch):
+    tpu.clear()
     monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "t1v-0,t1v-1")
     assert cluster() == Cluster("gketpu", 2)
     monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "localhost")
@@ -150,6 +129,6 @@ def test_an_accelerator_that_is_not_there_is_one_line():
     code = "from patchail_jax.devices.hosts import join\njoin(coordinator='', count=0, index=-1, lost_seconds=60)"
     environment = {**os.environ, "JAX_PLATFORMS": "cuda"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert "UserError: JAX cannot start on this machine, with JAX_PLATFORMS=cuda: " in done.stderr.splitlines()[-1], (
+    assert "UserError: JAX cannot start on this machine (JAX_PLATFORMS=cuda): " in done.stderr.splitlines()[-1], (
         done.stderr
     )

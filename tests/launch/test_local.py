@@ -105,7 +105,7 @@ def test_a_dry_run_is_the_shell_lines_of_what_is_left(tmp_path, capsys):
         ),
         *(f"# finished: finger/patchail/{label}/seed_0" for label in ("mean", "max", "min")),
         "'my python' -m patchail_jax.main --config=finger:patchail --config.seed=0 "
-        "--config.reward.aggregation=median --config.num_frames=400 "
+        "--config.platform=gpu --config.reward.aggregation=median --config.num_frames=400 "
         f"--config.run_folder={tmp_path}/finger/patchail/median/seed_0",
     ]
 
