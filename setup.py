@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["patchail_jax", "patchail_jax.*"]),
-    # launch/*.sh and launch/Dockerfile stay out: they install from a checkout, and have nothing to do without one.
+    # What launch/ has beside modules stays out: it installs from a checkout, and has nothing to do without one.
     package_data={
         "patchail_jax": ["third_party/*"],
         "patchail_jax.demos": ["shipped/*"],

@@ -1,6 +1,7 @@
 """With what a run was made: versions of the packages, and of this source tree."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -19,6 +20,7 @@ _PACKAGES = (
     "mujoco",
     "wandb",
 )
+BUILT_FROM = "PATCHAIL_GIT_COMMIT"  # variable of a container's image, which holds no checkout
 
 
 def versions() -> dict[str, Any]:
@@ -31,7 +33,7 @@ def versions() -> dict[str, Any]:
             found[package] = None
     source = Path(__file__).parents[2]
     commit = _git(source, "rev-parse", "HEAD")
-    found["git_commit"] = commit
+    found["git_commit"] = commit or os.environ.get(BUILT_FROM) or None
     found["git_dirty"] = bool(_git(source, "status", "--porcelain")) if commit else None
     return found
 
