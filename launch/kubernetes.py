@@ -180,6 +180,8 @@ def main(argv: Sequence[str]) -> int:
     require_shared(chosen.root, mount=MOUNT if chosen.volume else "", flag="--volume")
     if chosen.jobs < 0:
         raise UserError(f"--jobs is {chosen.jobs}; use 0 for all at a time")
+    if chosen.tpu and chosen.hosts > 1:
+        options.require_several_hosts(runs, instead="use a slice of one host, or other --methods")
     place = Place(*(getattr(chosen, field) for field in Place._fields))
     wanted = {run.name: job_set(run, chosen.sweep, place) for run in runs}
     kubectl = ("kubectl", *((f"--namespace={chosen.namespace}",) if chosen.namespace else ()))

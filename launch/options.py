@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
-from patchail_jax.launch.sweeps.paper import SWEEPS
+from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
 from patchail_jax.launch.sweeps.sweep import PlannedRun, runs, selected
 from patchail_jax.programs import command_line
 from patchail_jax.programs.arguments import Arguments
@@ -55,6 +55,13 @@ def parse(
 def extras_for(root: str, extras: str) -> str:
     """What ``setup.sh`` has to install beside ``extras`` for run folders in ``root``."""
     return ",".join(filter(None, (extras, "gcs"))) if root.startswith("gs://") else extras
+
+
+def require_several_hosts(runs: Sequence[PlannedRun], *, instead: str) -> None:
+    """``UserError`` where a run's method cannot train across hosts; ``instead`` is what to do."""
+    for run in runs:
+        if (method := config_of(run).method) in ONE_PROCESS:
+            raise UserError(f"{method} cannot train across several hosts: {instead}")
 
 
 def require_checkout() -> None:

@@ -162,6 +162,8 @@ def main(argv: Sequence[str]) -> int:
     if chosen.action not in ("", "all", *ACTIONS):
         raise UserError(f"--action is {chosen.action!r}; use one of {', '.join(ACTIONS)}, all")
     require_shared(chosen.root)
+    if not chosen.per_host:
+        options.require_several_hosts(runs, instead="use --per_host, or other --methods")
     tpu = Slice(*(getattr(chosen, field) for field in Slice._fields))
     wanted = {"": BY_ITSELF, "all": ALL}.get(chosen.action, (chosen.action,))
     if "setup" in wanted and not chosen.dry_run:

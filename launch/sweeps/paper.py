@@ -7,6 +7,7 @@ ABLATION_TASKS = ("finger", "cheetah")  # Section 5.3
 PATCH_METHODS = ("patchail", "patchail_w", "patchail_b")
 ENCODER_METHODS = ("shared_encoder_ail", "independent_encoder_ail")
 ADVERSARIAL_METHODS = PATCH_METHODS + ENCODER_METHODS
+ONE_PROCESS = ("rot",)  # methods that cannot train across several
 
 
 def _ablation(

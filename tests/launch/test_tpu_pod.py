@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.launch import standing, tpu_pod
+from patchail_jax.launch import kubernetes, standing, tpu_pod
+from patchail_jax.launch.sweeps.paper import ONE_PROCESS
+from patchail_jax.methods import METHODS
 from tests.devices.metadata_server import metadata  # noqa: F401
 from tests.launch.test_local import KEY
+from tests.small import make_method
 
 HERE = Path(__file__).parent
 SLICE = ["--name=pail", "--zone=us-east5-b", "--wandb_secret=wandb key", "--root=gs://bucket/runs"]
@@ -171,6 +174,16 @@ def test_a_request_that_fails_ends_the_launch(home, bucket, capfd, monkeypatch):
 def test_a_root_that_would_go_with_the_slice_is_refused():
     with pytest.raises(UserError, match=r"lost with its machine; give a --root such as gs://mine/runs"):
         tpu_pod.main([*RUNS, *SLICE[:-1]])
+
+
+def test_a_method_that_needs_one_process_runs_on_hosts_of_its_own(bucket, capsys):
+    assert {*ONE_PROCESS} == {name for name in METHODS if make_method(name).needs.whole_episodes}
+    rot = ["figure9", "--tasks=finger", "--methods=rot,patchail", "--seeds=0", *SLICE, "--dry_run"]
+    assert tpu_pod.main([*rot, "--per_host"]) == 0 and "--config=finger:rot" in capsys.readouterr().out
+    with pytest.raises(UserError, match="rot cannot train across several hosts: use --per_host"):
+        tpu_pod.main(rot)
+    with pytest.raises(UserError, match="rot cannot train across several hosts: use a slice of one host"):
+        kubernetes.main([*rot[:4], "--image=i", SLICE[-1], "--tpu=tpu-v5-lite-podslice", "--dry_run"])
 
 
 def test_an_action_that_does_not_exist_is_named():
