@@ -25,7 +25,7 @@ from patchail_jax.storage.remote import local_folder
 
 LAUNCHED = "launched"  # where in the cache folder launchers keep what they write, where the run folder is remote
 POLL_SECONDS = 0.5
-LOOK_SECONDS = 10.0  # between two looks at a run that another launcher has at work
+LOOK_SECONDS = 5.0  # between two looks at a run that another launcher has at work
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
 BAD_INPUT = 2  # the program's exit status; trying again would say the same
 SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)  # somebody asked it to save and stop
@@ -148,8 +148,8 @@ def work(jobs: Jobs, table: Table) -> int:
                 time.sleep(POLL_SECONDS)
     finally:
         jobs.stop(signal.SIGKILL)
-    _show(jobs, table, rows)
-    table.close(list(rows.values()))
+        _show(jobs, table, rows)
+        table.close(list(rows.values()))
     if interruption.signal_number is not None:
         return 128 + interruption.signal_number
     return int(any(job.status != "finished" for job in jobs.jobs))
@@ -183,8 +183,8 @@ def main(argv: Sequence[str]) -> int:
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
     if chosen.jobs < 1:
         raise UserError(f"--jobs is {chosen.jobs}; at least one run must go at a time")
-    runs = [told(run, "--config.platform=gpu") for run in runs] if gpus else runs
     found = standings(runs)
+    runs = [told(run, "--config.platform=gpu") for run in runs] if gpus else runs
     jobs = [Job(run, STATUS.get(found[run.name], "waiting"), looked=time.monotonic()) for run in runs]
     if chosen.dry_run:
         sys.stdout.write(f"# {chosen.jobs} at a time\n")
