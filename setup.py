@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["patchail_jax", "patchail_jax.*"]),
-    # launch/*.sh and launch/Dockerfile stay out: they install from a checkout, and have nothing to do without one.
+    # What launch/ has beside modules stays out: it installs from a checkout, and has nothing to do without one.
     package_data={
         "patchail_jax": ["third_party/*"],
         "patchail_jax.demos": ["shipped/*"],
@@ -45,6 +45,7 @@ setup(
         "ott-jax>=0.6",
         "pillow>=10",
         "psutil>=6",
+        "rich>=13",
         "tqdm>=4.66",
         "wandb>=0.20",
     ],
@@ -57,6 +58,8 @@ setup(
         "gcs": ["etils[epath]>=1.9", "gcsfs>=2025.12"],
         "hdf5": ["h5py>=3.10"],
         "launch": ["pyyaml>=6", "submitit>=1.5,<2"],
+        # What tests hold manifests against; SkyPilot brings much along, and may want an environment of its own.
+        "launch-test": ["jsonschema>=4.23", "kubernetes-validate>=1.31", "skypilot>=0.11"],
         "dev": [
             "beartype>=0.18",
             "etils[epath]>=1.9",

@@ -2,20 +2,32 @@
 
 For GKE, clusters made by xpk included, and any other cluster with the JobSet controller. On TPUs a run has a pod on
 each host of its slice (``--tpu=tpu-v5-lite-podslice --topology=4x4 --hosts=4 --chips=4``), else one with ``--gpus``.
-Run folders lie on a volume that the pods share, or under a ``--root`` such as gs://mine/runs. ``launch/Dockerfile``
-makes the image. The W&B key comes from the Secret ``--wandb_secret``, key ``api-key``.
+Run folders lie on a volume that the pods share, or under a ``--root`` such as gs://mine/runs. The same command later
+starts what has failed again, and leaves alone what goes on and what has finished. ``launch/Dockerfile`` makes the
+image. The W&B key comes from the Secret ``--wandb_secret``, key ``api-key``.
 """
 
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from patchail_jax.launch import options
+from patchail_jax.errors import UserError
+from patchail_jax.launch import jobsets, options
+from patchail_jax.launch.local import BAD_INPUT
 from patchail_jax.launch.manifest import hand_over, require_shared, to_yaml
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, identifier
+from patchail_jax.launch.standing import TO_DO, left
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, identifier, told
 
 NAME_LIMIT = 40  # characters; the controller adds its own to a pod's name, and 63 is the end
-GRACE_SECONDS = 600  # from SIGTERM to SIGKILL: a checkpoint of a large replay
+# From SIGTERM to SIGKILL: for a checkpoint of a large replay, and the most that a Spot node has left.
+GRACE_SECONDS, SPOT_SECONDS = 600, 25
+LOOK_SECONDS = 30.0  # between two looks at how many runs go on
 MOUNT = "/runs"
+USER = 1000  # the image's, who must be able to write to the volume
+DRIVER = "/usr/local/nvidia/lib64"  # where GKE puts it, which is on no path of the image's loader
 
 
 class Place(NamedTuple):
@@ -24,22 +36,68 @@ class Place(NamedTuple):
     image: str
     volume: str
     wandb_secret: str
+    service_account: str
+    queue: str
+    spot: bool
     tpu: str
     topology: str
     hosts: int
     chips: int
     gpus: int
+    gpu_type: str
     cpus: int
     memory_gb: int
     restarts: int
 
+    @property
+    def platform(self) -> str:
+        """What JAX must find there: "gpu", "tpu", or "" for CPUs."""
+        return "tpu" if self.tpu else "gpu" if self.gpus else ""
+
 
 def job_set(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
-    """The JobSet of one run: its pods start over together, and the program goes on from its checkpoint."""
+    """The JobSet of one run: its pods start over together, and the program goes on from its checkpoint.
+
+    A pod that is taken away by the cluster starts again by itself; what the program refuses is not tried again.
+    """
+    hosts = place.hosts if place.tpu else 1
+    labels = _labels(run, sweep)
+    pod = {"metadata": {"labels": dict(labels)}, "spec": _pod(run, place)}
+    bad_input = {"containerName": "patchail", "operator": "In", "values": [BAD_INPUT]}
+    job = {
+        "parallelism": hosts,
+        "completions": hosts,
+        "backoffLimit": 0,
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "FailJob", "onExitCodes": bad_input},
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            ]
+        },
+        "template": pod,
+    }
+    metadata: dict[str, Any] = {"name": _name(run, sweep), "labels": labels}
+    if place.queue:
+        metadata["labels"] = {**labels, "kueue.x-k8s.io/queue-name": place.queue}
+    if place.tpu:  # one slice a run, and nobody else on it
+        metadata["annotations"] = {"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"}
+    refused = {"name": "refused", "action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}
+    return {
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "metadata": metadata,
+        "spec": {
+            "failurePolicy": {"maxRestarts": place.restarts, "rules": [refused]},
+            "replicatedJobs": [{"name": "run", "replicas": 1, "template": {"spec": job}}],
+        },
+    }
+
+
+def _pod(run: PlannedRun, place: Place) -> dict[str, Any]:
     accelerators = {"google.com/tpu": place.chips} if place.tpu else {"nvidia.com/gpu": place.gpus}
     needs: dict[str, Any] = {name: count for name, count in accelerators.items() if count}
     needs |= {"cpu": place.cpus, "memory": f"{place.memory_gb}Gi"}
-    hosts = place.hosts if place.tpu else 1
+    run = told(run, f"--config.platform={place.platform}") if place.platform else run
     container: dict[str, Any] = {
         "name": "patchail",
         "image": place.image,
@@ -50,37 +108,50 @@ def job_set(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Never",  # the JobSet starts over, all hosts together
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": SPOT_SECONDS if place.spot else GRACE_SECONDS,
         "containers": [container],
     }
+    if place.service_account:
+        pod["serviceAccountName"] = place.service_account
     if place.volume:
         container["volumeMounts"] = [{"name": "runs", "mountPath": MOUNT}]
         pod["volumes"] = [{"name": "runs", "persistentVolumeClaim": {"claimName": place.volume}}]
+        pod["securityContext"] = {"fsGroup": USER}
+    nodes = {}
     if place.tpu:
-        pod["nodeSelector"] = {
-            "cloud.google.com/gke-tpu-accelerator": place.tpu,
-            "cloud.google.com/gke-tpu-topology": place.topology,
-        }
-    job = {"parallelism": hosts, "completions": hosts, "backoffLimit": 0, "template": {"spec": pod}}
-    metadata = {"name": identifier(sweep, run.name, limit=NAME_LIMIT), "labels": {"patchail/sweep": sweep}}
-    if place.tpu:  # one slice a run, and nobody else on it
-        metadata["annotations"] = {"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"}
-    return {
-        "apiVersion": "jobset.x-k8s.io/v1alpha2",
-        "kind": "JobSet",
-        "metadata": metadata,
-        "spec": {
-            "failurePolicy": {"maxRestarts": place.restarts},
-            "replicatedJobs": [{"name": "run", "replicas": 1, "template": {"spec": job}}],
-        },
-    }
+        nodes["cloud.google.com/gke-tpu-accelerator"] = place.tpu
+        nodes["cloud.google.com/gke-tpu-topology"] = place.topology
+    elif place.gpu_type:
+        nodes["cloud.google.com/gke-accelerator"] = place.gpu_type
+    if place.spot:
+        nodes["cloud.google.com/gke-spot"] = "true"
+        pod["tolerations"] = [{"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true"}]
+    if nodes:
+        pod["nodeSelector"] = nodes
+    return pod
 
 
 def _environment(place: Place) -> list[dict[str, Any]]:
-    if not place.wandb_secret:
-        return []
-    reference = {"name": place.wandb_secret, "key": "api-key"}
-    return [{"name": "WANDB_API_KEY", "valueFrom": {"secretKeyRef": reference}}]
+    found: list[dict[str, Any]] = []
+    if place.platform:
+        found.append({"name": "JAX_PLATFORMS", "value": {"gpu": "cuda,cpu", "tpu": "tpu,cpu"}[place.platform]})
+    if place.platform == "gpu":
+        found.append({"name": "LD_LIBRARY_PATH", "value": DRIVER})
+    if place.wandb_secret:
+        reference = {"name": place.wandb_secret, "key": "api-key"}
+        found.append({"name": "WANDB_API_KEY", "valueFrom": {"secretKeyRef": reference}})
+    return found
+
+
+def _name(run: PlannedRun, sweep: str) -> str:
+    return identifier(sweep, run.name, limit=NAME_LIMIT)
+
+
+def _labels(run: PlannedRun, sweep: str) -> dict[str, str]:
+    """By what runs are found: ``kubectl get pods -l patchail/task=finger,patchail/seed=0``."""
+    task, method, *_, seed = run.name.split("/")
+    found = {"sweep": sweep, "task": task, "method": method, "seed": seed.removeprefix("seed_")}
+    return {f"patchail/{name}": re.sub(r"[^A-Za-z0-9]+", "_", value).strip("_")[:63] for name, value in found.items()}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -89,16 +160,57 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--image", required=True, help="the container's image")
     flags.add_argument("--volume", default="", help=f"persistent volume claim, ReadWriteMany, that becomes {MOUNT}")
     flags.add_argument("--wandb_secret", default="", help="name of the Secret that holds the W&B key")
+    flags.add_argument("--namespace", default="", help="default: kubectl's own")
+    flags.add_argument("--service_account", default="", help="of the pods, who may write to the bucket of --root")
+    flags.add_argument("--queue", default="", help="Kueue's local queue, which admits the runs")
+    flags.add_argument(
+        "--jobs", type=int, default=0, help="runs at a time: this program stays until the last has begun"
+    )
+    flags.add_argument("--spot", action="store_true", help=f"cheaper, taken away with {SPOT_SECONDS} s to save")
     flags.add_argument("--tpu", default="", help="GKE's name of a TPU, for example tpu-v5-lite-podslice")
     flags.add_argument("--topology", default="4x4", help="of the slice")
     flags.add_argument("--hosts", type=int, default=4, help="of the slice")
     flags.add_argument("--chips", type=int, default=4, help="TPU chips of a host")
     flags.add_argument("--gpus", type=int, default=1, help="of a run that has no TPU")
+    flags.add_argument("--gpu_type", default="", help="GKE's name of a GPU, for example nvidia-l4")
     flags.add_argument("--cpus", type=int, default=8, help="of a pod")
     flags.add_argument("--memory_gb", type=int, default=64, help="of a pod")
     flags.add_argument("--restarts", type=int, default=10, help="of a run")
     chosen, runs = options.parse(flags, argv, parent=MOUNT)
     require_shared(chosen.root, mount=MOUNT if chosen.volume else "", flag="--volume")
+    if chosen.jobs < 0:
+        raise UserError(f"--jobs is {chosen.jobs}; use 0 for all at a time")
+    if chosen.tpu and chosen.hosts > 1:
+        options.require_several_hosts(runs, instead="use a slice of one host, or other --methods")
     place = Place(*(getattr(chosen, field) for field in Place._fields))
-    text = to_yaml([job_set(run, chosen.sweep, place) for run in runs])
-    return hand_over(["kubectl", "apply", "-f", "-"], text, dry_run=chosen.dry_run)
+    wanted = {run.name: job_set(run, chosen.sweep, place) for run in runs}
+    kubectl = ("kubectl", *((f"--namespace={chosen.namespace}",) if chosen.namespace else ()))
+    if chosen.dry_run:  # without a question to the cluster
+        apply = [*kubectl, "apply", "-f", "-"]
+        return hand_over(apply, to_yaml([wanted[run.name] for run in left(runs)]), dry_run=True)
+    known = jobsets.compare(wanted, jobsets.ask(kubectl, chosen.sweep))
+    runs = left(runs, queued={name: state for name, state in known.items() if state != TO_DO})
+    if not runs:
+        sys.stdout.write("nothing is left to do\n")
+        return 0
+    return _start([wanted[run.name] for run in runs], kubectl, chosen.sweep, at_once=chosen.jobs)
+
+
+def _start(waiting: list[dict[str, Any]], kubectl: Sequence[str], sweep: str, *, at_once: int) -> int:
+    """Hands over JobSets, ``at_once`` at a time where that is not 0; returns the exit status of the last kubectl.
+
+    JobSets of the same names that have ended are deleted before.
+    """
+    while True:
+        there = jobsets.ask(kubectl, sweep)
+        room = max(at_once - jobsets.count_active(there), 0) if at_once else len(waiting)
+        now, waiting = waiting[:room], waiting[room:]
+        ended = [made["metadata"]["name"] for made in now if made["metadata"]["name"] in there]
+        status = subprocess.run([*kubectl, "delete", "jobset", *ended]).returncode if ended else 0
+        if now and not status:
+            status = hand_over([*kubectl, "apply", "-f", "-"], to_yaml(now), dry_run=False)
+        if status or not waiting:
+            return status
+        if now:
+            sys.stdout.write(f"{len(waiting)} wait; after Ctrl-C the same command goes on\n")
+        time.sleep(LOOK_SECONDS)

@@ -1,33 +1,34 @@
 """Runs a sweep on this machine, some at a time: ``patchail launch local figure6a --jobs=2``.
 
-Skips runs that have finished, goes on with those that have begun, and tries those that crash again. Each writes what it
-says to ``console.log`` in its run folder; for one on object storage, under ``launched`` in the cache folder. Ctrl-C
-stops all of them, saved; the same command goes on.
+Skips runs that have finished, goes on with those that have begun, and tries those that crash again; one that another
+launcher has at work is waited for. Each writes what it says to ``console.log`` in its run folder; for one on object
+storage, under ``launched`` in the cache folder. Ctrl-C stops all of them, saved; the same command goes on.
 """
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
 
-from patchail_jax.errors import UserError
 from patchail_jax.launch import options
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line
-from patchail_jax.launch.table import Row, Table, read_progress
+from patchail_jax.launch.places import Place, make_places, require_memory_together
+from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line, told
+from patchail_jax.launch.table import Row, Table, last_words, read_progress
 from patchail_jax.programs.interruption import Interruption
-from patchail_jax.storage.remote import finished_frames, local_folder
+from patchail_jax.storage.remote import local_folder
 
 LAUNCHED = "launched"  # where in the cache folder launchers keep what they write, where the run folder is remote
 POLL_SECONDS = 0.5
+LOOK_SECONDS = 5.0  # between two looks at a run that another launcher has at work
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
-LEAST_PRIORITY = 19
 BAD_INPUT = 2  # the program's exit status; trying again would say the same
-SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # somebody asked it to save and stop
+SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)  # somebody asked it to save and stop
+STATUS = {FINISHED: "finished", GOING_ON: "elsewhere"}  # of a job, by how its run stands; else it waits
 
 
 @dataclass
@@ -35,16 +36,24 @@ class Job:
     """A run, and how far this program has come with it."""
 
     run: PlannedRun
-    status: str = "waiting"  # "running", "finished", "crashed" (to be tried again), "failed", "refused", "stopped"
+    # "running", "finished", "crashed" (to be tried again), "failed", "refused", "stopped", "elsewhere" (at work there)
+    status: str = "waiting"
     tries: int = 0
     slot: int = 0
     process: "subprocess.Popen[bytes] | None" = None
+    looked: float = 0.0  # when, at one that is at work elsewhere
+    words: str = ""  # what is to be said of how it ended
+
+    @property
+    def log(self) -> Path:
+        """What the run says."""
+        return local_folder(self.run.folder, LAUNCHED) / "console.log"
 
 
 class Jobs:
     """Starts and ends processes; ``advance`` is called again and again until it says that nothing is left to do."""
 
-    def __init__(self, jobs: list[Job], places: Sequence["Place"], *, python: str, retries: int) -> None:
+    def __init__(self, jobs: list[Job], places: Sequence[Place], *, python: str, retries: int) -> None:
         self.jobs = jobs
         self._places, self._python, self._retries = places, python, retries
         self._free = list(range(len(places)))[::-1]
@@ -55,10 +64,15 @@ class Jobs:
         for job in self.jobs:
             if job.process is not None and job.process.poll() is not None:
                 self._end(job, job.process.returncode)
+            elif job.status == "elsewhere" and time.monotonic() - job.looked > LOOK_SECONDS:
+                _look(job)
         for job in self.jobs:
             if self._free and not self._stopping and job.status in ("waiting", "crashed"):
-                self._start(job)
-        return any(job.status in ("waiting", "running", "crashed") for job in self.jobs)
+                _look(job)  # another launcher may have had its turn with it
+                if job.status in ("waiting", "crashed"):
+                    self._start(job)
+        going = ("running",) if self._stopping else ("waiting", "running", "crashed", "elsewhere")
+        return any(job.status in going for job in self.jobs)
 
     def stop(self, number: int) -> None:
         """Sends ``number`` to everything that runs; nothing is started any more."""
@@ -70,11 +84,10 @@ class Jobs:
                 job.status = "stopped"
 
     def _start(self, job: Job) -> None:
-        folder = local_folder(job.run.folder, LAUNCHED)
-        folder.mkdir(parents=True, exist_ok=True)
+        job.log.parent.mkdir(parents=True, exist_ok=True)
         job.slot, job.tries, job.status = self._free.pop(), job.tries + 1, "running"
         place = self._places[job.slot]
-        with (folder / "console.log").open("ab") as log:
+        with job.log.open("ab") as log:
             job.process = subprocess.Popen(
                 command(job.run, python=self._python),
                 stdin=subprocess.DEVNULL,
@@ -82,7 +95,7 @@ class Jobs:
                 stderr=subprocess.STDOUT,
                 # Its own modules and packages, not files of the same names in the folder that one is in.
                 env={**os.environ, "PYTHONSAFEPATH": "1", **place.environment},
-                start_new_session=True,  # a terminal's Ctrl-C comes here alone
+                start_new_session=True,  # a terminal's Ctrl-C and its end come here alone
             )
         place.take(job.process.pid)
 
@@ -91,85 +104,69 @@ class Jobs:
         job.process = None
         if code == 0:
             job.status = "finished"
-        elif code == BAD_INPUT:
-            job.status = "refused"
         elif self._stopping or code in SAVED:
             job.status = "stopped"
+        elif code == BAD_INPUT and (found := standing(job.run)) in STATUS:  # another launcher was quicker
+            job.status, job.tries = STATUS[found], job.tries - 1
         else:
-            job.status = "crashed" if job.tries <= self._retries else "failed"
+            again = code != BAD_INPUT and job.tries <= self._retries
+            job.status = "refused" if code == BAD_INPUT else "crashed" if again else "failed"
+            how = "is refused" if code == BAD_INPUT else f"ended with {describe(code)}{', and is tried again' * again}"
+            job.words = f"{job.run.name} {how}: {last_words(job.log)} (all it said: {job.log})"
 
 
-class Place(NamedTuple):
-    """What a run that runs beside others has for itself: a GPU, some cores; ``idle`` gives way to all else."""
-
-    gpu: str = ""
-    cores: frozenset[int] = frozenset()
-    idle: bool = False
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What a run here finds in its environment beside this program's."""
-        return {"CUDA_VISIBLE_DEVICES": self.gpu} if self.gpu else {}
-
-    def take(self, process: int) -> None:
-        """Puts a process here that has just begun, with all that it will start."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended: its status will be looked at
-            if self.cores:
-                os.sched_setaffinity(process, self.cores)
-            if self.idle:
-                os.setpriority(os.PRIO_PROCESS, process, LEAST_PRIORITY)
-
-    def __str__(self) -> str:
-        parts = [f"{name}={value}" for name, value in self.environment.items()]
-        parts += [f"cores {','.join(map(str, sorted(self.cores)))}"] * bool(self.cores)
-        return "; ".join([*parts, *["idle priority"] * self.idle])
+def describe(code: int) -> str:
+    """A process's return code in words: ``status 1``, or the name of the signal that killed it."""
+    return f"status {code}" if code >= 0 else signal.Signals(-code).name
 
 
-def make_places(count: int, *, gpus: Sequence[str], cores: int, idle: bool) -> list[Place]:
-    """A place for each of ``count`` runs at a time; ``UserError`` where there are no ``cores`` for each of them."""
-    if count < 1:
-        raise UserError(f"--jobs is {count}; at least one run must go at a time")
-    if cores < 0:
-        raise UserError(f"--cores is {cores}; give a run cores of its own, or 0 for all to share")
-    if cores and not hasattr(os, "sched_setaffinity"):
-        raise UserError("--cores needs Linux: this system gives no cores to programs")
-    here = sorted(os.sched_getaffinity(0)) if cores else []
-    if count * cores > len(here):
-        raise UserError(f"--jobs={count} with --cores={cores} needs {count * cores} cores; there are {len(here)}")
-    dealt = [frozenset(here[slot * cores : (slot + 1) * cores]) for slot in range(count)]
-    return [Place(gpus[slot % len(gpus)] if gpus else "", dealt[slot], idle) for slot in range(count)]
-
-
-def is_finished(run: PlannedRun) -> bool:
-    """Whether the run's folder says that it has come to the frames now asked for."""
-    return finished_frames(run.folder) >= options.config_of(run).num_frames
+def _look(job: Job) -> None:
+    """Asks the run's folder how it stands; one that has crashed here, and waits, stays so."""
+    job.looked = time.monotonic()
+    found = STATUS.get(standing(job.run), "waiting")
+    if (job.status, found) != ("crashed", "waiting"):
+        job.status = found
 
 
 def work(jobs: Jobs, table: Table) -> int:
     """All jobs to their end; the exit status: 0, 1 where one did not finish, 128 + signal after a signal."""
     asked, stop_at = False, float("inf")
+    rows = {job.run.name: _row(job) for job in jobs.jobs}
     try:
         with Interruption() as interruption:
             while jobs.advance():
                 if interruption.signal_number is not None and not asked:
                     jobs.stop(signal.SIGTERM)
                     asked, stop_at = True, time.monotonic() + STOP_SECONDS
-                    table.say("stopping: runs are saving; once more to kill them")
+                    table.say("stopping: waiting for runs to save (Ctrl-C again to kill them)")
                 if time.monotonic() > stop_at:
                     jobs.stop(signal.SIGKILL)
-                table.show([_row(job) for job in jobs.jobs])
+                _show(jobs, table, rows)
                 time.sleep(POLL_SECONDS)
     finally:
         jobs.stop(signal.SIGKILL)
-    table.show([_row(job) for job in jobs.jobs])
+        _show(jobs, table, rows)
+        table.close(list(rows.values()))
     if interruption.signal_number is not None:
         return 128 + interruption.signal_number
     return int(any(job.status != "finished" for job in jobs.jobs))
 
 
+def _show(jobs: Jobs, table: Table, rows: dict[str, Row]) -> None:
+    """The table as it is now; ``rows`` are brought up to date, of runs that something happens to."""
+    for job in jobs.jobs:
+        before = rows[job.run.name]
+        if job.status in ("running", "elsewhere") or (job.status, job.tries) != (before.status, before.tries):
+            rows[job.run.name] = _row(job)
+        if job.words:
+            table.say(job.words)
+            job.words = ""
+    table.show(list(rows.values()))
+
+
 def _row(job: Job) -> Row:
     frame, score = read_progress(local_folder(job.run.folder))
-    return Row(job.run.name, job.status, job.tries, frame, score)
+    return Row(job.run.name, job.status, job.tries, frame, options.frames_of(job.run), score)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -184,13 +181,16 @@ def main(argv: Sequence[str]) -> int:
     chosen, runs = options.parse(flags, argv)
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
     places = make_places(chosen.jobs, gpus=gpus, cores=chosen.cores, idle=chosen.idle)
-    jobs = [Job(run, "finished" if is_finished(run) else "waiting") for run in runs]
+    found = standings(runs)
+    runs = [told(run, "--config.platform=gpu") for run in runs] if gpus else runs
+    jobs = [Job(run, STATUS.get(found[run.name], "waiting"), looked=time.monotonic()) for run in runs]
     if chosen.dry_run:
         sys.stdout.write(f"# {chosen.jobs} at a time\n")
         for slot, place in enumerate(places):
             sys.stdout.write(f"# place {slot}: {place}\n" if str(place) else "")
         for job in jobs:
             line = shell_line(command(job.run, python=chosen.python))
-            sys.stdout.write(f"# finished: {job.run.name}\n" if job.status == "finished" else f"{line}\n")
+            sys.stdout.write(f"{line}\n" if job.status == "waiting" else f"# {job.status}: {job.run.name}\n")
         return 0
+    require_memory_together([job.run for job in jobs if job.status == "waiting"], at_once=chosen.jobs)
     return work(Jobs(jobs, places, python=chosen.python, retries=chosen.retries), Table(sys.stdout))

@@ -19,11 +19,12 @@ def to_yaml(documents: Sequence[Any]) -> str:
     return text
 
 
-def require_shared(root: str, *, mount: str, flag: str) -> None:
+def require_shared(root: str, *, mount: str = "", flag: str = "") -> None:
     """``UserError`` unless ``root`` outlives a machine: a bucket's, or under ``mount``, which ``flag`` makes."""
     if "://" in root or (mount and root.startswith(f"{mount}/")):
         return
-    where = f"it must lie under {mount}" if mount else f"give {flag}, or a --root such as gs://mine/runs"
+    give = f"give {flag}, or a" if flag else "give a"
+    where = f"it must lie under {mount}" if mount else f"{give} --root such as gs://mine/runs"
     raise UserError(f"--root is {root}, which would be lost with its machine; {where}")
 
 

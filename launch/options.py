@@ -1,13 +1,15 @@
 """The flags that every launcher takes: which runs, where to, and whether only to say so."""
 
 import argparse
+import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
-from patchail_jax.launch.sweeps.paper import SWEEPS
+from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
 from patchail_jax.launch.sweeps.sweep import PlannedRun, runs, selected
 from patchail_jax.programs import command_line
 from patchail_jax.programs.arguments import Arguments
@@ -21,7 +23,7 @@ def parser(description: str | None, *, launcher: str = "LAUNCHER") -> argparse.A
     made.add_argument("sweep", help=argparse.SUPPRESS)
     made.add_argument("--tasks", type=_words, default=(), help="only these, with commas between them")
     made.add_argument("--methods", type=_words, default=(), help="only these, with commas between them")
-    made.add_argument("--seeds", type=_numbers, default=(), help="only these, with commas between them")
+    made.add_argument("--seeds", type=_numbers, default=(), help="only these, such as 0,2 or 0-4")
     made.add_argument("--root", default="", help="where run folders go, by default under the sweep's name in runs/")
     made.add_argument("--dry_run", action="store_true", help="print exactly what would run, and do nothing")
     made.epilog = f"SWEEP is one of {', '.join(SWEEPS)}. Any --config.KEY=VALUE goes to every run."
@@ -46,7 +48,7 @@ def parse(
     grids = selected(SWEEPS[options.sweep], tasks=options.tasks, methods=options.methods, seeds=options.seeds)
     chosen = runs(grids, root=options.root, overrides=rest)
     for run in chosen:
-        config_of(run)  # a wrong override is found here, not on a machine that waited for hours
+        frames_of(run)  # a wrong override is found here, not on a machine that waited for hours
     return options, chosen
 
 
@@ -55,10 +57,23 @@ def extras_for(root: str, extras: str) -> str:
     return ",".join(filter(None, (extras, "gcs"))) if root.startswith("gs://") else extras
 
 
+def require_several_hosts(runs: Sequence[PlannedRun], *, instead: str) -> None:
+    """``UserError`` where a run's method cannot train across hosts; ``instead`` is what to do."""
+    for run in runs:
+        if (method := config_of(run).method) in ONE_PROCESS:
+            raise UserError(f"{method} cannot train across several hosts: {instead}")
+
+
 def require_checkout() -> None:
     """``UserError`` unless the current folder is the source's, which is what goes to the machines."""
     if not Path("launch/setup.sh").is_file():
         raise UserError("launch/setup.sh is not here: start this launcher in the folder of the source, which it sends")
+
+
+@functools.cache
+def frames_of(run: PlannedRun) -> int:
+    """The frames that a run is asked to play."""
+    return int(config_of(run).num_frames)
 
 
 def config_of(run: PlannedRun) -> ConfigDict:
@@ -71,4 +86,11 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in _words(text))
+    """``0,2-4`` as 0, 2, 3, 4."""
+    numbers: list[int] = []
+    for word in _words(text):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
+        if found is None or (found[2] and int(found[2]) < int(found[1])):
+            raise argparse.ArgumentTypeError(f"{word!r} is no seed and no range of them, such as 0-4")
+        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return tuple(numbers)

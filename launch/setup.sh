@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv with everything the project needs, the OpenGL libraries included; safe to run again.
 # EXTRAS=cuda12, cuda13 or tpu adds the JAX of an accelerator; EXTRAS=tpu,gcs the storage of gs:// run folders as well.
+# TOOLS= leaves out what tests and linters need: a machine that only trains can do without it.
 # MUJOCO_GL=disabled leaves OpenGL out: runs on physics features, and environments of your own, can do without it.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname "$0")/.."
@@ -13,13 +14,16 @@ stop() { say "error: $*"; exit 1; }
 
 can_install_debian() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
+try_debian() {
+  say "installing $*"
+  apt-get update -qq >/dev/null || say "apt-get update failed; trying with the package lists that are here"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >/dev/null
+}
+
 # Debian packages: installed as root, named otherwise.
 install_debian() {
   can_install_debian || stop "please install what is missing (Debian: sudo apt-get install $*) and run this again"
-  say "installing $*"
-  apt-get update -qq >/dev/null || say "apt-get update failed; trying with the package lists that are here"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >/dev/null ||
-    stop "apt-get cannot install $*: check the network, or install them by hand, and run this again"
+  try_debian "$@" || stop "apt-get cannot install $*: check the network, or install them by hand, and run this again"
 }
 
 version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
@@ -42,9 +46,31 @@ find_python() {
   printf '%s' "$incomplete"
 }
 
+# uv, by its name or where it was put: the one that is here, else from PyPI by the Python that will not do.
+find_uv() {
+  command -v uv && return
+  python3 -m pip install --quiet --disable-pip-version-check --target .uv uv >/dev/null 2>&1 && printf '%s' .uv/bin/uv
+}
+
+# A Python beside one that will not do, such as 3.10 of Ubuntu 22.04: uv's, else the distribution's. Its name. uv keeps
+# it here, because the home of whoever sets up may be closed to whoever trains.
+bring_python() {
+  local uv
+  export UV_PYTHON_INSTALL_DIR=$PWD/.python UV_PYTHON_PREFERENCE=only-managed
+  say "python3 is Python $(version_of python3), but 3.11, 3.12 or 3.13 is needed: bringing 3.12 by uv"
+  if uv=$(find_uv) && "$uv" python install --quiet 3.12 >&2; then
+    "$uv" python find 3.12
+  elif can_install_debian && try_debian python3.11 python3.11-venv >&2; then
+    printf '%s' python3.11
+  else
+    return 1
+  fi
+}
+
 stop_for_python() {
-  stop "python3 is Python $1, but 3.11, 3.12 or 3.13 is needed: install one of them beside it (uv python install 3.12," \
-    "or your distribution's python3.12 and python3.12-venv) and run this again"
+  stop "python3 is Python $(version_of python3 || echo missing), but 3.11, 3.12 or 3.13 is needed, and neither uv nor" \
+    "apt-get could bring one (is there a network?): install one beside it (uv python install 3.12, or" \
+    "sudo apt-get install python3.11 python3.11-venv) and run this again"
 }
 
 wants_opengl() { [ "${MUJOCO_GL:-}" != disabled ]; }
@@ -81,15 +107,14 @@ install() {
 python=$(find_python)
 missing=()
 if [ -z "$python" ]; then
-  ! found=$(version_of python3) || stop_for_python "$found"
-  missing+=(python3 python3-venv)
+  version_of python3 >/dev/null || missing+=(python3 python3-venv)
 elif ! makes_environments "$python"; then
   missing+=("$python-venv")
 fi
 ! wants_opengl || has_opengl || missing+=("${OPENGL[@]}")
 [ "${#missing[@]}" = 0 ] || install_debian "${missing[@]}"
 python=$(find_python)
-[ -n "$python" ] || stop_for_python "$(version_of python3 || echo missing)"
+[ -n "$python" ] || python=$(bring_python) || stop_for_python
 
 # Asks for pip: a set-up that was cut short leaves a .venv without it.
 trap 'rm -f .venv/ready*' EXIT  # whatever fails from here on, .venv is not ready
@@ -97,7 +122,9 @@ if ! is_supported .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/
   "$python" -m venv --clear .venv || stop "$python cannot make an environment in .venv"
 fi
 say "installing Python packages into .venv (Python $(version_of .venv/bin/python)); this takes some minutes"
-install ".[dev${EXTRAS:+,$EXTRAS}]" ||
+extras=${TOOLS-dev}${EXTRAS:+,$EXTRAS}
+extras=${extras#,}
+install ".${extras:+[$extras]}" ||
   stop "the Python packages cannot be installed (the reason is above): check the network and run this again"
 
 # Libraries may be there and still not draw, such as a graphics driver's EGL without its card.

@@ -1,11 +1,12 @@
-"""Runs a sweep on any cloud by SkyPilot, a managed job a run: ``patchail launch skypilot table1 --bucket=gs://mine``.
+"""Runs a sweep on any cloud by SkyPilot, a managed job a run: ``patchail launch skypilot table1 --root=gs://mine/table1``.
 
-Managed jobs move when a spot machine is taken away, and the run goes on from the checkpoint in the bucket, which is
-mounted at /runs, or under a ``--root`` such as gs://mine/runs. ``--accelerators`` is SkyPilot's notation (``L4:1``,
-``H100:1``, ``tpu-v6e-8``). WANDB_API_KEY goes from this shell's environment as a SkyPilot secret: it is in no file and
-on no command line.
+Managed jobs move when a spot machine is taken away, and the run goes on from the checkpoint in the bucket; the same
+command later launches only what has not finished and is not in SkyPilot's queue. ``--accelerators`` is SkyPilot's
+notation (``L4:1``, ``H100:1``, ``tpu-v6e-8``). WANDB_API_KEY goes from this shell's environment as a SkyPilot secret:
+it is in no file and on no command line.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -17,17 +18,17 @@ from typing import Any, NamedTuple
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.manifest import require_shared, to_yaml
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, identifier, shell_line
+from patchail_jax.launch.standing import left
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, identifier, shell_line, told
 
 NAME_LIMIT = 50  # characters
-MOUNT = "/runs"
 KEY = "WANDB_API_KEY"
+NO_QUEUE = "No in-progress managed jobs"  # what sky says, with an error's status, before the first job or long after
 
 
 class Place(NamedTuple):
     """Where a run goes, and what it finds there."""
 
-    bucket: str
     accelerators: str
     cpus: int
     memory_gb: int
@@ -35,36 +36,61 @@ class Place(NamedTuple):
     extras: str
     has_key: bool
 
+    @property
+    def platform(self) -> str:
+        """What JAX must find there: "gpu", "tpu", or "" for CPUs."""
+        return "" if not self.accelerators else "tpu" if self.accelerators.lower().startswith("tpu") else "gpu"
+
 
 def task(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
     """SkyPilot's task of one run."""
     resources: dict[str, Any] = {"cpus": f"{place.cpus}+", "memory": f"{place.memory_gb}+", "use_spot": place.spot}
+    environment: dict[str, str] = {}
     if place.accelerators:
         resources["accelerators"] = place.accelerators
+        environment["JAX_PLATFORMS"] = {"gpu": "cuda,cpu", "tpu": "tpu,cpu"}[place.platform]
+        run = told(run, f"--config.platform={place.platform}")
     return {
         "name": identifier(sweep, run.name, limit=NAME_LIMIT),
         "resources": resources,
         "workdir": ".",
-        **({"file_mounts": {MOUNT: {"source": place.bucket, "mode": "MOUNT"}}} if place.bucket else {}),
+        **({"envs": environment} if environment else {}),
         **({"secrets": {KEY: None}} if place.has_key else {}),  # its value comes with --secret
-        "setup": f"sudo env EXTRAS={shell_line([place.extras])} launch/setup.sh",
+        "setup": f"sudo env TOOLS= EXTRAS={shell_line([place.extras])} launch/setup.sh",
         "run": shell_line(command(run, python=".venv/bin/python")),
     }
+
+
+def queued() -> set[str]:
+    """The names of the managed jobs that wait or run. ``UserError`` where SkyPilot does not say."""
+    words = ("sky", "jobs", "queue", "--all", "--skip-finished", "--output", "json")
+    try:
+        done = subprocess.run(words, capture_output=True, text=True)
+        if done.returncode and NO_QUEUE in done.stdout + done.stderr:
+            return set()
+        return {job["job_name"] for job in json.loads(done.stdout[done.stdout.index("[") :])}
+    except FileNotFoundError as error:
+        raise UserError("sky is not installed: pip install skypilot") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"SkyPilot does not say which runs are queued already: see {shell_line(words)}") from error
 
 
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of the first sky command that fails."""
     flags = options.parser(__doc__, launcher="skypilot")
-    flags.add_argument("--bucket", default="", help=f"gs://, s3:// or another that SkyPilot mounts, at {MOUNT}")
     flags.add_argument("--accelerators", default="L4:1", help="of a run; empty for CPUs alone")
     flags.add_argument("--cpus", type=int, default=8, help="of a run, at least")
     flags.add_argument("--memory_gb", type=int, default=64, help="of a run, at least")
     flags.add_argument("--spot", action="store_true", help="cheaper, and moved when taken away")
     flags.add_argument("--extras", default="cuda12", help="of setup.sh: cuda12, cuda13 or tpu")
-    chosen, runs = options.parse(flags, argv, parent=MOUNT)
-    require_shared(chosen.root, mount=MOUNT if chosen.bucket else "", flag="--bucket")
+    chosen, runs = options.parse(flags, argv)
+    require_shared(chosen.root)
+    known: set[str] = set()
     if not chosen.dry_run:
         options.require_checkout()
+        known = queued()
+    names = {run.name: identifier(chosen.sweep, run.name, limit=NAME_LIMIT) for run in runs}
+    runs = left(runs, queued={run: "queued" for run, name in names.items() if name in known})
     chosen.extras = options.extras_for(chosen.root, chosen.extras)
     chosen.has_key = bool(os.environ.get(KEY))
     place = Place(*(getattr(chosen, field) for field in Place._fields))
@@ -79,10 +105,7 @@ def main(argv: Sequence[str]) -> int:
         if chosen.dry_run:
             continue
         path.write_text(text)
-        try:
-            status = subprocess.run(words, check=False).returncode
-        except FileNotFoundError as error:
-            raise UserError("sky is not installed: pip install skypilot") from error
+        status = subprocess.run(words, check=False).returncode
         if status:
             return status
     return 0

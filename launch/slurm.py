@@ -1,31 +1,41 @@
 """Runs a sweep on a SLURM cluster: ``patchail launch slurm table1 --partition=gpu --hours=24 --jobs=30``.
 
 One array job by submitit (``pip install -e .[launch]``), a task a run. A task that is preempted or out of time saves
-and queues again; the same command later submits only what has not finished. Logs lie in ``ROOT/slurm``. The environment
-goes along as sbatch sends it, so that keys such as WANDB_API_KEY are in no file.
+and queues again; the same command later submits only what has not finished and is not queued. Logs lie in
+``ROOT/slurm``. The environment goes along as sbatch sends it, so that keys such as WANDB_API_KEY are in no file.
 """
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
-from patchail_jax.launch.local import LAUNCHED, is_finished
-from patchail_jax.launch.sweeps.sweep import command, shell_line
+from patchail_jax.launch.local import LAUNCHED, SAVED
+from patchail_jax.launch.standing import left
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line, told
 from patchail_jax.storage.remote import local_folder
 
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
 REQUEUES = 100
 POLL_SECONDS = 0.5
+SUBMITTED = "submitted.jsonl"  # in the folder of logs: which job is which run
 
 
 class Task:
-    """A run as submitit calls it: a process of its own, which is asked to save when the scheduler wants its place."""
+    """A run as submitit calls it: a process of its own, which is asked to save when the scheduler wants its place.
+
+    Schedulers send SIGTERM, submitit's SIGUSR2, or both, to the task alone or to every process of it: the run is asked
+    to save, as often as that may be, and the task queues again.
+    """
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = tuple(words)
@@ -33,9 +43,15 @@ class Task:
 
     def __call__(self) -> int:
         """Runs to the end; ``RuntimeError`` names an exit status other than 0."""
-        self._process = subprocess.Popen(self._words, stdin=subprocess.DEVNULL, preexec_fn=_ignore_warnings)
-        while self._process.poll() is None:
-            time.sleep(POLL_SECONDS)  # not wait(): a signal's handler could not wait for the same process
+        before = signal.signal(signal.SIGTERM, self._pass_on)  # submitit lets it pass
+        try:
+            self._process = subprocess.Popen(self._words, stdin=subprocess.DEVNULL, preexec_fn=_ignore_warnings)
+            while self._process.poll() is None:
+                time.sleep(POLL_SECONDS)  # not wait(): a signal's handler could not wait for the same process
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        if self._process.returncode in SAVED and _keeps_its_place():
+            signal.raise_signal(_warning())  # submitit's handler, which queues the task again and exits
         if self._process.returncode:
             raise RuntimeError(f"status {self._process.returncode}: {shell_line(self._words)}")
         return 0
@@ -46,8 +62,13 @@ class Task:
 
         if self._process is not None:
             self._process.terminate()
-            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            with contextlib.suppress(ChildProcessError):  # it has ended, and was seen to
+                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(Task(self._words))
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        if self._process is not None:
+            self._process.terminate()
 
 
 def _ignore_warnings() -> None:
@@ -56,12 +77,35 @@ def _ignore_warnings() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _warning() -> signal.Signals:
+    """The signal that submitit takes for the scheduler's."""
+    return signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
+
+
+def _keeps_its_place() -> bool:
+    """Whether SLURM still has this task as running: it is preempted then; one that somebody cancelled is not."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return False
+    asked = ["squeue", "--noheader", "--format=%T", f"--jobs={job}"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return True  # a run too many is found finished by itself; one that is lost is found by nobody
+    return said.strip() == "RUNNING"
+
+
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status."""
     flags = options.parser(__doc__, launcher="slurm")
     flags.add_argument("--cluster", default="slurm", choices=("slurm", "local"), help="local: processes here, to try")
     flags.add_argument("--partition", default="")
     flags.add_argument("--account", default="")
+    flags.add_argument("--qos", default="")
+    flags.add_argument("--constraint", default="", help="features of a node")
+    flags.add_argument("--exclude", default="", help="nodes not to use")
+    flags.add_argument("--gres", default="", help="gpu:a100:1, for example, in the place of --gpus")
+    flags.add_argument("--setup", action="append", default=[], help="a shell line before the run; may be repeated")
     flags.add_argument("--hours", type=float, default=24.0, help="of one task; it queues again when they are over")
     flags.add_argument("--gpus", type=int, default=1, help="of a run")
     flags.add_argument("--cpus", type=int, default=8, help="of a run: learner, environments and rendering")
@@ -69,8 +113,10 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--jobs", type=int, default=64, help="runs at a time")
     flags.add_argument("--python", default=sys.executable, help="the interpreter, on the cluster's machines")
     chosen, runs = options.parse(flags, argv)
-    commands = [command(run, python=chosen.python) for run in runs if not is_finished(run)]
-    folder, parameters = str(local_folder(chosen.root, LAUNCHED) / "slurm"), parameters_of(chosen)
+    folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)
+    runs = left(runs, queued=queued(folder) if chosen.cluster == "slurm" else {})
+    platform = ("--config.platform=gpu",) if chosen.gres or chosen.gpus else ()
+    commands = [command(told(run, *platform), python=chosen.python) for run in runs]
     if chosen.dry_run:
         lines = [f"# submitit, cluster {chosen.cluster}, logs in {folder}, an array job of {len(commands)} with"]
         lines += [f"#   {name}: {value}" for name, value in sorted(parameters.items())]
@@ -79,7 +125,9 @@ def main(argv: Sequence[str]) -> int:
     if not commands:
         sys.stdout.write("nothing is left to do\n")
         return 0
-    for job in submit(commands, cluster=chosen.cluster, folder=folder, parameters=parameters):
+    jobs = submit(commands, cluster=chosen.cluster, folder=str(folder), parameters=parameters)
+    note(folder, runs, [job.job_id for job in jobs])
+    for job in jobs:
         sys.stdout.write(f"{job.job_id}  {job.paths.stdout}\n")
     return 0
 
@@ -89,15 +137,47 @@ def parameters_of(chosen: Any) -> dict[str, Any]:
     parameters = {
         "name": f"patchail_{chosen.sweep}",
         "timeout_min": int(60 * chosen.hours),
-        "gpus_per_node": chosen.gpus,
+        "gpus_per_node": "" if chosen.gres else chosen.gpus or "",
         "cpus_per_task": chosen.cpus,
         "mem_gb": chosen.memory_gb,
         "slurm_array_parallelism": chosen.jobs,
         "slurm_signal_delay_s": SAVE_SECONDS,
         "slurm_partition": chosen.partition,
         "slurm_account": chosen.account,
+        "slurm_qos": chosen.qos,
+        "slurm_constraint": chosen.constraint,
+        "slurm_exclude": chosen.exclude,
+        "slurm_gres": chosen.gres,
+        "slurm_setup": chosen.setup or "",
+        "slurm_srun_args": [f"--cpus-per-task={chosen.cpus}"],  # since 22.05 srun has one CPU unless it is told
+        "slurm_additional_parameters": {"requeue": True},  # whatever the cluster's default
     }
     return {name: value for name, value in parameters.items() if value != ""}
+
+
+def queued(folder: Path) -> dict[str, str]:
+    """The runs that wait or run in SLURM, by what was noted in ``folder`` when they were submitted.
+
+    ``UserError`` where SLURM does not say: they might be submitted twice.
+    """
+    if not (folder / SUBMITTED).exists():
+        return {}
+    asked = ["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        raise UserError(f"squeue does not say which runs are queued already ({reason}): try on a login node") from error
+    alive = set(said.split())
+    lines = [json.loads(line) for line in (folder / SUBMITTED).read_text().splitlines()]
+    return {line["run"]: "queued" for line in lines if line["job"] in alive}
+
+
+def note(folder: Path, runs: Sequence[PlannedRun], jobs: Sequence[str]) -> None:
+    """Writes down which job is which run."""
+    with (folder / SUBMITTED).open("a") as stream:
+        for run, job in zip(runs, jobs, strict=True):
+            stream.write(f"{json.dumps({'job': job, 'run': run.name})}\n")
 
 
 def submit(

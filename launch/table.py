@@ -1,69 +1,146 @@
-"""The runs of a sweep on the console: a table that is drawn over on a terminal, in a file only what changes."""
+"""The runs of a sweep on the console: a table that rich draws over on a terminal, in a file only what changes."""
 
 import collections
+import contextlib
 import json
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-TAIL_BYTES = 4096  # holds the last lines of a run's metrics
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table as Grid
+from rich.text import Text
+
+TAIL_BYTES = 4096  # holds the last lines of a run's metrics, and of its console
+_AT_WORK = ("running", "crashed", "elsewhere")  # in the drawn table; what failed has been said above it
+_HOUR, _MINUTE = 3600, 60
 
 
 class Row(NamedTuple):
-    """One run: its name and state, how often it was started, its last logged frame and evaluation."""
+    """One run: its name and state, how often it was started, its last logged frame of how many, its last evaluation."""
 
     name: str
     status: str
     tries: int
     frame: int
+    target: int
     score: float | None
 
-    def line(self, width: int) -> str:
-        """The row in words, its name in ``width`` columns."""
-        score = "" if self.score is None else f"  return {self.score:.1f}"
-        again = "" if self.tries <= 1 else f"  start {self.tries}"
-        return f"{self.name:{width}}  {self.status:8}  {self.frame:>9,} frames{score}{again}"
+    def cells(self) -> tuple[str, ...]:
+        """The row in words."""
+        score = "" if self.score is None else f"return {self.score:.1f}"
+        again = "" if self.tries <= 1 else f"start {self.tries}"
+        return self.name, self.status, f"{self.frame:,} frames", score, again
+
+
+class _Console(Console):
+    """rich's, which would end the program where its reader has gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled: it is the table's to take."""
+        raise OSError("broken pipe")
 
 
 class Table:
-    """Shows rows on ``stream``; only those that run or need a look, and a line of counts."""
+    """Shows rows on ``stream``: on a terminal those at work and a line of totals, which never wrap; else what changes.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream, self._live = stream, stream.isatty()
-        self._drawn = 0
+    A terminal that is gone is no error: the runs go on.
+    """
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = _Console(file=stream, highlight=False, soft_wrap=True)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._forecast = Forecast(clock)
         self._shown: dict[str, tuple[str, int]] = {}
 
     def say(self, line: str) -> None:
         """A line above the table."""
-        self._erase()
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
+        with self._while_there():
+            self._console.print(line, markup=False, soft_wrap=True)
 
     def show(self, rows: Sequence[Row]) -> None:
         """The rows as they are now."""
-        width = max((len(row.name) for row in rows), default=0)
-        if self._live:
-            self._draw([row.line(width) for row in rows if row.status not in ("waiting", "finished")], rows)
-            return
+        with self._while_there():
+            if self._live is None:
+                self._show_changes(rows)
+            else:
+                self._live.start()
+                self._live.update(self._drawn(rows), refresh=True)
+
+    def close(self, rows: Sequence[Row]) -> None:
+        """The last words: the rows as they are, and their totals."""
+        self.show(rows)
+        with self._while_there():
+            if self._live is None:
+                self.say(totals(rows))
+            else:
+                self._live.stop()
+
+    @contextlib.contextmanager
+    def _while_there(self) -> Iterator[None]:
+        """Writes while there is somebody who reads; what Python flushes when it ends goes nowhere from then on."""
+        try:
+            yield
+        except OSError:
+            self._console.quiet = True
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._console.file.fileno())
+
+    def _show_changes(self, rows: Sequence[Row]) -> None:
         for row in rows:
             state = row.status, row.tries
-            if row.status != "waiting" and self._shown.get(row.name) != state:
-                self._stream.write(f"{row.line(width)}\n")
+            before = self._shown.get(row.name, ("waiting", 0))
+            if state != before and (row.tries or "elsewhere" in (row.status, before[0])):
+                self.say("  ".join(filter(None, row.cells())))
             self._shown[row.name] = state
-        self._stream.flush()
 
-    def _draw(self, lines: list[str], rows: Sequence[Row]) -> None:
-        counts = collections.Counter(row.status for row in rows)
-        lines.append(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
-        self._erase()
-        self._stream.write("".join(f"{line}\n" for line in lines))
-        self._stream.flush()
-        self._drawn = len(lines)
+    def _drawn(self, rows: Sequence[Row]) -> RenderableType:
+        grid = Grid.grid(padding=(0, 2, 0, 0))
+        for style in ("left", "left", "right", "left", "left"):
+            grid.add_column(justify=style, no_wrap=True, overflow="ellipsis")
+        at_work = [row for row in rows if row.status in _AT_WORK]
+        room = max(self._console.height - 4, 1)
+        for row in at_work[:room]:
+            grid.add_row(*row.cells())
+        more = [f"and {len(at_work) - room} more"] if len(at_work) > room else []
+        lines = [*more, totals(rows) + self._forecast(rows)]
+        return Group(grid, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
-    def _erase(self) -> None:
-        if self._drawn:
-            self._stream.write(f"\x1b[{self._drawn}F\x1b[J")  # up to the table's first line, and clear what follows
-        self._drawn = 0
+
+class Forecast:
+    """How much of all frames has been played, and how long the rest takes at the speed since the first question."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._first: tuple[float, float] | None = None
+
+    def __call__(self, rows: Sequence[Row]) -> str:
+        """In words, behind a line of totals."""
+        total = sum(row.target for row in rows)
+        played = sum(row.target if row.status == "finished" else min(row.frame, row.target) for row in rows)
+        now = self._clock()
+        began, before = self._first = self._first or (now, played)
+        words = f"; {100 * played / max(total, 1):.0f}% of all frames"
+        if played in (before, total):
+            return words
+        left = (total - played) * (now - began) / (played - before)
+        return f"{words}, about {duration(left)} left"
+
+
+def totals(rows: Sequence[Row]) -> str:
+    """``3 finished, 1 running of 4 runs``."""
+    counts = collections.Counter(row.status for row in rows)
+    return f"{', '.join(f'{count} {status}' for status, count in sorted(counts.items()))} of {len(rows)} runs"
+
+
+def duration(seconds: float) -> str:
+    """``3 h 20 min``, or ``5 min``."""
+    minutes = max(1, round(seconds / _MINUTE))
+    hours, rest = divmod(minutes, _HOUR // _MINUTE)
+    return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
 def read_progress(folder: Path) -> tuple[int, float | None]:
@@ -77,13 +154,21 @@ def read_progress(folder: Path) -> tuple[int, float | None]:
     return frame, score
 
 
+def last_words(log: Path) -> str:
+    """Why a run ended, by its console: its last error line, else its last line."""
+    said = [line.strip() for line in _whole_lines(log) if line.strip()]
+    return next(
+        (line for line in reversed(said) if line.startswith("error: ")), said[-1] if said else "it said nothing"
+    )
+
+
 def _whole_lines(path: Path) -> list[str]:
     """The file's last lines, without one that is cut off at its front by us or at its end by a kill."""
     try:
         with path.open("rb") as stream:
             start = max(0, stream.seek(0, 2) - TAIL_BYTES)
             stream.seek(start)
-            lines = stream.read().decode().splitlines(keepends=True)
+            lines = stream.read().decode(errors="replace").splitlines(keepends=True)
     except FileNotFoundError:
         return []
     return [line.rstrip("\n") for line in lines[1 if start else 0 :] if line.endswith("\n")]

@@ -1,9 +1,11 @@
-"""Runs a sweep on a TPU pod slice, one run after another: ``patchail launch tpu_pod table1 --name=pail --zone=ZONE``.
+"""Runs a sweep on a TPU pod slice: ``patchail launch tpu_pod table1 --name=pail --zone=ZONE --root=gs://mine/table1``.
 
-``--action=create`` asks for the slice (a queued resource, or with ``--at_once`` a TPU VM) and waits for it; ``setup``
-copies the committed source to every worker and installs it; ``run`` starts the sweep on all workers, where it goes on
-without this machine; ``follow`` shows what worker 0 says; ``collect`` copies the run folders here; ``delete`` gives the
-slice back. Without an action it is the first four, so that the slice stays; ``all`` is everything.
+One run after another over all hosts, for large batches, or with ``--per_host`` one on each host, side by side.
+``--action=create`` asks for the slice (a queued resource, or with ``--at_once`` a TPU VM) unless it is there, and
+waits; ``setup`` copies the committed source to every worker and installs it; ``run`` starts the sweep on all workers,
+where it goes on without this machine; ``follow`` shows what they say; ``stop`` lets the runs save and ends the sweep;
+``collect`` copies the run folders here; ``delete`` gives the slice back. Without an action it is the first four, so
+that the slice stays; ``all`` gives it back as well. The same command goes on, also on another slice.
 
 WANDB_API_KEY never leaves Secret Manager for a file or a command line: with ``--wandb_secret=NAME`` each worker reads
 it when the runs start (its service account needs roles/secretmanager.secretAccessor).
@@ -18,10 +20,13 @@ from typing import NamedTuple
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line
+from patchail_jax.launch.manifest import require_shared
+from patchail_jax.launch.pod_script import BUSY, HOME, LOCK, PID, sweep_script
+from patchail_jax.launch.standing import left
+from patchail_jax.launch.sweeps.sweep import shell_line
 
-ACTIONS = ("create", "setup", "run", "follow", "collect", "delete")
-HOME = "patchail_jax"  # the source's folder on the workers, in the home of the user who logs in
+ACTIONS = ("create", "setup", "run", "follow", "stop", "collect", "delete")
+BY_ITSELF, ALL = ACTIONS[:4], (*ACTIONS[:4], "collect", "delete")
 WAIT_SECONDS, FOLLOW_SECONDS = 30, 5
 # Chips that a TPU's scheduler has taken back do not come again under the same queued resource.
 ENDED = ("FAILED", "SUSPENDED", "DELETING")
@@ -49,10 +54,11 @@ class Slice(NamedTuple):
 
 
 def create(tpu: Slice) -> list[tuple[str, ...]]:
-    """Asks for the slice, and waits until it is there."""
+    """Asks for the slice, unless it has been asked for, and waits until it is there."""
     kind = (f"--accelerator-type={tpu.accelerator_type}", *(("--spot",) if tpu.spot else ()))
     if tpu.at_once:
-        return [tpu.gcloud("tpu-vm", "create", tpu.name, *kind, f"--version={tpu.runtime_version}")]
+        ask = tpu.gcloud("tpu-vm", "create", tpu.name, *kind, f"--version={tpu.runtime_version}")
+        return [_unless(tpu.gcloud("tpu-vm", "describe", tpu.name, "--format=value(state)"), ask)]
     ask = tpu.gcloud(
         "queued-resources",
         "create",
@@ -61,70 +67,68 @@ def create(tpu: Slice) -> list[tuple[str, ...]]:
         *kind,
         f"--runtime-version={tpu.runtime_version}",
     )
-    state = shell_line(tpu.gcloud("queued-resources", "describe", tpu.name, "--format=value(state.state)"))
+    describe = tpu.gcloud("queued-resources", "describe", tpu.name, "--format=value(state.state)")
+    ended = 'echo "the request is $state: --action=delete, and then the same command again" >&2; exit 1'
     wait = (
-        f"while true; do state=$({state}) || exit 1; "
-        f'case "$state" in ACTIVE) exit 0;; {"|".join(ENDED)}) echo "the request is $state" >&2; exit 1;; esac; '
+        f"while true; do state=$({shell_line(describe)}) || exit 1; "
+        f'case "$state" in ACTIVE) exit 0;; {"|".join(ENDED)}) {ended};; esac; '
         f'echo "waiting: $state"; sleep {WAIT_SECONDS}; done'
     )
-    return [ask, ("bash", "-c", wait)]
+    return [_unless(describe, ask), ("bash", "-c", wait)]
+
+
+def _unless(found: Sequence[str], otherwise: Sequence[str]) -> tuple[str, ...]:
+    """Runs the second command where the first one fails, which says nothing then."""
+    return ("bash", "-c", f"{shell_line(found)} 2>/dev/null || {shell_line(otherwise)}")
 
 
 def setup(tpu: Slice, archive: str, *, extras: str) -> list[tuple[str, ...]]:
     """Copies the committed source to every worker and installs it, with the OpenGL libraries that rendering needs."""
     unpack = f"mkdir -p {HOME} && tar -xzf source.tar.gz -C {HOME} && cd {HOME}"
-    libraries = "libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6 python3-venv"
+    libraries = "libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6"
     # The first start of a machine upgrades packages by itself, and holds their lock.
     install = (
         "sudo apt-get -o DPkg::Lock::Timeout=600 update -qq && "
         f"sudo DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq {libraries} && "
-        f"EXTRAS={extras} launch/setup.sh"
+        f"TOOLS= EXTRAS={extras} launch/setup.sh"
     )
     return [
+        tpu.on_workers(BUSY),
         ("git", "archive", "--format=tar.gz", f"--output={archive}", "HEAD"),
         tpu.gcloud("tpu-vm", "scp", archive, f"{tpu.name}:source.tar.gz", "--worker=all"),
         tpu.on_workers(f"{unpack} && {install}"),
     ]
 
 
-def sweep_script(runs: Sequence[PlannedRun], *, wandb_secret: str) -> str:
-    """The program of each worker: every run, one after another; ``sweep.status`` gets 1 where a run did not finish.
-
-    A run that crashes goes on from its checkpoint once; then the next one has its turn.
-    """
-    lines = ["failed=0", 'attempt() { "$@" || "$@" || failed=1; }']
-    if wandb_secret:
-        read = shell_line(("gcloud", "secrets", "versions", "access", "latest", f"--secret={wandb_secret}"))
-        lines.append(f'WANDB_API_KEY="$({read})" && export WANDB_API_KEY')
-    lines += [f"attempt {shell_line(command(run, python='.venv/bin/python'))}" for run in runs]
-    return "\n".join([*lines, "echo $failed > sweep.status", ""])
-
-
 def start(tpu: Slice, script: str) -> list[tuple[str, ...]]:
-    """Copies the sweep's script to all workers and starts it; it goes on when this machine is gone."""
-    detached = f"cd {HOME}; rm -f sweep.status; nohup setsid bash ../sweep.sh > ../sweep.log 2>&1 < /dev/null &"
+    """Copies the sweep's script to all workers and starts it, unless one is at work; this machine may go then."""
+    sweep = f"nohup flock -n ../{LOCK} setsid bash ../sweep.sh"  # whose number is that of its group
+    detached = f"cd {HOME}; rm -f sweep.status; {sweep} > ../sweep.log 2>&1 < /dev/null &"
     return [
+        tpu.on_workers(BUSY),
         tpu.gcloud("tpu-vm", "scp", script, f"{tpu.name}:sweep.sh", "--worker=all"),
         tpu.on_workers(detached),
     ]
 
 
-def follow(tpu: Slice) -> list[tuple[str, ...]]:
-    """Shows worker 0's console until the sweep has ended; the exit status is the sweep's."""
+def follow(tpu: Slice, *, worker: str) -> list[tuple[str, ...]]:
+    """Shows the console of a worker, or of all, until the sweep has ended; the exit status is the sweep's."""
     line = (
         f"tail -n 100 -F sweep.log & until [ -s {HOME}/sweep.status ]; do sleep {FOLLOW_SECONDS}; done; "
-        f'sleep 2; kill $!; exit "$(cat {HOME}/sweep.status)"'
+        f'sleep {FOLLOW_SECONDS}; kill $!; exit "$(cat {HOME}/sweep.status)"'
     )
-    return [tpu.on_workers(line, worker="0")]
+    return [tpu.on_workers(line, worker=worker)]
 
 
-def collect(tpu: Slice, root: str) -> list[tuple[str, ...]]:
+def stop(tpu: Slice) -> list[tuple[str, ...]]:
+    """Lets the runs at work save, and ends the sweep; waits until all workers have."""
+    line = f"flock -n {LOCK} true || kill -TERM -- -$(cat {PID}); flock {LOCK} true"
+    return [tpu.on_workers(line)]
+
+
+def collect(root: str) -> list[tuple[str, ...]]:
     """Copies the run folders, checkpoints included, here."""
-    if root.startswith("gs://"):
-        return [("gcloud", "storage", "rsync", "--recursive", root, f"runs/{root.removeprefix('gs://')}")]
-    parent = str(Path(root).parent)
-    source = f"{tpu.name}:{root if root.startswith('/') else f'{HOME}/{root}'}"
-    return [("mkdir", "-p", parent), tpu.gcloud("tpu-vm", "scp", "--recurse", source, parent, "--worker=0")]
+    return [("gcloud", "storage", "rsync", "--recursive", root, f"runs/{root.removeprefix('gs://')}")]
 
 
 def delete(tpu: Slice) -> list[tuple[str, ...]]:
@@ -152,27 +156,38 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--runtime_version", default="v2-alpha-tpuv5-lite")
     flags.add_argument("--at_once", action="store_true", help="a TPU VM now or never, instead of a queued resource")
     flags.add_argument("--spot", action="store_true", help="cheaper, and may be taken away")
+    flags.add_argument("--per_host", action="store_true", help="one run a host, side by side, instead of one over all")
     flags.add_argument("--wandb_secret", default="", help="Secret Manager's name of the W&B key")
     chosen, runs = options.parse(flags, argv)
     if chosen.action not in ("", "all", *ACTIONS):
         raise UserError(f"--action is {chosen.action!r}; use one of {', '.join(ACTIONS)}, all")
+    require_shared(chosen.root)
+    if not chosen.per_host:
+        options.require_several_hosts(runs, instead="use --per_host, or other --methods")
     tpu = Slice(*(getattr(chosen, field) for field in Slice._fields))
-    wanted = {"": ACTIONS[:4], "all": ACTIONS}.get(chosen.action, (chosen.action,))
+    wanted = {"": BY_ITSELF, "all": ALL}.get(chosen.action, (chosen.action,))
     if "setup" in wanted and not chosen.dry_run:
         options.require_checkout()  # now: the slice is created, and paid for, before its set-up
+    if "run" in wanted:
+        runs = left(runs, in_turn=True)
+        if not runs and chosen.action != "all":
+            sys.stdout.write("nothing is left to do\n")
+            return 0
     archive, script = (Path(tempfile.gettempdir()) / f"{chosen.name}{ending}" for ending in (".tar.gz", ".sh"))
     steps: dict[str, list[tuple[str, ...]]] = {
         "create": create(tpu),
         "setup": setup(tpu, str(archive), extras=options.extras_for(chosen.root, "tpu")),
         "run": start(tpu, str(script)),
-        "follow": follow(tpu),
-        "collect": collect(tpu, chosen.root),
+        "follow": follow(tpu, worker="all" if chosen.per_host else "0"),
+        "stop": stop(tpu),
+        "collect": collect(chosen.root),
         "delete": delete(tpu),
     }
     worst = 0
     for action in wanted:
         if action == "run":
-            write_script(script, sweep_script(runs, wandb_secret=chosen.wandb_secret), dry_run=chosen.dry_run)
+            text = sweep_script(runs, wandb_secret=chosen.wandb_secret, per_host=chosen.per_host)
+            write_script(script, text, dry_run=chosen.dry_run)
         for words in steps[action]:
             sys.stdout.write(f"{shell_line(words)}\n")
             sys.stdout.flush()

@@ -22,6 +22,7 @@ HOMES = {
     "ott": ("equations/optimal_transport.py",),
     "matplotlib": ("reports/",),
     "psutil": ("storage/memory.py",),
+    "rich": ("launch/table.py",),
     "filelock": ("storage/run_folder.py",),
     "ml_collections": ("api.py", "run/", "programs/", "configs/", "launch/options.py"),
     "absl": ("programs/command_line.py",),

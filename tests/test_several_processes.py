@@ -20,7 +20,8 @@ PATIENCE = 240  # seconds, for what takes a few on a machine with nothing else t
 class Processes:
     """Two processes of one run, each with one CPU device."""
 
-    def __init__(self, folder, cache):  # noqa: F811
+    def __init__(self, folder, cache, second=()):  # noqa: F811
+        """``second`` are flags of the second one alone."""
         hosts = {"coordinator": f"127.0.0.1:{free_port()}", "count": 2, "lost_seconds": LOST_SECONDS}
         overrides = [f"--config.hosts.{field}={value}" for field, value in hosts.items()]
         overrides += ["--config.devices=0", "--config.num_frames=3200", "--config.evaluation.every_frames=1600"]
@@ -32,6 +33,7 @@ class Processes:
         self.running = []
         for process, log in enumerate(self.logs):
             command = [sys.executable, "-m", "patchail_jax.main", *words, f"--config.hosts.index={process}"]
+            command += second if process else ()
             with log.open("a") as stream:
                 self.running.append(subprocess.Popen(command, stdout=stream, stderr=stream, env=environment))
 
@@ -87,3 +89,20 @@ def test_stopped_and_killed_processes_go_on_as_if_nothing_had_been(undisturbed, 
     processes = Processes(tmp_path / "run", cache)
     assert processes.wait() == [0, 0], processes.said()
     assert lines(processes.folders[0]) == lines(undisturbed)
+
+    shutil.rmtree(processes.folders[1] / "checkpoints")
+    kept = sorted(local_steps(processes.folders[0]))
+    processes = Processes(tmp_path / "run", cache)
+    assert processes.wait() == [2, 2], processes.said()
+    has = f"process 0 has {', '.join(map(str, kept))}; process 1 has none"
+    assert all(has in said for said in processes.said()) and sorted(local_steps(processes.folders[0])) == kept
+
+
+def test_processes_with_other_configs_are_refused_in_one_line(tmp_path, cache):  # noqa: F811
+    processes = Processes(tmp_path / "run", cache, second=["--config.seed=1", "--config.agent.discount=0.9"])
+    assert processes.wait() == [2, 2], processes.said()
+    for process, said in enumerate(processes.said()):
+        own = ("config.agent.discount=0.98, config.seed=0", "config.agent.discount=0.9, config.seed=1")[process]
+        (line,) = (line for line in said.splitlines() if line.startswith("error: "))
+        assert line.endswith(f"different configs; process {process} has {own}: start the same command on all")
+    assert not processes.folders[0].exists()  # nothing was opened

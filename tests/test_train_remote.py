@@ -7,7 +7,7 @@ import time
 import pytest
 
 from patchail_jax import loop
-from patchail_jax.launch.local import is_finished
+from patchail_jax.launch.standing import FINISHED, GOING_ON, standing
 from patchail_jax.launch.sweeps.sweep import PlannedRun
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.train import train
@@ -44,12 +44,12 @@ def test_a_run_in_a_bucket_goes_on_where_nothing_is_left_of_it(tmp_path, monkeyp
             train(parse(words).config)
     shutil.rmtree(tmp_path / "cache")
     bucket.left = None
-    assert not is_finished(PlannedRun("x", RUN, tuple(words[1:])))
+    assert standing(PlannedRun("x", RUN, tuple(words[1:]))) == GOING_ON
     assert find_runs([RUN])[0].status == "running"  # as far as anybody can tell for a while
     train(parse(words).config)
     assert_same_run(tmp_path / "whole", tmp_path / "cache" / "runs" / "gs" / "bucket" / "runs" / "x")
 
-    assert is_finished(PlannedRun("x", RUN, tuple(words[1:])))
+    assert standing(PlannedRun("x", RUN, tuple(words[1:]))) == FINISHED
     (run,) = find_runs(["gs://bucket"])
     assert run.status == "finished" and run.frames.tolist() == [0, 160, 320]
     assert lines(run.path) == lines(tmp_path / "whole")

@@ -12,6 +12,7 @@ SMALL_TASKS = ("finger", "cartpole", "walker_stand", "hopper", "walker_walk", "c
 SMALL_SEEDS = (0, 1, 2)
 SMALL_OTHERS_TASKS = ("finger", "cartpole", "walker_walk", "cheetah")
 SMALL_OTHERS = ("patchail_w", "patchail_b", *ENCODER_METHODS, "bc", "rot")
+ONE_PROCESS = ("rot",)  # methods that cannot train across several
 
 
 def _ablation(

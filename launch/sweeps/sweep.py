@@ -11,6 +11,8 @@ from patchail_jax.errors import UserError
 
 PROGRAM = ("-m", "patchail_jax.main")  # behind the interpreter
 Value = str | int | float | bool
+# Fields that a sweep decides, and the flags of a launcher that choose among what it has.
+_DECIDED = {"seed": "use --seeds", "env.task": "use --tasks", "method": "use --methods", "run_folder": "use --root"}
 _NOTHING: Mapping[str, Value] = MappingProxyType({})
 
 
@@ -42,8 +44,11 @@ def runs(grids: Iterable[Grid], *, root: str, overrides: Sequence[str] = ()) -> 
     """Every run of a sweep, seeds outermost: a sweep that is cut short has whole tables of fewer seeds.
 
     Run folders lie under ``root``, a local path or one that the launched machines know. ``overrides`` are flags
-    (``--config.KEY=VALUE``) for all runs, after those of the grids. ``UserError`` where two runs share a folder.
+    (``--config.KEY=VALUE``) for all runs, after those of the grids. ``UserError`` where two runs share a folder, and
+    for an override of what the sweep decides: it would make several runs the same.
     """
+    grids = tuple(grids)
+    _refuse_decided(grids, overrides)
     found: list[tuple[int, PlannedRun]] = []
     for grid in grids:
         for task in grid.tasks:
@@ -55,6 +60,15 @@ def runs(grids: Iterable[Grid], *, root: str, overrides: Sequence[str] = ()) -> 
     if twice:
         raise UserError(f"two runs of this sweep have the folder {twice[0]}; give their grids a label")
     return ordered
+
+
+def _refuse_decided(grids: Sequence[Grid], overrides: Sequence[str]) -> None:
+    """``UserError`` for the first override of a field that tells the runs of the sweep apart."""
+    decided = {**_DECIDED, **{key: "choose another sweep" for grid in grids for key in grid.overrides}}
+    for flag in overrides:
+        key = flag.partition("=")[0].removeprefix("--config.")
+        if key in decided:
+            raise UserError(f"config.{key} is decided by the sweep: {decided[key]}")
 
 
 def _run(grid: Grid, task: str, method: str, seed: int, root: str, overrides: Sequence[str]) -> PlannedRun:
@@ -88,6 +102,11 @@ def selected(
         )
         for grid in grids
     ]
+
+
+def told(run: PlannedRun, *flags: str) -> PlannedRun:
+    """The run with ``flags`` of its launcher, which an override may change."""
+    return run._replace(flags=(*run.flags[:2], *flags, *run.flags[2:]))
 
 
 def command(run: PlannedRun, *, python: str = "python") -> tuple[str, ...]:

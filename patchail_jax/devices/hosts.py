@@ -15,21 +15,20 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax._src.distributed import global_state
 from jax.experimental import multihost_utils
 
+from patchail_jax.devices.clusters import cluster
 from patchail_jax.errors import ProcessLost, UserError
 
 _log = logging.getLogger(__name__)
-
-# Variables that tell a process of how many it is one, where a launcher has started several.
-_SIZES = {"SLURM": "SLURM_STEP_NUM_TASKS", "Open MPI": "OMPI_COMM_WORLD_SIZE"}
-_TPU_WORKERS = "TPU_WORKER_HOSTNAMES"
 
 # JAX aborts the others when process 0 ends: it waits until they have closed their files. Less than the least that
 # config.hosts.lost_seconds may be, when JAX aborts them anyhow.
 LINGER_SECONDS = 5.0
 _ADDRESS = re.compile(r".+:\d{1,5}")  # of the coordinator
-_ASKS_AROUND = ("", "auto")  # coordinators whose address the launcher or JAX knows
+_ALONE = "alone"
+_NO_ADDRESS = ("", "auto", _ALONE)  # coordinators whose address JAX finds out, or nobody needs
 _STATUS = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
 
 
@@ -39,11 +38,10 @@ class Hosts(NamedTuple):
     process: int = 0
     processes: int = 1
 
-    def gather(self, number: int) -> np.ndarray:
-        """Every process's ``number``, ``[processes]``."""
-        if self.processes == 1:
-            return np.asarray([number])
-        return np.asarray(multihost_utils.process_allgather(np.asarray(number, np.int32)))
+    def gather(self, numbers: int | np.ndarray) -> np.ndarray:
+        """Every process's ``numbers``, ``[processes, ...] int32``; all have as many."""
+        own = np.asarray(numbers, np.int32)
+        return own[None] if self.processes == 1 else np.asarray(multihost_utils.process_allgather(own))
 
     def smallest(self, number: int) -> int:
         """The smallest ``number`` of all processes."""
@@ -76,21 +74,13 @@ def losses_in_one_line(hosts: Hosts) -> Iterator[None]:
         ) from error
 
 
-def cluster() -> str | None:
-    """The launcher that has started several processes, by its variables; None where there is one process."""
-    for name, variable in _SIZES.items():
-        if int(os.environ.get(variable, "1")) > 1:
-            return name
-    return "TPU" if "," in os.environ.get(_TPU_WORKERS, "") else None
-
-
 def refuse_address(*, coordinator: str, count: int, index: int) -> None:
     """``UserError`` where these fields of ``config.hosts`` do not say who meets where."""
-    if coordinator in _ASKS_AROUND:
+    if coordinator in _NO_ADDRESS:
         if count or index >= 0:
             raise UserError("config.hosts.count and index need config.hosts.coordinator=ADDRESS:PORT")
     elif not _ADDRESS.fullmatch(coordinator):
-        raise UserError(f"config.hosts.coordinator is {coordinator!r}; it must be ADDRESS:PORT, auto or empty")
+        raise UserError(f"config.hosts.coordinator is {coordinator!r}; it must be ADDRESS:PORT, auto, alone or empty")
     elif count < 1:
         raise UserError("config.hosts.coordinator needs config.hosts.count, the number of processes, and index")
     elif not 0 <= index < count:
@@ -100,23 +90,35 @@ def refuse_address(*, coordinator: str, count: int, index: int) -> None:
 def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Hosts:
     """Meets the other processes, before anything else touches a device. The arguments are ``config.hosts``.
 
-    ``coordinator`` "" asks the launcher's variables, "auto" leaves all to JAX (TPU pods), "address:port" needs
-    ``count`` and ``index``. A process that is not heard of for ``lost_seconds`` ends all others. ``UserError`` where
-    they do not meet.
+    ``coordinator`` "" asks JAX's clusters whether there are others, "auto" takes it that there are, "alone" that there
+    are none, and "address:port" needs ``count`` and ``index``. A process that is not heard of for ``lost_seconds`` ends
+    all others. ``UserError`` where they do not meet, and where JAX's devices are those of more or fewer processes.
     """
     refuse_address(coordinator=coordinator, count=count, index=index)
+    found = cluster() if coordinator == "" else None
+    several = coordinator not in ("", _ALONE) or (found is not None and found.processes > 1)
     start: Callable[..., None] = jax.distributed.initialize
-    launcher = cluster()
-    if not coordinator and launcher is None:
-        return Hosts()
     arguments: dict[str, Any] = {}
-    if coordinator not in _ASKS_AROUND:
+    if coordinator not in _NO_ADDRESS:
         arguments = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
     try:
-        start(**arguments, heartbeat_timeout_seconds=lost_seconds, initialization_timeout=300)
+        if several:
+            start(**arguments, heartbeat_timeout_seconds=lost_seconds, initialization_timeout=300)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"the processes of this run do not meet ({reason}); see config.hosts") from error
-    hosts = Hosts(jax.process_index(), jax.process_count())
-    _log.info("process %d of %d (%s)", hosts.process, hosts.processes, launcher or coordinator)
+        # Time that is over is nothing that the user gave: another try may find the others.
+        kind = ProcessLost if isinstance(error, RuntimeError) else UserError
+        raise kind(f"the processes of this run do not meet ({reason}); see config.hosts") from error
+    try:
+        hosts = Hosts(jax.process_index(), jax.process_count())  # the first look at the devices
+    except (RuntimeError, AssertionError) as error:  # the second where its package is not installed
+        platforms, reason = os.environ.get("JAX_PLATFORMS", ""), " ".join(str(error).split()) or "no such device"
+        raise UserError(f"JAX cannot start on this machine (JAX_PLATFORMS={platforms}): {reason}") from error
+    if hosts.processes != global_state.num_processes:
+        raise UserError(
+            f"JAX's devices belong to {hosts.processes} processes, and {global_state.num_processes} have met here; "
+            "start the same command on every host of the slice, or see config.hosts"
+        )
+    if several:
+        _log.info("process %d of %d (%s)", hosts.process, hosts.processes, found.name if found else coordinator)
     return hosts

@@ -34,7 +34,7 @@ class _Failed(Exception):
 def work(make: Callable[[], Any], pipe: Connection) -> None:
     """A worker's life: obey until the other end of the pipe is closed."""
     # Ctrl-C and a scheduler's SIGTERM go to the whole process group; the parent alone decides what they mean.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.environ["LP_NUM_THREADS"] = "1"  # software OpenGL: processes scale, its threads do not
     memory: SharedMemory | None = None

@@ -115,7 +115,7 @@ def _designed(config: ConfigDict) -> tuple[Specs, "Method"]:
 
 def _replay_bytes(config: ConfigDict) -> int:
     from patchail_jax.replay.ring import nbytes
-    from patchail_jax.run.design import ring_slots
+    from patchail_jax.run.sizes import ring_slots
 
     return nbytes(ring_slots(config), _designed(config)[0])
 

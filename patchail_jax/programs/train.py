@@ -46,6 +46,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax.outputs.dashboards import open_dashboards
     from patchail_jax.outputs.identity import RunIdentity
     from patchail_jax.outputs.metrics import Metrics
+    from patchail_jax.run.agreement import require_same_config
     from patchail_jax.run.design import run_folder_of
     from patchail_jax.run.parts import Surroundings, build
     from patchail_jax.run.scalars import NotFinite
@@ -54,12 +55,14 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax.storage.run_folder import open_run
 
     hosts = join(**config.hosts)
+    with losses_in_one_line(hosts):
+        require_same_config(config, hosts)
     location = run_folder_of(config) + (f"/process_{hosts.process}" if hosts.process else "")
     with (
         losses_in_one_line(hosts),
+        Interruption() as interruption,  # to the end: a second signal must not cut off the last upload
         replicated(location) as (path, push),
         ExitStack() as resources,
-        Interruption() as interruption,
     ):
         folder = open_run(path, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(folder.close)

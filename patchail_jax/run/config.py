@@ -25,8 +25,7 @@ class Number(NamedTuple):
     zero: str = ""
 
 
-RATE = Number(1e-4, 0.0)  # a learning rate
-SHARE = (0.0, 1.0)
+RATE, SHARE = Number(1e-4, 0.0), (0.0, 1.0)  # a learning rate; the least and the most of a share
 # Rates fall in a straight line from the optimizers' step `start` on, over `updates` steps, to `final` of themselves.
 DECAY = {"start": Number(0, 0), "updates": Number(0, 0, zero="never"), "final": Number(0.0, *SHARE)}
 
@@ -36,8 +35,9 @@ FIELDS: Mapping[str, Any] = {
     "num_frames": Number(1_000_000, 1, 10**12),  # frames of the whole run, the random ones included
     "run_folder": "",  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed; may be gs://
     "devices": Number(0, 0, zero="all"),  # local accelerators that share a batch
+    "platform": "",  # what they must be: "gpu", "tpu" or "cpu"; "": whatever JAX finds
     "hosts": {  # several processes that train one run together
-        "coordinator": "",  # "" from SLURM's, Open MPI's or a TPU's variables; "auto": JAX finds out; or address:port
+        "coordinator": "",  # "": if JAX finds SLURM, Open MPI or a TPU pod; "auto": it must; "alone"; or address:port
         "count": Number(0, 0),  # processes, with address:port
         "index": Number(-1, -1),  # this process's number, with address:port
         "lost_seconds": Number(60, 10),  # a process not heard of for so long ends the others
@@ -174,8 +174,8 @@ FIELDS: Mapping[str, Any] = {
 
 # What may change between two starts of one run: it alters how the run is made, not what it computes.
 MAY_DIFFER = (
-    "num_frames", "run_folder", "devices", "hosts", "env.workers", "demos.cache_dir", "demos.other_renderer", "log",
-    "checkpoint",
+    "num_frames", "run_folder", "devices", "platform", "hosts", "env.workers", "demos.cache_dir",
+    "demos.other_renderer", "log", "checkpoint",
 )  # fmt: skip
 
 

@@ -101,12 +101,6 @@ def compare_renderers(expert: str, agent: str, *, may_differ: bool) -> None:
     _log.warning("%s", both)
 
 
-def ring_slots(config: ConfigDict) -> int:
-    """Frame slots for ``replay.capacity`` transitions: an episode of T transitions has T+1 frames."""
-    steps = max(config.env.episode_frames // config.env.action_repeat, 1)
-    return int(config.replay.capacity + -(-config.replay.capacity // steps))
-
-
 def run_folder_of(config: ConfigDict) -> str:
     """The folder a config names, or the one that follows from task, method and seed, below runs/ whatever they are."""
     for field, name in (("env.task", config.env.task), ("method", config.method)):

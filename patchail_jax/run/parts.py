@@ -28,7 +28,6 @@ from patchail_jax.run.design import (
     load_experts,
     make_method,
     make_specs,
-    ring_slots,
 )
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.run.evaluations import Contest, Evaluations
@@ -38,6 +37,7 @@ from patchail_jax.run.learner import Learner
 from patchail_jax.run.log import Log
 from patchail_jax.run.refusals import refuse
 from patchail_jax.run.scalars import Scalars
+from patchail_jax.run.sizes import ring_slots
 from patchail_jax.run.snapshot import Snapshot
 from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.storage.checkpoints import Checkpoints

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from patchail_jax.devices.frames_on_devices import ON_DEVICE
@@ -13,7 +14,8 @@ from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import Method
 from patchail_jax.outputs.dashboards import WANDB_MODES
 from patchail_jax.run.config import refuse_numbers
-from patchail_jax.run.design import IS_FEATURES, ring_slots
+from patchail_jax.run.design import IS_FEATURES
+from patchail_jax.run.sizes import ring_slots
 from patchail_jax.types import Specs
 
 # Fields that name one of several things, where ``METHODS[...]`` does not look at them.
@@ -25,6 +27,7 @@ NAMES: dict[str, Any] = {
     "replay.frames_on_device": ON_DEVICE,
     "log.wandb_mode": dict.fromkeys(WANDB_MODES),
 }
+PLATFORMS = dict.fromkeys(("gpu", "tpu", "cpu"))  # config.platform, "" aside
 
 
 def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, processes: int) -> None:
@@ -38,6 +41,7 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     for field, table in NAMES.items():
         group, key = field.split(".")
         choose(table, flat[group][key], field=field)
+    _refuse_platform(config.platform)
     _refuse_batches(config, devices * processes)
     _refuse_episodes(config, method)
     needs = method.needs
@@ -58,6 +62,16 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
         raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")
     if updates % per_call:
         raise UserError(f"config.cloning.pretraining_updates is {updates}, no multiple of {per_call} updates_per_call")
+
+
+def _refuse_platform(wanted: str) -> None:
+    """A run that asks for an accelerator must not crawl on a CPU because the accelerator or its JAX is missing."""
+    if not wanted:
+        return
+    choose(PLATFORMS, wanted, field="platform")
+    found = jax.default_backend()
+    if wanted != found:
+        raise UserError(f"config.platform is {wanted!r}, but JAX runs on {found} here: patchail doctor looks why")
 
 
 def _refuse_batches(config: ConfigDict, devices: int) -> None:

@@ -89,9 +89,7 @@ class Snapshot(NamedTuple):
 
         ``UserError`` where the checkpoint does not fit the config: the folder stays as it was.
         """
-        restored = self.checkpoints.restore(
-            fetch(self.learner.state), replay=self.experience, agree=self.hosts.smallest
-        )
+        restored = self.checkpoints.restore(fetch(self.learner.state), replay=self.experience, gather=self.hosts.gather)
         if restored is None:
             self.log.metrics.rewind(-1, update=0, next_evaluation_frame=0)
             self.folder.describe(self.config, renderer=self.renderer)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from patchail_jax.errors import UserError
+from patchail_jax.storage.checkpoint_agreement import LOST, NONE, UNREADABLE, Gather, alone, smallest, steps_of_all
 from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArrayRestore, ArraySave
 from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split, verified
 from patchail_jax.storage.checkpoint_damage import Damaged, is_full_disk, read_or_prove_damage, reason, unreadable
@@ -19,10 +20,6 @@ from patchail_jax.storage.checkpoint_damage import Damaged, is_full_disk, read_o
 _log = logging.getLogger(__name__)
 
 _NEWEST = 2**31 - 1
-# What a process says of itself instead of a step; the smallest of all processes counts.
-_NONE = -1  # it never had a checkpoint
-_LOST = -2  # it had some, and can use none
-_UNREADABLE = -3  # its machine did not give one
 _ASIDE = "damaged_checkpoint_"
 _AGAIN = "evaluation."  # arrays of what a resume makes again: with them or without, it goes on from the same step
 
@@ -87,32 +84,32 @@ class Checkpoints:
             raise UserError(f"{folder} is there already and holds something else: it stays, and nothing was saved")
 
     def restore(
-        self, template: Any, *, replay: Replay | None = None, agree: Callable[[int], int] = int
+        self, template: Any, *, replay: Replay | None = None, gather: Gather = alone
     ) -> tuple[Any, dict[str, Any], int] | None:
         """The newest checkpoint: state, host and its step. None where there never was one.
 
         ``replay`` takes over the host's "replay" slice by slice, and what it then holds is checked; the host that is
         returned is without it. It may be loaded more than once, and is to be trusted when a checkpoint is returned.
 
-        One that is damaged is set aside with a warning, and the one before it is used. ``agree`` gives the smallest of
-        the numbers that the processes of a run have: all go on from the same step. Nothing is changed before that step
-        is known and fits. Raises ``UserError``, one line, where a checkpoint cannot be read for another reason, where
-        there were checkpoints and none can be used, and for a leaf that does not fit ``template``.
+        One that is damaged is set aside with a warning, and the one before it is used. ``gather`` gives the numbers
+        that the processes of a run have: all go on from the same step. Nothing is changed before that step is known
+        and fits. Raises ``UserError``, one line, where a checkpoint cannot be read for another reason, where there were
+        checkpoints and none can be used, and for a leaf that does not fit ``template``.
         """
         newest, damaged = _NEWEST, set[int]()
         while True:
             found, problem = None, None
             try:
                 found = self._newest_whole(newest, damaged, replay)
-                own = found.step if found else _LOST if self._had_some() else _NONE
+                own = found.step if found else LOST if self._had_some() else NONE
             except UserError as error:
-                own, problem = _UNREADABLE, error
-            common = agree(own)
-            if common == _UNREADABLE:
+                own, problem = UNREADABLE, error
+            common = smallest(gather, own)
+            if common == UNREADABLE:
                 raise problem or UserError("another process of this run cannot read its checkpoint: nothing changed")
-            everywhere = agree(int(own == common)) == 1
-            if common == _LOST or (common == _NONE and not everywhere):
-                raise self._lost()
+            everywhere = smallest(gather, int(own == common)) == 1
+            if common == LOST or (common == NONE and not everywhere):
+                raise self._lost(gather)
             if everywhere:
                 break
             newest = common
@@ -155,10 +152,13 @@ class Checkpoints:
         except OSError as error:
             raise unreadable(self._folder, error) from error
 
-    def _lost(self) -> UserError:
+    def _lost(self, gather: Gather) -> UserError:
+        """The refusal to begin anew, which all processes come to together."""
+        each = steps_of_all(gather, self._manager.all_steps())
         return UserError(
-            f"{self._folder} had checkpoints, and none that every process of this run can use; nothing was changed. "
-            f"Put back a copy; or begin anew: set config.run_folder, or move checkpoints and {_ASIDE}* out of this one"
+            f"{self._folder} had checkpoints, and none that every process of this run can use{each}; nothing was "
+            "changed. Put back a copy; or begin anew: set config.run_folder, or move checkpoints and "
+            f"{_ASIDE}* out of this one"
         )
 
     def _set_aside(self, step: int) -> None:

@@ -89,11 +89,11 @@ class Lease:
         self._due = time.monotonic() + BEAT_SECONDS
 
 
-def is_held(remote: "epath.Path") -> bool:
-    """Whether a process seems to be writing to ``remote``, by its lease's age."""
+def is_held(remote: "epath.Path", *, seconds: float = OLD_SECONDS) -> bool:
+    """Whether a process seems to be writing to ``remote``: it has renewed its lease in the last ``seconds``."""
     try:
         with (remote / LEASE).open("rb") as stream:
-            return abs(time.time() - json.loads(stream.read())["time"]) < OLD_SECONDS
+            return abs(time.time() - json.loads(stream.read())["time"]) < seconds
     except FileNotFoundError:
         return False
 

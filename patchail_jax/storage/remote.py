@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from patchail_jax.errors import UserError
 from patchail_jax.storage import run_folder
 from patchail_jax.storage.cache import default_cache_dir
-from patchail_jax.storage.lease import LEASE
+from patchail_jax.storage.lease import LEASE, WATCH_SECONDS, is_held
 from patchail_jax.storage.remote_files import MANIFEST, download, read_manifest, receive, step_of
 
 if TYPE_CHECKING:
@@ -128,3 +128,14 @@ def finished_frames(location: str) -> int:
             return 0
         with (remote / run_folder.FINISHED).open("rb") as stream:
             return int(json.loads(stream.read())["num_frames"])
+
+
+def is_going_on(location: str) -> bool:
+    """Whether a process works in a run folder that may be remote: it holds its lock, or has renewed its lease lately.
+
+    A process that was killed counts for three minutes more, as clocks of two machines may differ.
+    """
+    if not is_remote(location):
+        return run_folder.is_running(Path(location))
+    with reachable(location):
+        return is_held(storage(location), seconds=2 * WATCH_SECONDS)

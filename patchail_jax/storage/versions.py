@@ -22,6 +22,7 @@ _PACKAGES = (
     "mujoco",
     "wandb",
 )
+BUILT_FROM = "PATCHAIL_GIT_COMMIT"  # variable of a container's image, which holds no checkout
 
 
 def command() -> str:
@@ -50,7 +51,7 @@ def versions() -> dict[str, Any]:
             found[package] = None
     source = Path(__file__).parents[2]
     commit = _git(source, "rev-parse", "HEAD")
-    found["git_commit"] = commit
+    found["git_commit"] = commit or os.environ.get(BUILT_FROM) or None
     found["git_dirty"] = bool(_git(source, "status", "--porcelain")) if commit else None
     return found
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.devices.data_parallel import Devices, fetch
-from patchail_jax.devices.hosts import Hosts, cluster, join, losses_in_one_line
+from patchail_jax.devices.hosts import Hosts, join, losses_in_one_line
 from patchail_jax.errors import ProcessLost, UserError
 from tests.devices.two_processes import SETTINGS
 from tests.small import SPECS, for_devices, make_batch, make_method
@@ -87,28 +87,11 @@ def test_process_0_ends_after_the_others(monkeypatch):
     assert waited == [5.0]
 
 
-def test_a_launcher_is_known_by_its_variables(monkeypatch):
-    for variable in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "TPU_WORKER_HOSTNAMES"):
-        monkeypatch.delenv(variable, raising=False)
-    assert cluster() is None
-    monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "localhost")
-    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
-    assert cluster() is None
-    monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "t1v-0,t1v-1")
-    assert cluster() == "TPU"
-    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
-    assert cluster() == "Open MPI"
-
-
-def test_one_process_meets_nobody():
-    assert join(coordinator="", count=0, index=-1, lost_seconds=60) == Hosts(0, 1)
-    assert Hosts().smallest(3) == 3
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"coordinator": "", "count": 2, "index": 0}, "need config.hosts.coordinator=ADDRESS:PORT"),
+        ({"coordinator": "alone", "count": 2, "index": 0}, "need config.hosts.coordinator=ADDRESS:PORT"),
         ({"coordinator": "here:1", "count": 2, "index": 2}, "with count 2 it must be 0..1"),
         ({"coordinator": "here:1", "count": 2, "index": -1}, "config.hosts.index is -1"),
         ({"coordinator": "here:1", "count": 0, "index": -1}, "needs config.hosts.count"),

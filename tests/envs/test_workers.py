@@ -167,7 +167,7 @@ def test_a_worker_that_dies_at_once_again_and_again_ends_the_pool():
 
 def test_workers_leave_the_signals_of_a_terminal_and_a_scheduler_to_the_parent():
     with ProcessPool(Counting, 1) as pool:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pool._processes[0].pid, number)
         pool.send({0: Reset(8)})
         assert pool.receive()[0].frame[0, 0, 0] == 8

@@ -9,6 +9,9 @@ from pathlib import Path
 
 words, home = sys.argv[1:], Path(os.environ["FAKE_HOME"])
 flags = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
+there = (home / "gcloud.log").exists() and " create\n" in (home / "gcloud.log").read_text()
+if words[3:4] == ["describe"] and not there:
+    sys.exit("NOT_FOUND")
 with (home / "gcloud.log").open("a") as log:
     log.write(" ".join(words[2:4]) + "\n")
 if words[0] == "secrets":

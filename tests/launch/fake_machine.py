@@ -1,6 +1,7 @@
 """Stands in for programs of a machine: ``python VERSION WORDS...``, ``apt-get WORDS...`` or ``uv WORDS...``.
 
-The folder ``MACHINE`` says what the machine is like, by files: ``no_venv``, ``no_network``, ``draws`` (OpenGL works),
+The folder ``MACHINE`` says what the machine is like, by files: ``no_venv``, ``no_network``, ``no_pypi``,
+``no_uv_pythons`` (uv cannot fetch any), ``no_old_pythons`` (apt-get has python3 alone), ``draws`` (OpenGL works),
 ``hopeless`` (it never will), ``libraries`` (ldconfig's list). ``diary`` gets what was installed.
 """
 
@@ -54,14 +55,28 @@ def python(version, *words):
             sys.exit((MACHINE / "no_pip").exists())
         case ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", *asked]:
             offline("pip")
+            if (MACHINE / "no_pypi").exists():
+                sys.exit("no matching distribution")
             write("pip", *asked)
             if asked == ["uv"]:
                 program(Path(".venv/bin/uv"), "uv")
+            if asked[0] == "--target":
+                program(Path(asked[1]) / "bin/uv", "uv")
         case _:
             raise SystemExit(f"what is {words}?")
 
 
 def uv(*words):
+    if words[0] == "python":
+        path = Path(os.environ["UV_PYTHON_INSTALL_DIR"]) / "bin/python3.12"
+        if words[1] == "find":
+            os.write(1, f"{path}\n".encode())
+            return
+        if (MACHINE / "no_uv_pythons").exists():
+            sys.exit("cannot be fetched")
+        program(path, "python", "3.12.8")
+        write("uv", *words)
+        return
     offline("uv")
     write("uv", *words[:-1], Path(words[-1]).read_text().strip())
 
@@ -71,7 +86,11 @@ def apt_get(*words):
     packages = [word for word in words if word.startswith(("lib", "python"))]
     if "install" not in words:
         return
+    if (MACHINE / "no_old_pythons").exists() and "python3.11" in packages:
+        sys.exit("E: Unable to locate package python3.11")
     write("apt-get", *packages)
+    if "python3.11" in packages:
+        program(Path(os.environ["PATH"].split(":")[0]) / "python3.11", "python", "3.11.0")
     if "python3" in packages:
         program(Path(os.environ["PATH"].split(":")[0]) / "python3", "python", "3.11.2")
     if any(package.endswith("-venv") for package in packages):

@@ -1,6 +1,5 @@
 """The local launcher with a program that finishes, crashes, refuses or waits, as it is told."""
 
-import io
 import os
 import signal
 import subprocess
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.launch import local
-from patchail_jax.launch.table import Row, Table
+from patchail_jax.launch import local, places
+from patchail_jax.storage.run_folder import is_running
 
 FAKE = str(Path(__file__).parent / "fake_python.py")
 KEY = "canary-key-of-wandb"
@@ -33,14 +32,27 @@ def starts(root, label):
     return [line.split() for line in (root / f"finger/patchail/{label}/seed_0/diary").read_text().splitlines()]
 
 
+local_states = ("running", "crashed", "finished", "failed", "refused", "stopped", "elsewhere")
+
+
 def test_runs_finish_are_tried_again_or_given_up_and_a_second_start_does_the_rest(tmp_path, capsys):
     assert launch(tmp_path, "--jobs=4", "--retries=2") == 1
     said = capsys.readouterr().out
     assert [len(starts(tmp_path, label)) for label in ("mean", "max", "min", "median")] == [1, 3, 3, 1]
-    states = {line.split()[0].split("/")[2]: line.split()[1] for line in said.splitlines()}
+    rows = [line.split() for line in said.splitlines() if line.split()[1] in local_states]
+    states = {words[0].split("/")[2]: words[1] for words in rows}
     assert states == {"mean": "finished", "max": "finished", "min": "failed", "median": "refused"}
-    assert "400 frames  return 12.5\n" in said
-    assert (tmp_path / "finger/patchail/mean/seed_0/console.log").read_text() == "said to the console\n"
+    assert "400 frames  return 12.5\n" in said and said.endswith("1 failed, 2 finished, 1 refused of 4 runs\n")
+    log = tmp_path / "finger/patchail/{}/seed_0/console.log"
+    assert Path(str(log).format("mean")).read_text() == "said to the console\n"
+    refused, failed, again = (str(log).format(label) for label in ("median", "min", "max"))
+    whole = "(all it said: {})\n"
+    assert f"/median/seed_0 is refused: error: no such thing as [red]this[/red] {whole.format(refused)}" in said
+    assert f"/min/seed_0 ended with status 1: said to the console {whole.format(failed)}" in said
+    assert (
+        said.count(f"/max/seed_0 ended with SIGKILL, and is tried again: said to the console {whole.format(again)}")
+        == 2
+    )
 
     assert launch(tmp_path, "--retries=0") == 1
     assert [len(starts(tmp_path, label)) for label in ("mean", "max", "min", "median")] == [1, 3, 4, 2]
@@ -56,8 +68,9 @@ def test_as_many_as_asked_run_at_a_time_each_place_with_its_gpu(tmp_path):
     assert local.main(["figure6b", *words, f"--root={tmp_path}", f"--python={FAKE}", "--jobs=3", "--gpus=5,6"]) == 0
     diaries = list(tmp_path.rglob("diary"))
     lines = [path.read_text().split() for path in diaries]
-    assert len(lines) == 24 and {gpu for _, gpu in lines} == {"5", "6"}
-    began = [float(start) for start, _ in lines]
+    assert len(lines) == 24
+    assert {tuple(place) for _, *place in lines} == {("5", "5", "0.450"), ("6", "6", "-")}  # two runs on 5, one on 6
+    began = [float(start) for start, *_ in lines]
     ended = [float(path.with_name("ended").read_text()) for path in diaries]
     at_once = [sum(first <= now < last for first, last in zip(began, ended, strict=True)) for now in began]
     assert max(at_once) == 3
@@ -98,9 +111,10 @@ def test_one_ctrl_c_lets_runs_save_and_the_launcher_ends_as_a_shell_expects(tmp_
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT, said
-    assert "runs are saving" in said and (log.parent / "saved").exists()
+    assert "waiting for runs to save" in said and (log.parent / "saved").exists()
     assert len(list(tmp_path.rglob("diary"))) == 1  # nothing else was started
-    assert said.count("stopped") == 10
+    assert said.count(" stopped ") == 2  # the one that ran, and the totals
+    assert said.endswith("10 stopped of 10 runs\n")
 
 
 def test_a_dry_run_is_the_shell_lines_of_what_is_left(tmp_path, capsys):
@@ -110,11 +124,13 @@ def test_a_dry_run_is_the_shell_lines_of_what_is_left(tmp_path, capsys):
     assert launch(tmp_path, "--dry_run", "--jobs=2", "--gpus=7", "--python=my python") == 0
     assert capsys.readouterr().out.splitlines() == [
         "# 2 at a time",
-        "# place 0: CUDA_VISIBLE_DEVICES=7",
-        "# place 1: CUDA_VISIBLE_DEVICES=7",
+        *(
+            f"# place {slot}: CUDA_VISIBLE_DEVICES=7 MUJOCO_EGL_DEVICE_ID=7 XLA_PYTHON_CLIENT_MEM_FRACTION=0.450"
+            for slot in range(2)
+        ),
         *(f"# finished: finger/patchail/{label}/seed_0" for label in ("mean", "max", "min")),
         "'my python' -m patchail_jax.main --config=finger:patchail --config.seed=0 "
-        "--config.reward.aggregation=median --config.num_frames=400 "
+        "--config.platform=gpu --config.reward.aggregation=median --config.num_frames=400 "
         f"--config.run_folder={tmp_path}/finger/patchail/median/seed_0",
     ]
 
@@ -132,9 +148,9 @@ def test_a_run_imports_no_file_of_the_folder_that_one_is_in(tmp_path, monkeypatc
     ("word", "message"),
     [
         ("--jobs=0", "at least one run"),
-        ("--root=ftp://host/x", "cannot be opened"),
         ("--cores=-1", "--cores is -1"),
         ("--cores=100000", "needs 100000 cores; there are"),
+        ("--root=ftp://host/x", "cannot be opened"),
     ],
 )
 def test_bad_flags_are_named(tmp_path, word, message):
@@ -142,20 +158,85 @@ def test_bad_flags_are_named(tmp_path, word, message):
         launch(tmp_path, word)
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+def start(root, *words, sweep="figure7"):
+    """The launcher as a program of its own."""
+    command = [sys.executable, "-m", "patchail_jax", "launch", "local", sweep, "--tasks=finger", "--methods=patchail"]
+    command += [f"--root={root}", f"--python={FAKE}", "--config.num_frames=4", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_a_terminal_s_table_is_drawn_over():
-    rows = [Row("a/b", "running", 1, 1000, 3.25), Row("a/cd", "waiting", 0, 0, None), Row("e", "finished", 1, 9, 1.0)]
-    stream = Terminal()
-    table = Table(stream)
-    table.show(rows)
-    first = "a/b   running       1,000 frames  return 3.2\n1 finished, 1 running, 1 waiting\n"
-    assert stream.getvalue() == first
-    table.show([rows[0]._replace(tries=2), *rows[1:]])
-    again = first.replace("3.2\n", "3.2  start 2\n")
-    assert stream.getvalue() == f"{first}\x1b[2F\x1b[J{again}"
-    table.say("hello")
-    assert stream.getvalue().endswith("\x1b[2F\x1b[Jhello\n")
+def wait_for(*paths):
+    until = time.monotonic() + 60
+    while not all(path.exists() and path.stat().st_size for path in paths):
+        assert time.monotonic() < until, paths
+        time.sleep(0.05)
+
+
+def test_a_terminal_that_is_gone_saves_all_and_leaves_nothing_at_work(tmp_path):
+    process = start(tmp_path, "--jobs=1")
+    log = tmp_path / "finger/patchail/pair/seed_0/console.log"
+    wait_for(log)
+    while "ready" not in log.read_text():
+        time.sleep(0.05)
+    process.stdout.close()  # writing there fails from now on
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    assert (log.parent / "saved").exists() and not is_running(log.parent)
+
+
+def test_runs_of_a_launcher_that_was_killed_are_waited_for_and_not_doubled(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "LOOK_SECONDS", 0.1)
+    monkeypatch.setenv("FAKE_SECONDS", "6")
+    killed = start(tmp_path, "--seeds=0", "--jobs=1", sweep="figure6a")
+    wait_for(tmp_path / "finger/patchail/mean/seed_0/diary")
+    killed.kill()
+    killed.communicate(timeout=60)
+    monkeypatch.setenv("FAKE_SECONDS", "0")
+    root = f"--root={tmp_path}"
+    words = ["figure6a", "--tasks=finger", "--seeds=0", "--config.num_frames=4", root, f"--python={FAKE}"]
+    assert local.main([*words, "--retries=2", "--jobs=2"]) == 1  # two of the four fail
+    assert [len(starts(tmp_path, label)) for label in ("mean", "max", "min", "median")] == [1, 3, 3, 1]
+
+
+def test_two_launchers_on_one_root_share_its_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_SECONDS", "1")
+    both = [start(tmp_path, "--seeds=0", "--jobs=1", sweep="figure6b") for _ in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert all("6 finished of 6 runs" in words for words in said)
+    diaries = list(tmp_path.rglob("diary"))
+    assert len(diaries) == 6 and all(len(path.read_text().splitlines()) == 1 for path in diaries)
+
+
+def test_more_memory_than_there_is_is_refused_before_the_first_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "available", lambda: 7 * 1024**3)
+    with pytest.raises(UserError, match=r"3 runs at a time need 9\.\d GiB for their replays, and 7\.0 GiB of memory"):
+        launch(tmp_path, "--jobs=3")
+    assert not list(tmp_path.iterdir())
+    assert launch(tmp_path, "--jobs=3", "--config.replay.capacity=1000", "--retries=0") == 1  # as two of them fail
+
+
+@pytest.mark.parametrize(
+    ("gpus", "slots", "wanted"),
+    [
+        ("", 2, [{}, {}]),
+        ("0,1", 2, [{"CUDA_VISIBLE_DEVICES": gpu, "MUJOCO_EGL_DEVICE_ID": gpu} for gpu in "01"]),
+        ("GPU-8a,MIG-1", 2, [{"CUDA_VISIBLE_DEVICES": "GPU-8a"}, {"CUDA_VISIBLE_DEVICES": "MIG-1"}]),
+    ],
+)
+def test_each_place_has_its_card(gpus, slots, wanted):
+    assert [
+        places.environment_of(slot, list(filter(None, gpus.split(","))), slots=slots) for slot in range(slots)
+    ] == wanted
+
+
+def test_runs_on_one_card_share_its_memory():
+    shares = [places.environment_of(slot, ["0", "1"], slots=5) for slot in range(5)]
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in shares] == ["0", "1", "0", "1", "0"]
+    assert [place["XLA_PYTHON_CLIENT_MEM_FRACTION"] for place in shares] == [
+        "0.300",
+        "0.450",
+        "0.300",
+        "0.450",
+        "0.300",
+    ]

@@ -1,14 +1,14 @@
 """Kubernetes and SkyPilot: golden manifests, legal names, and no key anywhere."""
 
+import importlib
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from patchail_jax.errors import UserError
-from patchail_jax.launch import kubernetes, skypilot, tpu_pod
+from patchail_jax.launch import jobsets, kubernetes, skypilot, standing, tpu_pod
 from patchail_jax.launch.kubernetes import job_set
 from patchail_jax.launch.options import parse, parser
 from tests.launch.test_local import KEY
@@ -17,6 +17,8 @@ from tests.launch.test_tpu_pod import AWKWARD
 GOLDEN = Path(__file__).parent / "golden"
 RUNS = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0", "--dry_run"]
 CLUSTER = ["--image=europe-docker.pkg.dev/mine/patchail:1", "--volume=runs", "--wandb_secret=wandb"]
+GPU = ["--gpu_type=nvidia-l4", "--spot", "--queue=team", "--service_account=writer", "--namespace=research"]
+BUCKET = "--root=gs://mine/x"
 TPU = ["--tpu=tpu-v5-lite-podslice", "--topology=4x4", "--hosts=4", "--chips=4"]
 
 
@@ -26,13 +28,23 @@ def _key(monkeypatch):
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/tmp")
 
 
+@pytest.fixture(autouse=True)
+def bucket(monkeypatch):
+    """How the runs stand by their folders in a bucket, by names; the test's to change."""
+    known, ask = {}, standing.standing
+    monkeypatch.setattr(
+        standing, "standing", lambda run: known.get(run.name, standing.TO_DO) if "://" in run.folder else ask(run)
+    )
+    return known
+
+
 @pytest.mark.parametrize(
     ("main", "words", "golden"),
     [
         (kubernetes.main, [*RUNS, *CLUSTER, *TPU, AWKWARD], "kubernetes_tpu.txt"),
-        (kubernetes.main, [*RUNS, *CLUSTER[:2]], "kubernetes_gpu.txt"),
-        (skypilot.main, [*RUNS, "--bucket=gs://mine", "--spot", AWKWARD], "skypilot.txt"),
-        (skypilot.main, [*RUNS, "--root=gs://mine/x", "--accelerators=tpu-v6e-8", "--extras=tpu"], "skypilot_tpu.txt"),
+        (kubernetes.main, [*RUNS, *CLUSTER[:2], *GPU], "kubernetes_gpu.txt"),
+        (skypilot.main, [*RUNS, BUCKET, "--spot", AWKWARD], "skypilot.txt"),
+        (skypilot.main, [*RUNS, BUCKET, "--accelerators=tpu-v6e-8", "--extras=tpu"], "skypilot_tpu.txt"),
     ],
 )
 def test_a_dry_run_is_every_manifest_and_command(main, words, golden, capsys):
@@ -44,7 +56,7 @@ def test_a_dry_run_is_every_manifest_and_command(main, words, golden, capsys):
 
 def test_kubernetes_hands_over_every_word_as_it_was():
     _, (run, *_) = parse(parser(""), [*RUNS, AWKWARD.replace("$HOME", "$(HOME)")])
-    place = kubernetes.Place("image", "runs", "", "", "", 1, 0, 1, 8, 64, 10)
+    place = kubernetes.Place("image", "runs", "", "", "", False, "", "", 1, 0, 0, "", 8, 64, 10)
     pod = job_set(run, "s", place)["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     words = pod["containers"][0]["command"]
     assert tuple(word.replace("$$(", "$(") for word in words[3:]) == run.flags
@@ -54,38 +66,106 @@ def test_kubernetes_hands_over_every_word_as_it_was():
 
 def test_skypilot_s_line_is_the_run_s_words(capsys):
     _, (run, *_) = parse(parser(""), [*RUNS, AWKWARD])
-    text = yaml.safe_dump(skypilot.task(run, "s", skypilot.Place("gs://b", "L4:1", 8, 64, False, "cuda12", False)))
+    text = yaml.safe_dump(skypilot.task(run, "s", skypilot.Place("", 8, 64, False, "cuda12", False)))
     assert tuple(shlex.split(yaml.safe_load(text)["run"])[3:]) == run.flags
 
 
-def test_manifests_reach_the_program_that_takes_them(tmp_path, monkeypatch):
-    for name in ("kubectl", "sky"):
-        program = tmp_path / name
-        program.write_text(
-            f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {tmp_path}/{name}.words\ncat > {tmp_path}/{name}.stdin\n"
-        )
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+    """Stand-ins for kubectl and sky, and where they keep what they were given."""
+    state, programs = tmp_path / "cloud", tmp_path / "bin"
+    for folder in (state, programs):
+        folder.mkdir()
+    monkeypatch.setenv("FAKE_CLOUD", str(state))
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(subprocess, "run", _without_stdin(subprocess.run))
-    words = [word for word in RUNS if word != "--dry_run"]
-    assert kubernetes.main([*words, *CLUSTER]) == 0
-    documents = list(yaml.safe_load_all((tmp_path / "kubectl.stdin").read_text()))
-    assert [document["metadata"]["name"] for document in documents] == [
-        "figure7-finger-patchail-pair-seed-0",
-        "figure7-finger-patchail-single-seed-0",
-    ]
-    assert skypilot.main([*words, "--bucket=gs://mine"]) == 0
-    last = (tmp_path / "sky.words").read_text().split("\n")
-    assert last[:6] == ["jobs", "launch", "--yes", "--async", "--secret", "WANDB_API_KEY"]
-    assert yaml.safe_load(Path(last[6]).read_text())["name"] == "figure7-finger-patchail-single-seed-0"
-    for path in tmp_path.iterdir():
+    importlib.import_module("tests.launch.fake_clouds").install(programs)
+    return state
+
+
+def diary(cloud):
+    """What kubectl and sky were told since the last question."""
+    path = cloud / "diary"
+    said = path.read_text().splitlines() if path.exists() else []
+    path.write_text("")
+    return said
+
+
+def ended(cloud, label, how):
+    fake_clouds = importlib.import_module("tests.launch.fake_clouds")
+    fake_clouds.end(cloud / f"figure7-finger-patchail-{label}-seed-0.jobset", how)
+
+
+NAMES = ["figure7-finger-patchail-pair-seed-0", "figure7-finger-patchail-single-seed-0"]
+
+
+def test_kubernetes_started_again_starts_what_failed_and_nothing_twice(cloud, capsys):
+    words = [*RUNS[:-1], *CLUSTER]
+    assert kubernetes.main(words) == 0 and diary(cloud) == [f"apply {name}" for name in NAMES]
+    capsys.readouterr()
+    assert kubernetes.main(words) == 0 and diary(cloud) == []
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("nothing is left to do\n", "2 going on\n")
+    ended(cloud, "pair", "Failed")
+    ended(cloud, "single", "Completed")
+    assert kubernetes.main(words) == 0 and diary(cloud) == [f"delete {NAMES[0]}", f"apply {NAMES[0]}"]
+    assert capsys.readouterr().err == "1 to do, 1 finished\n"
+
+
+def test_kubernetes_makes_a_finished_run_anew_for_other_flags_and_refuses_them_for_one_at_work(cloud):
+    words = [*RUNS[:-1], *CLUSTER]
+    kubernetes.main(words)
+    more = [*words, "--config.num_frames=2_000_000"]
+    with pytest.raises(UserError, match=f"{NAMES[0]} is at work with other flags; kubectl delete jobset {NAMES[0]}"):
+        kubernetes.main(more)
+    for label in ("pair", "single"):
+        ended(cloud, label, "Completed")
+    diary(cloud)
+    assert kubernetes.main(more) == 0
+    assert diary(cloud) == [f"{verb} {name}" for verb in ("delete", "apply") for name in NAMES]
+
+
+def test_kubernetes_asks_the_folders_in_a_bucket_first(cloud, bucket):
+    bucket["finger/patchail/pair/seed_0"] = standing.FINISHED
+    assert kubernetes.main([*RUNS[:-1], "--image=i", BUCKET]) == 0 and diary(cloud) == [f"apply {NAMES[1]}"]
+
+
+def test_kubernetes_starts_so_many_at_a_time(cloud, monkeypatch, capsys):
+    monkeypatch.setattr(kubernetes, "LOOK_SECONDS", 0)
+    (cloud / "quick").touch()
+    asked = []
+    ask = jobsets.ask
+    monkeypatch.setattr(jobsets, "ask", lambda *words: asked.append(ask(*words)) or asked[-1])
+    words = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0-2", *CLUSTER, "--jobs=2"]
+    assert kubernetes.main(words) == 0
+    assert len(diary(cloud)) == 6 and max(map(jobsets.count_active, asked)) == 2
+    assert "4 wait" in capsys.readouterr().out
+
+
+def test_a_cluster_without_jobsets_is_one_line(cloud):
+    (cloud.parent / "bin/kubectl").write_text("#!/bin/sh\necho 'error: no resource type \"jobsets\"' >&2; exit 1\n")
+    with pytest.raises(UserError, match='cannot list JobSets .error: no resource type "jobsets".: is JobSet installed'):
+        kubernetes.main([*RUNS[:-1], *CLUSTER])
+
+
+def test_skypilot_started_again_launches_what_is_left(cloud, bucket, capfd):
+    words = [*RUNS[:-1], BUCKET]
+    assert skypilot.main(words) == 0
+    assert diary(cloud) == [f"launch {name} --yes --async --secret WANDB_API_KEY" for name in NAMES]
+    assert yaml.safe_load((cloud.parent / f"{NAMES[1]}.yaml").read_text())["name"] == NAMES[1]
+    assert skypilot.main(words) == 0 and diary(cloud) == [] and capfd.readouterr().err == "2 queued\n"
+    for path in cloud.glob("*.job"):  # both are over
+        path.unlink()
+    bucket["finger/patchail/pair/seed_0"] = standing.FINISHED
+    assert skypilot.main(words) == 0 and [line.split()[1] for line in diary(cloud)] == NAMES[1:]
+    for path in [*cloud.iterdir(), *cloud.parent.glob("*.yaml")]:
         assert KEY not in path.read_text()
 
 
-def _without_stdin(run):
-    """subprocess.run, for programs that would wait for a terminal."""
-    return lambda words, **kwargs: run(words, **({} if "input" in kwargs else {"stdin": subprocess.DEVNULL}), **kwargs)
+def test_a_queue_that_does_not_answer_is_no_empty_queue(cloud):
+    (cloud.parent / "bin/sky").write_text("#!/bin/sh\necho 'no API server' >&2; exit 1\n")
+    with pytest.raises(UserError, match="does not say which runs are queued already: see sky jobs queue"):
+        skypilot.main([*RUNS[:-1], BUCKET])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +173,7 @@ def _without_stdin(run):
     [
         (kubernetes.main, [*CLUSTER, "--root=runs/x"], "it must lie under /runs"),
         (kubernetes.main, CLUSTER[:1], "give --volume"),
-        (skypilot.main, [], "give --bucket, or a --root such as gs:"),
+        (skypilot.main, [], "give a --root such as gs:"),
     ],
 )
 def test_a_root_that_would_be_lost_is_refused(main, words, message):
@@ -102,7 +182,7 @@ def test_a_root_that_would_be_lost_is_refused(main, words, message):
 
 
 @pytest.mark.parametrize(
-    ("main", "words"), [(skypilot.main, ["--bucket=gs://mine"]), (tpu_pod.main, ["--name=pail", "--zone=us-east5-b"])]
+    ("main", "words"), [(skypilot.main, [BUCKET]), (tpu_pod.main, ["--name=pail", "--zone=us-east5-b", BUCKET])]
 )
 def test_who_sends_the_source_starts_where_it_is(main, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -115,3 +195,5 @@ def test_a_missing_program_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="kubectl is not installed"):
         kubernetes.main([*RUNS[:-1], *CLUSTER])
+    with pytest.raises(UserError, match="sky is not installed"):
+        skypilot.main([*RUNS[:-1], BUCKET])

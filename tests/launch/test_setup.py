@@ -100,6 +100,11 @@ def test_a_machine_with_everything_is_ready_in_a_path_with_a_space(machine, extr
     assert "(Python 3.11.2)" in done.stderr
 
 
+def test_a_machine_that_only_trains_gets_no_tools(machine):
+    assert machine.with_python("python3", "3.12.1").set_up(TOOLS="").returncode == 0
+    assert machine.diary == ["pip --editable ."] and machine.stamps == ["ready"]
+
+
 def test_python_3_13_leaves_labmaze_out(machine):
     done = machine.with_python("python3", "3.13.0").set_up()
     assert done.returncode == 0, done.stderr
@@ -109,11 +114,38 @@ def test_python_3_13_leaves_labmaze_out(machine):
     ]
 
 
-@pytest.mark.parametrize("version", ["3.10.12", "3.14.0", "2.7.18"])
-@pytest.mark.parametrize("user", [0, 1000])
-def test_a_python_of_another_version_is_named_with_those_that_will_do(machine, version, user):
-    said = refused(machine.is_user(user).with_apt().with_python("python3", version))
-    assert f"Python {version}" in said and SUPPORTED in said and "uv python install 3.12" in said
+@pytest.mark.parametrize(
+    ("version", "user", "has_uv"), [("3.10.12", 0, True), ("3.10.12", 1000, False), ("3.14.0", 0, False)]
+)
+def test_a_python_of_another_version_gets_one_beside_it_by_uv(machine, version, user, has_uv):
+    """As on images of Ubuntu 22.04."""
+    machine.is_user(user).with_apt().with_python("python3", version)
+    if has_uv:
+        machine.fake(machine.bin / "uv", "uv")
+    done = machine.set_up(EXTRAS="tpu", TOOLS="")
+    assert done.returncode == 0 and machine.stamps == ["ready-tpu"], done.stderr
+    assert f"python3 is Python {version}, but {SUPPORTED} is needed: bringing 3.12 by uv" in done.stderr
+    asked = [] if has_uv else ["pip --target .uv uv"]
+    assert machine.diary == [*asked, "uv python install --quiet 3.12", "pip --editable .[tpu]"]
+    assert "(Python 3.12.8)" in done.stderr and (machine.tree / ".python").is_dir()  # not in a home that is closed
+
+
+def test_where_uv_finds_no_python_it_is_the_distribution_s(machine):
+    machine.with_apt().with_python("python3", "3.10.12").has("no_uv_pythons")
+    done = machine.set_up()
+    assert done.returncode == 0 and "(Python 3.11.0)" in done.stderr, done.stderr
+    assert machine.diary[:2] == ["pip --target .uv uv", "apt-get python3.11 python3.11-venv"]
+
+
+@pytest.mark.parametrize(
+    ("version", "user", "lacks"),
+    [("3.10.12", 0, "no_network"), ("3.14.0", 1000, "no_pypi"), ("2.7.18", 0, "no_pypi")],
+)
+def test_a_python_of_another_version_is_named_with_those_that_will_do(machine, version, user, lacks):
+    machine.is_user(user).with_apt().with_python("python3", version).has(lacks, "no_old_pythons")
+    said = refused(machine)
+    assert f"Python {version}, but {SUPPORTED} is needed" in said and "uv python install 3.12" in said
+    assert "apt-get install python3.11 python3.11-venv" in said
     assert not machine.diary and not (machine.tree / ".venv").exists()
 
 

@@ -1,5 +1,7 @@
-"""The SLURM launcher, with submitit's local executor in the cluster's place."""
+"""The SLURM launcher, with submitit's local executor in the cluster's place, or with stand-ins for SLURM's programs."""
 
+import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -58,7 +60,120 @@ def test_a_task_that_loses_its_place_saves_and_runs_again(tmp_path, capsys, monk
 
     submitted.clear()
     assert slurm.main([*WORDS, f"--root={tmp_path}", "--cluster=local"]) == 0
-    assert not submitted and capsys.readouterr().out == "nothing is left to do\n"
+    said = capsys.readouterr()
+    assert not submitted and (said.out, said.err) == ("nothing is left to do\n", "2 finished\n")
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A cluster of stand-ins, and where it keeps the states of tasks."""
+    state, programs = tmp_path / "cluster", tmp_path / "bin"
+    for folder in (state, programs):
+        folder.mkdir()
+    monkeypatch.setenv("FAKE_SLURM", str(state))
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    importlib.import_module("tests.launch.fake_slurm").install(programs)
+    yield state
+    (state / "over").touch()
+
+
+def submit(root, *words):
+    assert slurm.main([*WORDS, f"--root={root}", *words]) == 0
+
+
+def wait_until(done):
+    until = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def processes_of(root, label):
+    """The task of a run and the run itself, by what they were started with."""
+    folder = str(root / f"finger/patchail/{label}/seed_0")
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if folder in path.read_bytes().decode():
+                run = int(path.parent.name)
+                found = {"task": int((path.parent / "stat").read_text().rsplit(")", 1)[1].split()[1]), "run": run}
+    return found
+
+
+def waits_to_be_stopped(root, cluster):
+    """The processes of the run that waits to be told, when it does."""
+    wait_until(lambda: any("ready" in path.read_text() for path in (root / "slurm").glob("*.out")))
+    return processes_of(root, "pair")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [("task", "SIGTERM"), ("run", "SIGTERM")],  # GraceTime without send_user_signal, to every process
+        [("task", "SIGTERM")],
+        [("task", "SIGTERM"), ("run", "SIGTERM"), ("task", "SIGUSR2"), ("run", "SIGUSR2")],
+        [("run", "SIGUSR2"), ("task", "SIGUSR2"), ("run", "SIGTERM"), ("task", "SIGTERM")],
+    ],
+    ids=lambda told: "_".join(f"{signal[3:]}_to_{who}" for who, signal in told),
+)
+def test_every_way_of_taking_the_place_saves_and_queues_again(told, tmp_path, cluster):
+    submit(tmp_path)
+    processes = waits_to_be_stopped(tmp_path, cluster)
+    for who, number in told:
+        os.kill(processes[who], signal.Signals[number])
+        time.sleep(0.05)
+    wait_until(lambda: {path.read_text() for path in cluster.glob("*.state")} == {"COMPLETED"})
+    assert (tmp_path / "finger/patchail/pair/seed_0/saved").exists()
+    assert (len(diary(tmp_path, "pair")), len(diary(tmp_path, "single"))) == (2, 1)
+    assert "--cpus-per-task=8" in (cluster / "srun").read_text().split()
+    assert "#SBATCH --requeue" in next(cluster.glob("*.sh")).read_text().splitlines()
+
+
+def test_a_task_that_was_cancelled_saves_and_is_not_queued_again(tmp_path, cluster):
+    submit(tmp_path)
+    processes = waits_to_be_stopped(tmp_path, cluster)
+    (cluster / "7_0.state").write_text("COMPLETING")
+    for who in ("task", "run"):
+        os.kill(processes[who], signal.SIGTERM)
+    wait_until(lambda: (cluster / "7_0.state").read_text() == "FAILED")
+    assert (tmp_path / "finger/patchail/pair/seed_0/saved").exists() and len(diary(tmp_path, "pair")) == 1
+
+
+def test_started_again_nothing_that_is_queued_or_at_work_is_submitted_twice(tmp_path, cluster, capsys):
+    (cluster / "hold").touch()
+    submit(tmp_path)
+    capsys.readouterr()
+    submit(tmp_path, "--seeds=0,1")  # two are queued
+    assert capsys.readouterr().err == "2 queued, 2 to do\n" and len(list(cluster.glob("*.sh"))) == 2
+    submit(tmp_path, "--seeds=0,1")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("nothing is left to do\n", "4 queued\n")
+    for path in cluster.glob("*.state"):
+        path.write_text("CANCELLED")
+    submit(tmp_path, "--dry_run")
+    assert capsys.readouterr().out.count("patchail_jax.main") == 2
+
+
+def test_a_queue_that_does_not_answer_is_no_empty_queue(tmp_path, cluster, capsys):
+    (cluster / "hold").touch()
+    submit(tmp_path)
+    (tmp_path / "bin/squeue").write_text("#!/bin/sh\necho slurm_load_jobs error: Unable to contact >&2; exit 1\n")
+    with pytest.raises(UserError, match=r"queued already \(slurm_load_jobs error: Unable to contact\)"):
+        submit(tmp_path)
+    assert len(list(cluster.glob("*.sh"))) == 1
+
+
+def test_what_a_cluster_asks_for_goes_to_sbatch(tmp_path, cluster):
+    (cluster / "hold").touch()
+    asked = ["--qos=long", "--constraint=a100|h100", "--gres=gpu:a100:1", "--exclude=node[1-3]", "--account=me"]
+    submit(tmp_path, *asked, "--setup=module load cuda", "--setup=export X='a b'", "--cpus=3")
+    lines = next(cluster.glob("*.sh")).read_text().splitlines()
+    wanted = {"#SBATCH --qos=long", "#SBATCH --constraint='a100|h100'", "#SBATCH --exclude='node[1-3]'"}
+    wanted |= {"#SBATCH --gres=gpu:a100:1", "#SBATCH --account=me", "#SBATCH --cpus-per-task=3", "module load cuda"}
+    assert wanted | {"export X='a b'"} <= set(lines)
+    assert not [line for line in lines if "gpus" in line]
+    (srun,) = (line for line in lines if line.startswith("srun"))
+    assert "--cpus-per-task=3" in srun and lines.index("module load cuda") < lines.index(srun)
 
 
 def test_a_task_s_exit_status_reaches_the_scheduler():

@@ -10,7 +10,7 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.launch.options import config_of, parse, parser
 from patchail_jax.launch.sweeps.paper import SWEEPS
-from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, runs, selected, shell_line
+from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, runs, selected, shell_line, told
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_seeds_are_outermost_and_overrides_come_before_the_folder():
 
 def test_runs_that_would_share_a_folder_are_refused():
     with pytest.raises(UserError, match="cheetah/drqv2/seed_0; give their grids a label"):
-        runs([Grid(("cheetah",), ("drqv2",)), Grid(("cheetah",), ("drqv2",), overrides={"seed": 1})], root="r")
+        runs([Grid(("cheetah",), ("drqv2",)), Grid(("cheetah",), ("drqv2",), overrides={"num_frames": 1})], root="r")
 
 
 def test_a_selection_keeps_what_is_named_and_knows_what_is_not():
@@ -97,11 +97,33 @@ def test_a_shell_hands_over_every_word_as_it_was():
         (["figure6a", "extra"], "what is 'extra'"),
         (["figure6a", "--config.reward.agregation=max"], "did you mean config.reward.aggregation"),
         (["figure6a", "--seeds=7"], "no seeds 7"),
+        (["figure6a", "--seeds=0-7"], "no seeds 5"),
+        (["figure6a", "--seeds=4-0"], "'4-0' is no seed and no range of them, such as 0-4"),
+        (["figure6a", "--seeds=first"], "'first' is no seed"),
+        (["table1", "--config.seed=5"], "config.seed is decided by the sweep: use --seeds"),
+        (["table1", "--config.run_folder=x"], "config.run_folder is decided by the sweep: use --root"),
+        (["table1", "--config.env.task=finger_spin"], "config.env.task is decided by the sweep: use --tasks"),
+        (["table1", "--config.method=bc"], "config.method is decided by the sweep: use --methods"),
+        (
+            ["figure6a", "--config.reward.aggregation=max"],
+            "config.reward.aggregation is decided by the sweep: choose another",
+        ),
     ],
 )
 def test_bad_input_is_named_before_anything_starts(words, message):
     with pytest.raises(UserError, match=message):
         parse(parser(""), words)
+
+
+def test_seeds_are_numbers_and_ranges():
+    options, found = parse(parser(""), ["figure7", "--seeds=0,2-4", "--tasks=finger", "--methods=patchail"])
+    assert options.seeds == (0, 2, 3, 4) and len(found) == 8
+
+
+def test_an_override_counts_more_than_a_launcher_s_flag():
+    (run, *_) = runs(SWEEPS["table1"], root="r", overrides=["--config.platform=cpu"])
+    assert config_of(told(run, "--config.platform=gpu")).platform == "cpu"
+    assert config_of(told(runs(SWEEPS["table1"], root="r")[0], "--config.platform=gpu")).platform == "gpu"
 
 
 def test_names_for_clouds_are_short_legal_and_stay_apart():

@@ -1,18 +1,23 @@
-"""The TPU launcher against its golden output, and against a gcloud whose workers are folders here."""
+"""The TPU launcher against its golden output, and against a gcloud whose worker is a folder here."""
 
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.launch import tpu_pod
+from patchail_jax.launch import kubernetes, standing, tpu_pod
+from patchail_jax.launch.sweeps.paper import ONE_PROCESS
+from patchail_jax.methods import METHODS
+from tests.devices.metadata_server import metadata  # noqa: F401
 from tests.launch.test_local import KEY
+from tests.small import make_method
 
 HERE = Path(__file__).parent
-SLICE = ["--name=pail", "--zone=us-east5-b", "--wandb_secret=wandb key"]
+SLICE = ["--name=pail", "--zone=us-east5-b", "--wandb_secret=wandb key", "--root=gs://bucket/runs"]
 RUNS = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0", "--config.num_frames=400"]
 AWKWARD = """--config.demos.path=it's "my" $HOME/demos.npz"""
 
@@ -21,9 +26,35 @@ AWKWARD = """--config.demos.path=it's "my" $HOME/demos.npz"""
 def test_a_dry_run_is_every_command(kind, capsys, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/tmp")
-    words = ["--project=mine", "--at_once", "--spot", "--root=gs://bucket/a b"] if kind == "at_once" else []
+    monkeypatch.setattr(standing, "standing", lambda run: standing.TO_DO)
+    words = ["--project=mine", "--at_once", "--spot", "--root=gs://bucket/a b"] if kind == "at_once" else ["--per_host"]
     assert tpu_pod.main([*RUNS, *SLICE, *words, AWKWARD, "--action=all", "--dry_run"]) == 0
     assert capsys.readouterr().out == (HERE / f"golden/tpu_pod_{kind}.txt").read_text()
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """How the runs stand by their folders in a bucket, by names; the test's to change."""
+    known = {}
+    monkeypatch.setattr(standing, "standing", lambda run: known.get(run.name, standing.TO_DO))
+    return known
+
+
+PROGRAM = """#!/usr/bin/env python3
+import json, os, pathlib, signal, sys, time
+folder = pathlib.Path(os.environ["FAKE_HOME"]) / sys.argv[-1].split("://", 1)[1]
+folder.mkdir(parents=True, exist_ok=True)
+names = ("WANDB_API_KEY", "JAX_PLATFORMS", "TPU_PROCESS_BOUNDS", "TPU_VISIBLE_DEVICES")
+with (folder / "heard").open("a") as stream:
+    stream.write(json.dumps([*sys.argv[1:], {name: os.environ.get(name) for name in names}]) + "\\n")
+print("training", flush=True)
+def save(*_):
+    (folder / "saved").write_text("")
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+sys.exit(int(os.environ.get("FAKE_STATUS", "1")) if "single" in str(folder) else 0)
+"""
 
 
 @pytest.fixture
@@ -32,16 +63,7 @@ def home(tmp_path, monkeypatch):
     home, programs = tmp_path / "home of a worker", tmp_path / "bin"
     python = home / "patchail_jax/.venv/bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text(
-        "#!/usr/bin/env python3\n"
-        "import json, os, pathlib, sys\n"
-        "folder = pathlib.Path(sys.argv[-1].split('=', 1)[1])\n"
-        "folder.mkdir(parents=True, exist_ok=True)\n"
-        "with (folder / 'heard').open('a') as stream:\n"
-        "    stream.write(json.dumps([*sys.argv[1:], os.environ['WANDB_API_KEY']]) + '\\n')\n"
-        "print('training', flush=True)\n"
-        "sys.exit('single' in str(folder))\n"
-    )
+    python.write_text(PROGRAM)
     python.chmod(0o755)
     programs.mkdir()
     shutil.copy(HERE / "fake_gcloud.py", programs / "gcloud")
@@ -50,6 +72,8 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_STATES", "WAITING_FOR_RESOURCES,PROVISIONING,ACTIVE")
     monkeypatch.setattr(tpu_pod, "WAIT_SECONDS", 0)
     monkeypatch.setattr(tpu_pod, "FOLLOW_SECONDS", 0.2)
+    monkeypatch.setattr(tpu_pod, "setup", lambda *_, **options: [])  # installs packages on the machine it runs on
+    monkeypatch.setattr(tpu_pod, "collect", lambda root: [])
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     here = tmp_path / "here"
     here.mkdir()
@@ -58,29 +82,110 @@ def home(tmp_path, monkeypatch):
     return home
 
 
-def test_a_sweep_goes_through_all_workers_and_comes_back(home, capfd, monkeypatch):
-    monkeypatch.setattr(tpu_pod, "setup", lambda *_, **options: [])  # installs packages on the machine it runs on
+def heard(home):
+    """What each run was told, by its label, a line a start."""
+    found = {path.parts[-3]: path.read_text().splitlines() for path in (home / "bucket").rglob("heard")}
+    return {label: [json.loads(line) for line in lines] for label, lines in found.items()}
+
+
+def gcloud(home):
+    return (home / "gcloud.log").read_text().splitlines()
+
+
+def test_a_sweep_goes_through_and_the_slice_is_given_back(home, bucket, capfd):
     status = tpu_pod.main([*RUNS, *SLICE, AWKWARD, "--action=all"])
     said = capfd.readouterr().out
     assert status == 1  # one of the two runs failed, and still they were collected and the slice given back
     assert "waiting: WAITING_FOR_RESOURCES\nwaiting: PROVISIONING\n" in said and "training\n" in said
-    log = (home / "gcloud.log").read_text().splitlines()
-    assert log[0] == "queued-resources create" and log[-1] == "queued-resources delete"
+    assert gcloud(home)[0] == "queued-resources create" and gcloud(home)[-1] == "queued-resources delete"
 
-    heard = {path.parts[-3]: path.read_text().splitlines() for path in Path("runs/figure7").rglob("heard")}
-    assert {label: len(lines) for label, lines in heard.items()} == {"pair": 1, "single": 2}  # the failed one twice
-    *flags, key = json.loads(heard["pair"][0])
-    assert key == "the key's value" and AWKWARD in flags and flags[:2] == ["-m", "patchail_jax.main"]
-    assert key not in said
+    told = heard(home)
+    assert {label: len(lines) for label, lines in told.items()} == {"pair": 1, "single": 2}  # the failed one twice
+    *flags, variables = told["pair"][0]
+    assert variables["WANDB_API_KEY"] == "the key's value" and variables["JAX_PLATFORMS"] == "tpu,cpu"
+    assert variables["TPU_PROCESS_BOUNDS"] is None and "--config.platform=tpu" in flags
+    assert AWKWARD in flags and flags[:2] == ["-m", "patchail_jax.main"]
+    assert variables["WANDB_API_KEY"] not in said
 
 
-def test_a_request_that_fails_ends_the_launch(home, capfd, monkeypatch):
+def test_what_was_refused_is_not_tried_again(home, bucket, monkeypatch):
+    monkeypatch.setenv("FAKE_STATUS", "2")
+    assert tpu_pod.main([*RUNS, *SLICE]) == 1
+    assert len(heard(home)["single"]) == 1
+
+
+def test_started_again_only_what_has_not_finished_runs_and_a_slice_that_is_there_is_not_asked_for(home, bucket, capfd):
+    tpu_pod.main([*RUNS, *SLICE])
+    bucket["finger/patchail/pair/seed_0"] = standing.FINISHED
+    bucket["finger/patchail/single/seed_0"] = standing.GOING_ON  # elsewhere, or it was killed a minute ago
+    tpu_pod.main([*RUNS, *SLICE])
+    assert {label: len(lines) for label, lines in heard(home).items()} == {"pair": 1, "single": 4}
+    assert gcloud(home).count("queued-resources create") == 1
+    bucket["finger/patchail/single/seed_0"] = standing.FINISHED
+    before = gcloud(home)
+    capfd.readouterr()
+    assert tpu_pod.main([*RUNS, *SLICE]) == 0
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("nothing is left to do\n", "2 finished\n") and gcloud(home) == before
+
+
+def test_two_sweeps_on_one_slice_are_refused_and_a_stop_saves(home, bucket, capfd, monkeypatch):
+    monkeypatch.setenv("FAKE_SECONDS", "60")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 0
+    until = time.monotonic() + 30
+    while "pair" not in heard(home):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 1
+    assert "a sweep is at work on this slice" in capfd.readouterr().err
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=stop"]) == 0
+    assert list((home / "bucket").rglob("saved")) and {"pair"} == heard(home).keys()  # and the next did not begin
+    assert (home / "patchail_jax/sweep.status").read_text() == "143\n"
+    monkeypatch.setenv("FAKE_SECONDS", "0")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 0  # the slice is free again
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=follow"]) == 1
+
+
+@pytest.mark.parametrize("worker", [0, 2])
+def test_each_host_has_runs_of_its_own(home, bucket, metadata, monkeypatch, worker):  # noqa: F811
+    metadata["agent-worker-number"] = str(worker)
+    runs = ["figure6b", "--tasks=finger,cheetah", "--seeds=0", "--config.num_frames=400", "--methods=patchail"]
+    assert tpu_pod.main([*runs, *SLICE, "--per_host"]) == 0
+    told = [line for lines in heard(home).values() for line in lines]
+    assert len(told) == 3  # of twelve, on four hosts
+    for *flags, variables in told:
+        assert (variables["TPU_PROCESS_BOUNDS"], variables["TPU_VISIBLE_DEVICES"]) == ("1,1,1", "0,1,2,3")
+        assert "--config.hosts.coordinator=alone" in flags and "--config.platform=tpu" in flags
+
+
+def test_a_worker_that_does_not_know_its_number_does_not_run_all(home, bucket, metadata, capfd):  # noqa: F811
+    metadata.clear()
+    assert tpu_pod.main([*RUNS, *SLICE, "--per_host"]) == 1
+    assert "does not say which worker this is" in capfd.readouterr().out and not heard(home)
+
+
+def test_a_request_that_fails_ends_the_launch(home, bucket, capfd, monkeypatch):
     monkeypatch.setenv("FAKE_STATES", "PROVISIONING,FAILED")
     assert tpu_pod.main([*RUNS, *SLICE]) == 1
     assert "the request is FAILED" in capfd.readouterr().err
-    assert (home / "gcloud.log").read_text().splitlines()[-1] == "queued-resources describe"
+    assert gcloud(home)[-1] == "queued-resources describe"
+
+
+def test_a_root_that_would_go_with_the_slice_is_refused():
+    with pytest.raises(UserError, match=r"lost with its machine; give a --root such as gs://mine/runs"):
+        tpu_pod.main([*RUNS, *SLICE[:-1]])
+
+
+def test_a_method_that_needs_one_process_runs_on_hosts_of_its_own(bucket, capsys):
+    assert {*ONE_PROCESS} == {name for name in METHODS if make_method(name).needs.whole_episodes}
+    rot = ["figure9", "--tasks=finger", "--methods=rot,patchail", "--seeds=0", *SLICE, "--dry_run"]
+    assert tpu_pod.main([*rot, "--per_host"]) == 0 and "--config=finger:rot" in capsys.readouterr().out
+    with pytest.raises(UserError, match="rot cannot train across several hosts: use --per_host"):
+        tpu_pod.main(rot)
+    with pytest.raises(UserError, match="rot cannot train across several hosts: use a slice of one host"):
+        kubernetes.main([*rot[:4], "--image=i", SLICE[-1], "--tpu=tpu-v5-lite-podslice", "--dry_run"])
 
 
 def test_an_action_that_does_not_exist_is_named():
-    with pytest.raises(UserError, match="use one of create, setup, run, follow, collect, delete, all"):
+    with pytest.raises(UserError, match="use one of create, setup, run, follow, stop, collect, delete, all"):
         tpu_pod.main([*RUNS, *SLICE, "--action=destroy"])

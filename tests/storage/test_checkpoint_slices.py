@@ -154,7 +154,9 @@ def test_a_ring_is_loaded_again_where_another_process_has_only_an_older_checkpoi
     ring, restored, said = make_ring(), make_ring(fill=False), iter((1, 1, 1, 1))
     save(tmp_path, 1, ring)
     save(tmp_path, 2, make_ring(seed=1))
-    found = Checkpoints(tmp_path, keep=3).restore(STATE, replay=restored, agree=lambda own: min(own, next(said)))
+    found = Checkpoints(tmp_path, keep=3).restore(
+        STATE, replay=restored, gather=lambda own: np.stack([own, np.asarray(next(said))])
+    )
     assert found[2] == 1
     assert_same(restored, ring)
 

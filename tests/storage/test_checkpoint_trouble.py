@@ -4,6 +4,7 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
@@ -108,34 +109,37 @@ def test_a_folder_that_cannot_be_opened_is_one_line(tmp_path):
 
 
 def others(*answers):
-    """``agree`` of several processes: the smallest of what this one says and what another says, in order."""
+    """``gather`` of two processes: what this one says and what another says, in order, the same number throughout."""
     said = iter(answers)
-    return lambda own: min(own, next(said))
+    return lambda own: np.stack([own, np.full_like(own, next(said))])
 
 
 def test_trouble_in_one_process_stops_all(tmp_path, monkeypatch):
     two(tmp_path / "checkpoints")
     before = contents_of(tmp_path)
     with pytest.raises(UserError, match="another process of this run cannot read"):
-        Checkpoints(tmp_path / "checkpoints", keep=3).restore(template(), agree=others(-3))
+        Checkpoints(tmp_path / "checkpoints", keep=3).restore(template(), gather=others(-3))
     said = []
     monkeypatch.setattr(ArrayHandler, "restore", lambda *a, **k: (_ for _ in ()).throw(OSError(errno.EIO, "bad")))
     with pytest.raises(UserError, match="2 cannot be read .*bad"):  # said to the others before it is raised here
-        Checkpoints(tmp_path / "checkpoints", keep=3).restore(template(), agree=lambda own: said.append(own) or own)
+        Checkpoints(tmp_path / "checkpoints", keep=3).restore(
+            template(), gather=lambda own: said.append(int(own)) or own
+        )
     assert said == [-3] and contents_of(tmp_path) == before
 
 
-@pytest.mark.parametrize("answers", [(-2, 1), (-1, 1)])
+@pytest.mark.parametrize("answers", [(-2, 1, -1), (-1, 1, -1)])
 def test_another_process_without_a_checkpoint_does_not_throw_away_those_of_this_one(tmp_path, answers):
     two(tmp_path / "checkpoints")
     before = contents_of(tmp_path)
-    with pytest.raises(UserError, match="none that every process of this run can use"):
-        Checkpoints(tmp_path / "checkpoints", keep=3).restore(template(), agree=others(*answers))
+    message = r"none that every process of this run can use \(process 0 has 1, 2; process 1 has none\); nothing"
+    with pytest.raises(UserError, match=message):
+        Checkpoints(tmp_path / "checkpoints", keep=3).restore(template(), gather=others(*answers))
     assert contents_of(tmp_path) == before
 
 
 def test_all_processes_go_on_from_the_newest_that_all_have(tmp_path):
     two(tmp_path / "checkpoints")
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3)
-    assert checkpoints.restore(template(), agree=others(1, 1, 1, 1))[2] == 1
+    assert checkpoints.restore(template(), gather=others(1, 1, 1, 1))[2] == 1
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1"]

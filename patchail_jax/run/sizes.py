@@ -1,0 +1,9 @@
+"""Sizes that follow from a config's fields alone."""
+
+from ml_collections import ConfigDict
+
+
+def ring_slots(config: ConfigDict) -> int:
+    """Frame slots for ``replay.capacity`` transitions: an episode of T transitions has T+1 frames."""
+    steps = max(config.env.episode_frames // config.env.action_repeat, 1)
+    return int(config.replay.capacity + -(-config.replay.capacity // steps))

@@ -1,0 +1,113 @@
+"""What a sweep shows: on a terminal one table that never wraps, in a file what changes."""
+
+import io
+import re
+
+import pytest
+
+from patchail_jax.launch.table import Forecast, Row, Table, duration, last_words
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def at_work(count, width=12):
+    return [Row(f"task/{number:0{width}}", "running", 1, 1000, 2000, 3.25) for number in range(count)]
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """One of 80 columns and 24 lines."""
+    for name, value in {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}.items():
+        monkeypatch.setenv(name, value)
+    return Terminal()
+
+
+def screen(written):
+    """The lines that a terminal of 80 columns shows in the end, which none may be longer than."""
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\n|[^\x1b\n\r]+", written):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part.startswith("\x1b["):
+            row -= int(part[2:-1] or 1) if part.endswith("A") else 0
+            lines[row] = "" if part.endswith("K") else lines[row]
+        else:
+            lines[row] += part
+            assert len(lines[row]) <= 80, lines[row]
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+def test_a_terminal_s_table_is_drawn_over_and_never_wraps(terminal):
+    table, rows = Table(terminal), [*at_work(2, width=90), Row("w", "waiting", 0, 0, 9, None)]
+    for number in range(5):
+        table.show([row._replace(frame=row.frame + number) for row in rows])
+    table.say("hello")
+    table.close(rows)
+    shown = screen(terminal.getvalue())
+    assert shown[0] == "hello" and len(shown) == 4, shown
+    assert [line[:9] for line in shown[1:3]] == ["task/0000"] * 2 and "\u2026" in shown[1]
+    assert shown[3].startswith("2 running, 1 waiting of 3 runs; 50% of all frames")
+
+
+def test_a_sweep_of_hundreds_fits_on_the_screen_while_it_runs_and_when_it_stops(terminal):
+    table, rows = Table(terminal), at_work(210)
+    table.show(rows)
+    stopped = [row._replace(status="stopped", tries=int(number < 4)) for number, row in enumerate(rows)]
+    for _ in range(8):
+        table.show(stopped)
+    table.close(stopped)
+    written = terminal.getvalue().count("\n")
+    assert written < 24 + 9 * 2, written
+    assert "and 190 more" in terminal.getvalue() and "210 stopped of 210 runs" in terminal.getvalue()
+
+
+def test_a_file_gets_what_changes():
+    stream = io.StringIO()
+    table, rows = Table(stream), at_work(1)
+    for status, tries in (("waiting", 0), ("running", 1), ("running", 1), ("crashed", 1), ("running", 2)):
+        table.show([rows[0]._replace(status=status, tries=tries)])
+    table.close([rows[0]._replace(status="finished", tries=2)])
+    words = [line.split()[1] for line in stream.getvalue().splitlines()]
+    assert words == ["running", "crashed", "running", "finished", "finished"]
+    assert "  1,000 frames  return 3.2  start 2\n" in stream.getvalue()
+
+
+def test_a_terminal_that_is_gone_is_no_error():
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+        def flush(self):
+            raise OSError(5, "Input/output error")
+
+    table = Table(Gone())
+    table.say("x")
+    table.show(at_work(1))
+    table.close(at_work(1))
+
+
+def test_the_time_left_is_that_of_the_frames_left():
+    now = iter((0.0, 60.0))
+    forecast = Forecast(lambda: next(now))
+    rows = [Row("a", "finished", 0, 0, 1000, None), Row("b", "running", 1, 0, 1000, None)]
+    assert forecast(rows) == "; 50% of all frames"
+    assert forecast([rows[0], rows[1]._replace(frame=250)]) == "; 62% of all frames, about 3 min left"
+    assert [duration(seconds) for seconds in (3, 200, 3600, 12000)] == ["1 min", "3 min", "1 h 0 min", "3 h 20 min"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("a\nerror: b\nc\n", "error: b"),
+        ("a\n\nValueError: b\n\n", "ValueError: b"),
+        ("error: old\n" + "x" * 5000 + "\nlast\n", "last"),
+        ("", "it said nothing"),
+    ],
+)
+def test_the_last_words_of_a_log_are_its_error(tmp_path, said, words):
+    (tmp_path / "log").write_text(said)
+    assert last_words(tmp_path / "log") == words
