@@ -209,6 +209,7 @@ def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[st
             case = config.copy_and_resolve_references()
             apply_preset(case, method)
             case.replay.capacity = config.replay.capacity
+            case.replay.rescore_updates = 0  # no part of an update
             case.network.precision = precision
             case.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
             found[f"{label}, {precision}"] = case

@@ -25,6 +25,7 @@ from patchail_jax.run.clock import Clock, log_interval
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import (
     environment_factory,
+    expert_batch_size,
     load_experts,
     make_method,
     make_specs,
@@ -98,9 +99,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     _log.info(require_memory(nbytes(ring_slots(config), specs)))  # before minutes go into rendering
     experts = None
     if not method.needs.task_reward:
-        experts = load_experts(
-            config, specs.action_size, with_actions=method.needs.actions, agent_renderer=pool.renderer
-        )
+        experts = load_experts(config, specs.action_size, method.needs, agent_renderer=pool.renderer)
 
     stopwatch, clock = Stopwatch(), Clock(config)
     experience = make_experience(config, method, specs, devices, experts, hosts, stopwatch)
@@ -172,11 +171,12 @@ def make_experience(
             ring,
             experts or NoExperts(ring.frames.shape[1:]),
             batch_size=batch_size // hosts.processes,
-            expert_batch_size=replay.expert_batch_size // hosts.processes,
+            expert_batch_size=expert_batch_size(config) // hosts.processes,
             frame_stack=specs.frame_stack,
             devices=devices.count,
             updates_per_call=replay.updates_per_call,
             whole_demonstration=method.needs.demonstration,
+            expert_steps=method.needs.expert_steps,
             root=(config.seed, Purpose.BATCHES, hosts.process),
             process=hosts.process,
             remembered=log_interval(config) + 1,  # one may be drawn ahead

@@ -13,7 +13,7 @@ from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import Method
 from patchail_jax.outputs.dashboards import WANDB_MODES
 from patchail_jax.run.config import refuse_numbers
-from patchail_jax.run.design import IS_FEATURES, ring_slots
+from patchail_jax.run.design import IS_FEATURES, expert_batch_size, ring_slots
 from patchail_jax.types import Specs
 
 # Fields that name one of several things, where ``METHODS[...]`` does not look at them.
@@ -62,15 +62,13 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
 
 def _refuse_batches(config: ConfigDict, devices: int) -> None:
     """The batch must fall evenly on devices, and the discriminator's share evenly on the batch."""
-    replay = config.replay
-    for name in ("batch_size", "expert_batch_size"):
-        if replay[name] % devices:
-            raise UserError(f"config.replay.{name} is {replay[name]}, which {devices} devices cannot share evenly")
-    if replay.batch_size % replay.expert_batch_size:
-        raise UserError(
-            f"config.replay.batch_size ({replay.batch_size}) must be a multiple of "
-            f"expert_batch_size ({replay.expert_batch_size})"
-        )
+    sizes = {"batch_size": config.replay.batch_size, "expert_batch_size": expert_batch_size(config)}
+    for name, size in sizes.items():
+        if size % devices:
+            raise UserError(f"config.replay.{name} is {size}, which {devices} devices cannot share evenly")
+    batch, pairs = sizes.values()
+    if batch % pairs:
+        raise UserError(f"config.replay.batch_size ({batch}) must be a multiple of expert_batch_size ({pairs})")
 
 
 def _refuse_episodes(config: ConfigDict, method: Method) -> None:
