@@ -1,4 +1,4 @@
-"""The paper's tables and figures as sweeps; ``SWEEPS`` has them by name."""
+"""The paper's tables and figures, and comparisons beyond them, as sweeps; ``SWEEPS`` has them by name."""
 
 from patchail_jax.launch.sweeps.sweep import Grid, Value
 
@@ -7,6 +7,7 @@ ABLATION_TASKS = ("finger", "cheetah")  # Section 5.3
 PATCH_METHODS = ("patchail", "patchail_w", "patchail_b")
 ENCODER_METHODS = ("shared_encoder_ail", "independent_encoder_ail")
 ADVERSARIAL_METHODS = PATCH_METHODS + ENCODER_METHODS
+CHALLENGERS = (*PATCH_METHODS, "shared_encoder_ail", "laifo", "bco")
 
 
 def _ablation(
@@ -48,6 +49,20 @@ SWEEPS: dict[str, tuple[Grid, ...]] = {
             name: {"discriminator.augmentation": name}
             for name in ("random_shift", "random_erasing", "random_resized_crop", "rand_augment")
         },
+    ),
+    # PatchAIL and what it is compared with. The shipped files have 10 demonstrations; those of 100 are made beforehand:
+    # patchail demos record runs/finger_spin/drqv2/seed_0 demonstrations/finger.npz --episodes 100
+    "challengers": (
+        Grid(TASKS, CHALLENGERS, overrides={"demos.num_demonstrations": 10}, label="demonstrations_10"),
+        *(
+            Grid(
+                (task,),
+                CHALLENGERS,
+                overrides={"demos.num_demonstrations": 100, "demos.path": f"demonstrations/{task}.npz"},
+                label="demonstrations_100",
+            )
+            for task in TASKS
+        ),
     ),
     # Small enough for a laptop: what the quickstart learns, by three seeds.
     "quickstart": (Grid(("quickstart",), ("patchail",), seeds=(0, 1, 2)),),

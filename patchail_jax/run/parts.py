@@ -1,5 +1,6 @@
 """The one way down: from a config to the parts of a run, made once and in the order of the data."""
 
+import functools
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -35,12 +36,14 @@ from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.run.evaluations import Contest, Evaluations
 from patchail_jax.run.experience import Experience
 from patchail_jax.run.first_steps import make_first_steps
+from patchail_jax.run.inheritance import inherited
 from patchail_jax.run.learner import Learner
 from patchail_jax.run.log import Log
 from patchail_jax.run.refusals import refuse
 from patchail_jax.run.scalars import Scalars
 from patchail_jax.run.snapshot import Snapshot
 from patchail_jax.run.stopwatch import Stopwatch
+from patchail_jax.run.survival import Survival
 from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.storage.memory import require_memory
 from patchail_jax.storage.run_folder import RunFolder
@@ -130,6 +133,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         stopwatch,
         lost=lambda: actors.lost,
         first_steps=make_first_steps(explainer, learner, devices, experts, specs, folder),
+        survival=None if method.discriminator is None else Survival(config.reward),
         on=config.log.every_updates > 0,
     )
     checkpoints = Checkpoints(folder.checkpoints, keep=config.checkpoint.keep)
@@ -146,11 +150,19 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         hosts,
         config.to_dict(),
         push,
+        functools.partial(_begin, config, method, learner, hosts),
         pool.renderer,
     )
     return Parts(
         config, hosts, specs, method, devices, experts, clock, learner, experience, actors, evaluations, log, snapshot
     )
+
+
+def _begin(config: ConfigDict, method: Method, learner: Learner, hosts: Hosts) -> None:
+    """The first state of a run that begins with what another has learned; the first process reads it, for all."""
+    if config.init_from:
+        state = fetch(learner.state)
+        learner.load(hosts.first(inherited(config, method, state) if hosts.process == 0 else state))
 
 
 def make_experience(

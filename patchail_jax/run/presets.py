@@ -23,7 +23,8 @@ PRESETS: Mapping[str, Mapping[str, Value]] = {
     # The discriminator judges features, the critic's or its own encoder's; fields of patches do not apply.
     "shared_encoder_ail": {},
     "independent_encoder_ail": {},
-    # LAIfO: one latent space of actor, critic and discriminator; rewards of 0 or 1, which pay for staying alive.
+    # LAIfO: one latent space of actor, critic and discriminator; rewards of 0 or 1, which pay for staying alive where
+    # episodes can end before their time.
     "laifo": {
         "network.trunk": "shared",
         "discriminator.learning_rate": 4e-4,

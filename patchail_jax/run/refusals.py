@@ -14,6 +14,7 @@ from patchail_jax.methods import Method
 from patchail_jax.outputs.dashboards import WANDB_MODES
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import IS_FEATURES, expert_batch_size, ring_slots
+from patchail_jax.run.inheritance import refuse_parts
 from patchail_jax.types import Specs
 
 # Fields that name one of several things, where ``METHODS[...]`` does not look at them.
@@ -40,6 +41,7 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
         choose(table, flat[group][key], field=field)
     _refuse_batches(config, devices * processes)
     _refuse_episodes(config, method)
+    refuse_parts(config, method)
     needs = method.needs
     if processes > 1 and needs.whole_episodes:
         raise UserError(

@@ -6,9 +6,9 @@ from typing import NamedTuple, TypedDict
 import jax
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int, Real, UInt32
 
-from patchail_jax.arrays import Key, Keys, TwoKeys
+from patchail_jax.arrays import Key, TwoKeys
 from patchail_jax.errors import choose
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.augmentation import AUGMENTATIONS, Augmentation
@@ -42,7 +42,7 @@ class Pairs(NamedTuple):
         self,
         frames: Real[Array | np.ndarray, "B L *frame"],
         steps: Iterable[int],
-        keys: Keys | None = None,
+        keys: UInt32[Array, "states 2"] | None = None,
         index: Int[Array, "B"] | None = None,
     ) -> list[Real[Array, "B *stack"]]:
         """The states at ``steps`` of windows ``[B,S+n,H,W,3]``, each ``[B,H,W,3S]``.
