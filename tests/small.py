@@ -10,8 +10,8 @@ from patchail_jax.types import AgentBatch, Batch, ExpertBatch, Specs
 SPECS = Specs(image_size=24, frame_stack=2, action_size=2, n_step=3)
 
 
-def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: Any) -> Method:
-    """Any method with tiny networks; overrides are named ``group__field``."""
+def groups_of(name: str = "patchail", **overrides: Any) -> dict[str, dict[str, Any]]:
+    """The config's groups for a method with tiny networks; overrides are named ``group__field``."""
     groups: dict[str, dict[str, Any]] = {
         "agent": {
             "optimizer": "adam",
@@ -97,7 +97,12 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
         group, field = key.split("__")
         assert field in groups[group]
         groups[group][field] = value
-    return METHODS[name](specs, groups)
+    return groups
+
+
+def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: Any) -> Method:
+    """Any method with tiny networks, by ``groups_of``."""
+    return METHODS[name](specs, groups_of(name, **overrides))
 
 
 # What LAIfO changes of the above; each is an ablation on its own.
