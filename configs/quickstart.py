@@ -67,6 +67,10 @@ def get_config(method: str = "patchail") -> ConfigDict:
     if config.method == "drqv2_features":
         config.num_frames = 40_000  # seed 0: 856 at 32,000 frames, 15,500 updates
         config.reward.scale = 1.0
+    if config.method in ("laifo", "bco"):  # no rewards in replay, and as many of the expert's pairs as of the agent's
+        config.reward.moment = "at_update"
+        config.replay.rescore_updates = 0
+        config.replay.expert_batch_size = 0
     if config.method in ("bc", "rot"):
         config.num_frames = 20_000
         config.cloning.pretraining_updates = min(config.cloning.pretraining_updates, 2_000)

@@ -19,11 +19,13 @@ def parser(description: str | None, *, launcher: str = "LAUNCHER") -> argparse.A
     """The common flags; a launcher adds its own. ``description`` begins with what it does: ``an example``."""
     prog = f"patchail launch {launcher}"
     purpose, _, example = (description or "").split("\n\n")[0].partition(": ``")
-    made = Arguments(prog=prog, usage=f"{prog} SWEEP [flags]", description=f"{purpose}.")
+    made = Arguments(prog=prog, usage=f"{prog} SWEEP [flags]", description=f"{purpose}.", add_help=False)
+    made.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     made.add_argument("sweep", help=argparse.SUPPRESS)
     made.add_argument("--tasks", type=_words, default=(), help="only these, with commas between them")
     made.add_argument("--methods", type=_words, default=(), help="only these, with commas between them")
     made.add_argument("--seeds", type=_numbers, default=(), help="only these, such as 0,2 or 0-4")
+    made.add_argument("--labels", type=_words, default=(), help="only these variants, with commas between them")
     made.add_argument("--root", default="", help="where run folders go, by default under the sweep's name in runs/")
     made.add_argument("--dry_run", action="store_true", help="print exactly what would run, and do nothing")
     made.epilog = f"SWEEP is one of {', '.join(SWEEPS)}. Any --config.KEY=VALUE goes to every run."
@@ -45,7 +47,13 @@ def parse(
     if options.sweep not in SWEEPS:
         raise UserError(f"no sweep {options.sweep!r}; use one of {', '.join(SWEEPS)}")
     options.root = options.root or f"{parent}/{options.sweep}"
-    grids = selected(SWEEPS[options.sweep], tasks=options.tasks, methods=options.methods, seeds=options.seeds)
+    grids = selected(
+        SWEEPS[options.sweep],
+        tasks=options.tasks,
+        methods=options.methods,
+        seeds=options.seeds,
+        labels=options.labels,
+    )
     chosen = runs(grids, root=options.root, overrides=rest)
     for run in chosen:
         frames_of(run)  # a wrong override is found here, not on a machine that waited for hours

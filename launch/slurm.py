@@ -109,7 +109,7 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--hours", type=float, default=24.0, help="of one task; it queues again when they are over")
     flags.add_argument("--gpus", type=int, default=1, help="of a run")
     flags.add_argument("--cpus", type=int, default=8, help="of a run: learner, environments and rendering")
-    flags.add_argument("--memory_gb", type=float, default=64.0, help="of a run; -W and -B keep a million frames")
+    flags.add_argument("--memory_gb", type=float, default=64.0, help="of a run; -W, -B and LAIfO keep a million frames")
     flags.add_argument("--jobs", type=int, default=64, help="runs at a time")
     flags.add_argument("--python", default=sys.executable, help="the interpreter, on the cluster's machines")
     chosen, runs = options.parse(flags, argv)

@@ -119,7 +119,7 @@ class Update:
     def __init__(self, config: ConfigDict, action_size: int) -> None:
         self.specs = make_specs(config, action_size)
         self._method = make_method(config, self.specs)
-        self._devices = Devices(self._method, self.specs, count=config.devices)
+        self._devices = Devices(self._method, self.specs, count=config.devices, mapping=config.device_mapping)
         refuse(config, self._method, self.specs, devices=self._devices.count, processes=1)
 
     def init(self, seed: int) -> Any:

@@ -115,8 +115,8 @@ class AgentBatch(NamedTuple):
 
 
 class ExpertBatch(NamedTuple):
-    """Expert pairs: ``frames [E,S+1,H,W,3] uint8``, or their numbers ``[E,S+1] int32``; ``actions [E,A]`` at the first
-    state (NaN where unknown)."""
+    """Expert pairs, states k steps apart: ``frames [E,S+k,H,W,3] uint8``, or their numbers ``[E,S+k] int32``;
+    ``actions [E,A]`` at the first state (NaN where unknown)."""
 
     frames: Array
     actions: Array

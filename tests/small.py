@@ -10,8 +10,8 @@ from patchail_jax.types import AgentBatch, Batch, ExpertBatch, Specs
 SPECS = Specs(image_size=24, frame_stack=2, action_size=2, n_step=3)
 
 
-def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: Any) -> Method:
-    """Any method with tiny networks; overrides are named ``group__field``."""
+def groups_of(name: str = "patchail", **overrides: Any) -> dict[str, dict[str, Any]]:
+    """The config's groups for a method with tiny networks; overrides are named ``group__field``."""
     groups: dict[str, dict[str, Any]] = {
         "agent": {
             "optimizer": "adam",
@@ -29,7 +29,13 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
             "first_update_step": 10,
             "steps_per_update": 2,
         },
-        "network": {"precision": "float32", "encoder_channels": 4, "feature_size": 8, "hidden_size": 16},
+        "network": {
+            "precision": "float32",
+            "encoder_channels": 4,
+            "feature_size": 8,
+            "hidden_size": 16,
+            "trunk": "own",
+        },
         "transformer": {"patch_size": 8, "width": 8, "depth": 1, "heads": 2},
         "discriminator": {
             "architecture": "convolutional",
@@ -39,15 +45,25 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
             "learning_rate": 1e-3,
             "decay": {"start": 0, "updates": 0, "final": 0.0},
             "penalty_weight": 10.0,
+            "penalty_of": "logit",
             "penalty_groups": "samples",
             "penalty_pixel_scale": 255.0,
             "augmentation": "random_shift",
             "augmentation_pad": 2,
             "observation": "pair",
             "agent_successor": "one_step",
+            "expert_successor": "one_step",
             "agent_views": "own",
         },
-        "reward": {"form": "airl", "aggregation": "mean", "order": "form_first", "scale": 1.0, "moment": "at_update"},
+        "reward": {
+            "form": "airl",
+            "aggregation": "mean",
+            "order": "form_first",
+            "scale": 1.0,
+            "moment": "at_update",
+            "pairs": "steps",
+            "augmented": False,
+        },
         "similarity": {
             "regularizer": {"patchail_w": "weight", "patchail_b": "bonus"}.get(name, "none"),
             "scale_initial": 1.0,
@@ -61,6 +77,9 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
             "weight_initial": 0.0,
             "weight_final": 0.01,
             "weight_duration": 100,
+            "schedule": "soft_q_filter" if name == "rot" else "linear",
+            "weight_factor": 0.933,
+            "weight_factor_steps": 50,
             "likelihood_scale": 0.03,
             "std": 0.1,
         },
@@ -78,13 +97,36 @@ def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: An
         group, field = key.split("__")
         assert field in groups[group]
         groups[group][field] = value
-    return METHODS[name](specs, groups)
+    return groups
+
+
+def make_method(name: str = "patchail", *, specs: Specs = SPECS, **overrides: Any) -> Method:
+    """Any method with tiny networks, by ``groups_of``."""
+    return METHODS[name](specs, groups_of(name, **overrides))
+
+
+# What LAIfO changes of the above; each is an ablation on its own.
+LAIFO = {
+    "network__trunk": "shared",
+    "discriminator__penalty_of": "probability",
+    "discriminator__agent_successor": "n_step",
+    "discriminator__expert_successor": "n_step",
+    "reward__form": "mode",
+    "reward__pairs": "window",
+    "reward__augmented": True,
+}
 
 
 def make_batch(
-    seed: int = 0, *, batch: int = 8, expert: int = 4, demonstration: int = 0, specs: Specs = SPECS
+    seed: int = 0,
+    *,
+    batch: int = 8,
+    expert: int = 4,
+    demonstration: int = 0,
+    specs: Specs = SPECS,
+    expert_steps: int = 1,
 ) -> Batch:
-    """A random global batch without device axes."""
+    """A random global batch without device axes; states of the expert's pairs are ``expert_steps`` apart."""
     rng = np.random.default_rng(seed)
     side = specs.image_size
 
@@ -101,7 +143,7 @@ def make_batch(
             np.ones((batch, specs.n_step), np.float32),
         ),
         ExpertBatch(
-            pixels(expert, specs.frame_stack + 1),
+            pixels(expert, specs.frame_stack + expert_steps),
             rng.uniform(-1, 1, (expert, specs.action_size)).astype(np.float32),
         ),
         pixels(demonstration, specs.frame_stack + 1),

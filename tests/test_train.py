@@ -141,8 +141,10 @@ def test_a_run_that_dies_and_starts_again_is_the_same_run(whole, cache, tmp_path
     assert_same_run(whole, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("method", "pretraining", "moment"), [("bc", 0, 60), ("rot", 24, 70)])
-def test_methods_that_clone_die_and_go_on_as_well(cache, tmp_path, monkeypatch, method, pretraining, moment):
+@pytest.mark.parametrize(
+    ("method", "pretraining", "moment"), [("bc", 0, 60), ("rot", 24, 70), ("bco", 0, 40), ("laifo", 0, 40)]
+)
+def test_other_methods_die_and_go_on_as_well(cache, tmp_path, monkeypatch, method, pretraining, moment):
     words = [
         "--config.num_frames=400",
         "--config.checkpoint.every_frames=100",
@@ -168,10 +170,10 @@ def test_methods_that_clone_die_and_go_on_as_well(cache, tmp_path, monkeypatch, 
     logged = lines(tmp_path / "run")
     assert [line["frame"] for line in logged if line["kind"] == "evaluation"] == [0, 100, 200, 300, 400]
     state, arrays = last_checkpoint(tmp_path / "run")[1:]
-    plays = method == "rot"
-    assert updates_of(state) >= pretraining + 150 // config.agent.steps_per_update
-    assert (arrays["replay.frames"].shape[0] > 0) == plays
-    if plays:
+    learning = 400 // config.env.action_repeat - config.agent.first_update_step
+    assert updates_of(state) >= pretraining + learning // config.agent.steps_per_update
+    assert (arrays["replay.frames"].shape[0] > 0) == (method != "bc")
+    if method == "rot":
         assert state["reward_scale"] > 0 and (arrays["replay.rewards"] <= 0).all()
 
 

@@ -1,4 +1,4 @@
-"""The paper's tables and figures, and the small benchmark, as sweeps; ``SWEEPS`` has them by name."""
+"""The paper's tables and figures, comparisons beyond them, and the small benchmark; ``SWEEPS`` has them by name."""
 
 from patchail_jax.launch.sweeps.sweep import Grid, Value
 
@@ -11,8 +11,9 @@ ADVERSARIAL_METHODS = PATCH_METHODS + ENCODER_METHODS
 SMALL_TASKS = ("finger", "cartpole", "walker_stand", "hopper", "walker_walk", "cheetah", "quadruped")
 SMALL_SEEDS = (0, 1, 2)
 SMALL_OTHERS_TASKS = ("finger", "cartpole", "walker_walk", "cheetah")
-SMALL_OTHERS = ("patchail_w", "patchail_b", *ENCODER_METHODS, "bc", "rot")
+SMALL_OTHERS = ("patchail_w", "patchail_b", *ENCODER_METHODS, "bc", "rot", "laifo", "bco")
 ONE_PROCESS = ("rot",)  # methods that cannot train across several
+CHALLENGERS = (*PATCH_METHODS, "shared_encoder_ail", "laifo", "bco")
 
 
 def _ablation(
@@ -60,6 +61,20 @@ SWEEPS: dict[str, tuple[Grid, ...]] = {
         Grid(SMALL_TASKS, ("patchail",), seeds=SMALL_SEEDS, variant="small"),
         Grid(SMALL_TASKS, ("drqv2",), seeds=SMALL_SEEDS, variant="small"),
         Grid(SMALL_OTHERS_TASKS, SMALL_OTHERS, seeds=SMALL_SEEDS, variant="small"),
+    ),
+    # PatchAIL and what it is compared with. The shipped files have 10 demonstrations; those of 100 are made beforehand:
+    # patchail demos record runs/finger_spin/drqv2/seed_0 demonstrations/finger.npz --episodes 100
+    "challengers": (
+        Grid(TASKS, CHALLENGERS, overrides={"demos.num_demonstrations": 10}, label="demonstrations_10"),
+        *(
+            Grid(
+                (task,),
+                CHALLENGERS,
+                overrides={"demos.num_demonstrations": 100, "demos.path": f"demonstrations/{task}.npz"},
+                label="demonstrations_100",
+            )
+            for task in TASKS
+        ),
     ),
     # Small enough for a laptop: what the quickstart learns, by three seeds.
     "quickstart": (Grid(("quickstart",), ("patchail",), seeds=(0, 1, 2)),),

@@ -85,10 +85,23 @@ def _run(grid: Grid, task: str, method: str, seed: int, root: str, overrides: Se
 
 
 def selected(
-    grids: Iterable[Grid], *, tasks: Sequence[str] = (), methods: Sequence[str] = (), seeds: Sequence[int] = ()
+    grids: Iterable[Grid],
+    *,
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    labels: Sequence[str] = (),
 ) -> list[Grid]:
-    """The grids with those tasks, methods and seeds alone; none given is all. ``UserError`` for one not in them."""
+    """The grids with those labels, tasks, methods and seeds alone; none given is all.
+
+    ``UserError`` for one not in them.
+    """
     grids = list(grids)
+    known_labels = dict.fromkeys(grid.label for grid in grids if grid.label)
+    for label in labels:
+        if label not in known_labels:
+            raise UserError(f"this sweep has no labels {label!r}; it has {', '.join(known_labels) or 'none'}")
+    grids = [grid for grid in grids if not labels or grid.label in labels]
     for field, wanted in (("tasks", tasks), ("methods", methods), ("seeds", seeds)):
         known = sorted({entry for grid in grids for entry in getattr(grid, field)})
         for entry in wanted:

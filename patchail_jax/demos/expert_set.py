@@ -42,25 +42,26 @@ class ExpertSet:
         """The frames of demonstration ``d``, ``[T+1,H,W,3] uint8``, T its own steps."""
         return self.frames[d, : self.steps[d] + 1]
 
-    def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
-        """``count`` pairs, uniform over (demonstration, its steps), with replacement.
+    def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int, apart: int = 1) -> ExpertBatch:
+        """``count`` pairs of states ``apart`` steps apart, uniform over (demonstration, its steps), with replacement.
 
-        ``frames [count,S+1] int32`` number the frames of all demonstrations in order, d * (T+1) + t.
+        ``frames [count,S+apart] int32`` number the frames of all demonstrations in order, d * (T+1) + t.
         """
-        ends = np.cumsum(self.steps)
+        starts = np.maximum(self.steps - apart + 1, 0)
+        ends = np.cumsum(starts)
         chosen = rng.integers(ends[-1], size=count)
         d = np.searchsorted(ends, chosen, side="right")
-        return self._pairs(d, chosen - (ends - self.steps)[d], frame_stack)
+        return self._pairs(d, chosen - (ends - starts)[d], frame_stack, apart)
 
     def trajectory(self, d: int, *, frame_stack: int) -> ExpertBatch:
         """All pairs of demonstration ``d``, in order; frames as numbers ``[T,S+1] int32``, T its own steps."""
         times = np.arange(self.steps[d])
-        return self._pairs(np.full_like(times, d), times, frame_stack)
+        return self._pairs(np.full_like(times, d), times, frame_stack, 1)
 
-    def _pairs(self, d: np.ndarray, t: np.ndarray, frame_stack: int) -> ExpertBatch:
-        """Windows of the frames t-(S-1)..t+1: the stack of s is the first S of them, that of s' the last S."""
+    def _pairs(self, d: np.ndarray, t: np.ndarray, frame_stack: int, apart: int) -> ExpertBatch:
+        """Windows of the frames t-(S-1)..t+apart: the stack of s is the first S of them, that of s' the last S."""
         # Clipping repeats the first frame, as the agent's stack does at reset.
-        times = np.maximum(t[:, None] + np.arange(1 - frame_stack, 2), 0)
+        times = np.maximum(t[:, None] + np.arange(1 - frame_stack, apart + 1), 0)
         if self.actions is None:
             actions = np.full((len(t), self.action_size), np.nan, np.float32)
         else:
@@ -77,14 +78,20 @@ class Selection(NamedTuple):
 
 
 def select(
-    view: View, *, path: str | Path = "", num_demonstrations: int, memory: int | None = None, with_actions: bool = False
+    view: View,
+    *,
+    path: str | Path = "",
+    num_demonstrations: int,
+    memory: int | None = None,
+    with_actions: bool = False,
+    apart: int = 1,
 ) -> Selection:
     """The first ``num_demonstrations`` (0: all) of a file (``path`` "": the shipped one); nothing is drawn.
 
     The actions are None when ``view.action_repeat`` is not the file's, see ``trajectory.subsample``; ``memory`` is the
     bytes there are. Raises UserError for an unsound or unfitting file, for a number of demonstrations that the file
-    does not hold, for states or frames that cannot be shown as ``view`` wants, and for actions that are None where
-    ``with_actions`` asks for them.
+    does not hold, for states or frames that cannot be shown as ``view`` wants, for actions that are None where
+    ``with_actions`` asks for them, and where no demonstration has two states that are ``apart`` steps apart.
     """
     view.drawn()  # refuses a look that does not exist
     source = Path(path).expanduser() if str(path) else trajectory.shipped(view.task)
@@ -101,6 +108,13 @@ def select(
         raise UserError(
             f"{source}: the expert's actions are not known at action repeat {view.action_repeat}, and the method reads "
             "them: set config.env.action_repeat to the file's, or config.demos.path to a file with actions"
+        )
+    longest = seen.observed.shape[1] - 1 if seen.lengths is None else int(seen.lengths.max())
+    if longest < apart:
+        raise UserError(
+            f"{source}: its longest demonstration has {longest} steps at action repeat {view.action_repeat}, and the "
+            f"expert's pairs are {apart} apart: lower config.replay.n_step, or set "
+            "config.discriminator.expert_successor=one_step"
         )
     if seen.frames is None and view.factory:
         raise UserError(

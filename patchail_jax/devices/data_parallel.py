@@ -49,6 +49,7 @@ class Devices:
         self.mapping = choose(MAPPINGS, mapping, field="device_mapping")
         self._on = self.mapping(self.devices, several=several)
         self._method, self._frame_stack = method, specs.frame_stack
+        self._reach = 1 if method.discriminator is None else method.discriminator.reach
 
         def of_some(one: Any, state: Any, batches: Any, shard: Any) -> Any:
             def update(state: Any, batch: Any) -> Any:
@@ -168,13 +169,16 @@ class Devices:
     def over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
         """``function(state, frames [t+S,H,W,3]) -> [t,...]`` for all T steps of one episode's frames ``[T+1,H,W,3]``.
 
-        In windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once.
+        In windows of ``EPISODE_CHUNK`` steps, the last one padded, so that it compiles once. Where the discriminator
+        judges states k steps apart, windows are ``[t+S+k-1,H,W,3]``, and the last frame stands for what comes behind.
         """
         steps, stack, state = len(frames) - 1, self._frame_stack, self._on.here(state)
-        padding = -steps % EPISODE_CHUNK
-        frames = np.concatenate([frames[:1].repeat(stack - 1, axis=0), frames, frames[-1:].repeat(padding, axis=0)])
+        padding, behind = -steps % EPISODE_CHUNK, self._reach - 1
+        frames = np.concatenate(
+            [frames[:1].repeat(stack - 1, axis=0), frames, frames[-1:].repeat(padding + behind, axis=0)]
+        )
         chunks = [
-            function(state, frames[start : start + EPISODE_CHUNK + stack])
+            function(state, frames[start : start + EPISODE_CHUNK + stack + behind])
             for start in range(0, steps + padding, EPISODE_CHUNK)
         ]
         return np.concatenate([np.asarray(chunk) for chunk in chunks])[:steps]

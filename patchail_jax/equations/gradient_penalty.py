@@ -12,6 +12,9 @@ The published program has a third, an oversight: it cuts the gradient ``[B,C,H,W
 length, takes one norm of each, over 128 / 18 = 7.1 samples in the paper's configuration, and divides by B. Equal norms
 of samples are then drawn to ``sqrt(C / B)`` = 0.375 and not to 1, with a weight of ``10 C / B`` = 1.41 and not 10:
 discriminators, and so rewards, are up to 2.7 times as steep here. ``by_channels`` is that form.
+
+LAIfO (Giammarino et al. 2024) has the probability D = sigmoid(logit) in the place of the logit, ``PENALISED``: a logit
+far from 0 is then as flat as one likes, however steep.
 """
 
 from collections.abc import Callable
@@ -35,6 +38,17 @@ def interpolate(
     mix = jnp.reshape(mix, mix.shape + (1,) * (expert.ndim - 1))
     return mix * expert.astype(jnp.float32) + (1.0 - mix) * agent.astype(jnp.float32)
 
+
+def logit(logits: Float[Array, "*patches"]) -> Float[Array, "*patches"]:
+    """The logit itself."""
+    return logits
+
+
+# What of a logit has a gradient near 1, by ``config.discriminator.penalty_of``.
+PENALISED: dict[str, Callable[[Float[Array, "*patches"]], Float[Array, "*patches"]]] = {
+    "logit": logit,
+    "probability": jax.nn.sigmoid,
+}
 
 # norms(gradient [B,...,C], index [B]) -> (norms that broadcast to it, weight of their mean square)
 Norms = Callable[[Float[Array, "B *input"], Int[Array, "B"]], tuple[Float[Array, "B *norms"], float]]
@@ -77,22 +91,23 @@ def gradient_penalty(
     weight: float,
     pixel_scale: float = 255.0,
     norms_of: Norms = by_samples,
+    of: Callable[[Float[Array, "B *patches"]], Float[Array, "B *patches"]] = logit,
     index: Int[Array, "B"] | None = None,
 ) -> tuple[Scalar, Scalar]:
     """The penalty and the mean gradient norm, differentiable in ``params``. Gradients in ``x`` are not defined.
 
-    ``norms_of`` is ``by_samples``, or ``by_channels``, which needs the samples' numbers ``index [B]``. The gradient is
-    a device's; the mean over devices is the batch's.
+    ``norms_of`` is ``by_samples``, or ``by_channels``, which needs the samples' numbers ``index [B]``; ``of`` is one of
+    ``PENALISED``. The gradient is a device's; the mean over devices is the batch's.
 
     Value and gradient are those of the formula above, which needs a second derivative; this form is several times
     faster, because it needs none.
     With g the input gradient and n its norms, d penalty / d params = d/d params <g(params), v> with
     ``v = weight / M * 2 (n - 1) / (B n) * g`` held constant, and <g, v> is the directional derivative of
-    ``sum logit`` along v: one forward-mode pass, whose reverse pass needs ordinary convolutions only.
+    ``sum of(logit)`` along v: one forward-mode pass, whose reverse pass needs ordinary convolutions only.
     ``logits(params, x)``; exact for every network.
     """
     frozen = jax.lax.stop_gradient(params)
-    total, pull_back = jax.vjp(lambda x: logits(frozen, x), x)
+    total, pull_back = jax.vjp(lambda x: of(logits(frozen, x)), x)
     (gradient,) = pull_back(jnp.ones_like(total))
     scale = 255.0 / pixel_scale
     samples, patches = x.shape[0], total.size // x.shape[0]
@@ -100,5 +115,5 @@ def gradient_penalty(
     norms = norms * scale
     penalty = share * weight / patches * jnp.mean(jnp.square(norms - 1.0))
     direction = gradient * (2.0 * weight / (patches * samples) * (norms - 1.0) / norms * scale**2)
-    _, along = jax.jvp(lambda x: jnp.sum(logits(params, x)), (x,), (direction,))
+    _, along = jax.jvp(lambda x: jnp.sum(of(logits(params, x))), (x,), (direction,))
     return jax.lax.stop_gradient(penalty) + along - jax.lax.stop_gradient(along), jnp.mean(norms)

@@ -30,4 +30,26 @@ def fairl(logits: Float[Array, "*patches"]) -> Float[Array, "*patches"]:
     return -logits * jnp.exp(logits)
 
 
-REWARD_FORMS: dict[str, RewardForm] = {"airl": airl, "gail": gail, "gail_log_d": gail_log_d, "fairl": fairl}
+def probability(logits: Float[Array, "*patches"]) -> Float[Array, "*patches"]:
+    """``D``, in (0, 1)."""
+    return jax.nn.sigmoid(logits)
+
+
+def mode(logits: Float[Array, "*patches"]) -> Float[Array, "*patches"]:
+    """``round(D)``: 1 where the expert is the likelier one, else 0 (LAIfO, Giammarino et al. 2024)."""
+    return jnp.round(jax.nn.sigmoid(logits))
+
+
+REWARD_FORMS: dict[str, RewardForm] = {
+    "airl": airl,
+    "gail": gail,
+    "gail_log_d": gail_log_d,
+    "fairl": fairl,
+    "probability": probability,
+    "mode": mode,
+}
+
+# Forms of one sign say something of every step, whoever made it: where episodes can end before their time, to go on
+# living pays by itself with the first, and to end with the second.
+NEVER_NEGATIVE = ("gail", "probability", "mode")
+NEVER_POSITIVE = ("gail_log_d",)

@@ -36,6 +36,7 @@ class Explainer:
     def __init__(self, discriminator: Judge, devices: Devices, *, image_size: int) -> None:
         examine = discriminator.examine
         self._devices, self._examine, self._side = devices, examine, image_size
+        self.reach = discriminator.reach  # steps between the s and s' that are judged
         self._rewards, self._layers = discriminator.rewards, discriminator.layers
         # Attention and Grad-CAM are read off convolutions.
         self.kinds = tuple(KINDS) if discriminator.convolutional else ("patch_rewards",)

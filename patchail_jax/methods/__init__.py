@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from patchail_jax.methods import bc, drqv2, encoder_ail, patchail, rot
+from patchail_jax.methods import bc, bco, drqv2, encoder_ail, patchail, rot
 from patchail_jax.methods.method import Config, Method
 from patchail_jax.types import Specs
 
@@ -14,7 +14,9 @@ METHODS: dict[str, Callable[[Specs, Config], Method]] = {
     "patchail_b": patchail.make,
     "shared_encoder_ail": encoder_ail.make_shared,
     "independent_encoder_ail": encoder_ail.make_independent,
+    "laifo": encoder_ail.make_shared,
     "bc": bc.make,
+    "bco": bco.make,
     "rot": rot.make,
 }
 

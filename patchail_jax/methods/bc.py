@@ -79,5 +79,6 @@ def make(specs: Specs, config: Config) -> Method:
         explore=learner.explore,
         exploit=learner.exploit,
         update=update,
+        inherit=lambda state, parts: dataclasses.replace(state, policy={**state.policy, **parts}),
         needs=Needs(actions=True, environment=False),
     )

@@ -1,17 +1,18 @@
 """What judges pairs in an adversarial method: the record that PatchAIL and the encoder baselines fill in."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.struct
 import jax
 import optax
 
-from patchail_jax.equations.gradient_penalty import Norms, by_channels, by_samples, gradient_penalty
+from patchail_jax.equations.gradient_penalty import PENALISED, Norms, by_channels, by_samples, gradient_penalty
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
-from patchail_jax.methods.method import Metrics, Policy, State, SubConfig
+from patchail_jax.methods.method import Config, Metrics, Policy, State, SubConfig
+from patchail_jax.methods.reward import is_every_step
 from patchail_jax.networks.geometry import Layer
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.discriminator import discriminator_update
@@ -20,12 +21,13 @@ from patchail_jax.updates.pairs import Pairs, make_pairs
 
 
 class UpdateKeys(NamedTuple):
-    """The random draws of one update: augmentation of expert and agent, the penalty's inputs, the learner."""
+    """The random draws of one update: augmentation of expert and agent, the penalty's inputs, the learner, rewards."""
 
     expert: jax.Array
     agent: jax.Array
     mix: jax.Array
     learner: jax.Array
+    reward: jax.Array
 
 
 @flax.struct.dataclass
@@ -48,8 +50,8 @@ class Discriminator(NamedTuple):
     logits: Callable[[State, jax.Array], jax.Array]
     """``logits(state, inputs [B,H,W,C]) -> [B,P,P]``, high for the expert."""
 
-    window_logits: Callable[[State, jax.Array], jax.Array]
-    """``window_logits(state, frames [B,S+n,H,W,3]) -> [B,n,P,P]``: every step of the windows."""
+    window_logits: Callable[[State, Sequence[jax.Array]], jax.Array]
+    """``window_logits(state, stacks) -> [B,m,P,P]``: of each of m + 1 states ``[B,H,W,3S]`` and the next one."""
 
     examine: Callable[[State, Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
     """As ``method.Judge.examine``."""
@@ -57,12 +59,15 @@ class Discriminator(NamedTuple):
     pairs: Pairs
     layers: tuple[Layer, ...]
     convolutional: bool
+    reads: str = ""
+    """As ``method.Judge.reads``."""
 
 
-def pairs_of(specs: Specs, config: SubConfig) -> Pairs:
-    """What is judged, by ``config.discriminator``."""
-    fields = ("observation", "augmentation", "augmentation_pad", "agent_successor")
-    return make_pairs(specs, **{field: config[field] for field in fields})
+def pairs_of(specs: Specs, config: Config) -> Pairs:
+    """What is judged, by ``config.discriminator`` and, where it is no update's, by ``config.reward.pairs``."""
+    fields = ("observation", "augmentation", "augmentation_pad", "agent_successor", "expert_successor")
+    by_window = not is_every_step(config["reward"])
+    return make_pairs(specs, **{field: config["discriminator"][field] for field in fields}, by_window=by_window)
 
 
 class Trainer(NamedTuple):
@@ -95,6 +100,7 @@ def make_trainer(
         gradient_penalty,
         weight=config["penalty_weight"],
         pixel_scale=pixel_scale,
+        of=choose(PENALISED, config["penalty_of"], field="discriminator.penalty_of"),
         norms_of=choose(groups, config["penalty_groups"], field="discriminator.penalty_groups"),
     )
 

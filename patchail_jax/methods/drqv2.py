@@ -12,7 +12,6 @@ Observations that are the physics' features need no encoder and no augmentation.
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -21,10 +20,13 @@ import optax
 
 from patchail_jax.equations.policy import noisy_action
 from patchail_jax.equations.td_target import td_target
+from patchail_jax.errors import UserError, choose
+from patchail_jax.methods.cloning_weight import CloningWeight, clones, scheduled
 from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy, SubConfig
 from patchail_jax.networks.actor import Actor
 from patchail_jax.networks.critic import Critic
 from patchail_jax.networks.encoder import Encoder, Identity
+from patchail_jax.networks.feature_discriminator import ImageFeatures
 from patchail_jax.networks.geometry import encoder_layers, output_size
 from patchail_jax.networks.layers import compute_dtype
 from patchail_jax.types import Batch, Specs
@@ -33,12 +35,6 @@ from patchail_jax.updates.augmentation import AUGMENTATIONS
 from patchail_jax.updates.critic import critic_update
 from patchail_jax.updates.gradient_step import make_optimizer
 from patchail_jax.updates.prepare_batch import sample_keys, sample_normal, stack_at
-
-# value(features [B,F], actions [B,A]) -> [2,B], the critic's.
-Value = Callable[[jax.Array, jax.Array], jax.Array]
-# weight(value, features [B,F], observations [B,H,W,3S], values [2,B]) -> []: how much the cloning term of the actor's
-# loss weighs. ``values`` are the policy's own actions', at the ``features`` of the ``observations``.
-CloningWeight = Callable[[Value, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 @flax.struct.dataclass
@@ -59,7 +55,7 @@ class Learner:
     """DrQ-v2's networks, optimizers and numbers: pure functions of its state, which methods build on."""
 
     specs: Specs
-    encoder: Encoder | Identity
+    encoder: Encoder | ImageFeatures | Identity
     critic: Critic
     actor: Actor
     critic_optimizer: optax.GradientTransformation
@@ -91,6 +87,11 @@ class Learner:
     def publish(self, state: State) -> Policy:
         """The policy: ``{"encoder": ..., "actor": ...}``."""
         return {"encoder": state.critic["encoder"], "actor": state.actor}
+
+    def inherit(self, state: State, parts: Policy) -> State:
+        """The state with the "encoder" and the "actor" of ``parts``, where they are there, in the place of its own."""
+        encoder, actor = parts.get("encoder", state.critic["encoder"]), parts.get("actor", state.actor)
+        return dataclasses.replace(state, critic={**state.critic, "encoder": encoder}, actor=actor)
 
     def encode(self, params: Policy, observations: jax.Array) -> jax.Array:
         """Features ``[B,F]`` of ``observations [B,H,W,3S]`` behind the "encoder" of ``params``."""
@@ -133,11 +134,6 @@ class Learner:
         parts = (self.agent[f"std_{part}"] for part in ("initial", "final", "duration"))
         return optax.linear_schedule(*parts)(agent_step)
 
-    def annealed_weight(self, state: State) -> jax.Array:
-        """The weight of the cloning term by the config's schedule (Appendix B.3)."""
-        parts = (self.cloning[f"weight_{part}"] for part in ("initial", "final", "duration"))
-        return optax.linear_schedule(*parts)(self.agent_step(state))
-
     def targets(self, state: State, batch: Batch, rewards: jax.Array, std: jax.Array, keys: jax.Array) -> jax.Array:
         """The critic's n-step targets ``[B]`` for ``rewards [B,n]``; ``keys [2,2]`` of augmentation and noise."""
         next_observations = self.observe(keys[0], batch.sample_index, batch.agent.frames, self.specs.n_step)
@@ -151,7 +147,7 @@ class Learner:
     def learn(
         self, state: State, batch: Batch, rewards: jax.Array, key: jax.Array, weight: CloningWeight | None = None
     ) -> tuple[State, Metrics]:
-        """One update on ``rewards [B,n]``; ``weight`` takes the place of the annealed one."""
+        """One update on ``rewards [B,n]``; ``weight`` takes the place of the scheduled one."""
         shift_key, next_shift_key, target_key, actor_key, expert_key = update_keys(key)
         std = self.std_at(self.agent_step(state))
         observations = self.observe(shift_key, batch.sample_index, batch.agent.frames, 0)
@@ -167,8 +163,8 @@ class Learner:
         )
         value_of = functools.partial(self.critic.apply, critic["critic"])
         term = None
-        if weight is not None or self.cloning["weight_initial"] > 0:
-            weigh = weight or (lambda *_: self.annealed_weight(state))
+        if clones(self.cloning):
+            weigh = weight or (lambda *_: scheduled(self.cloning)(self.agent_step(state)))
             stacks = self.observe(expert_key, batch.expert_index, batch.expert.frames, 0)
             term = Cloning(
                 features=jax.lax.stop_gradient(self.encode(state.critic, stacks)),
@@ -215,11 +211,17 @@ def make_learner(specs: Specs, agent: SubConfig, network: SubConfig, cloning: Su
     critic_optimizer, actor_optimizer = (
         make_optimizer(agent["optimizer"], rate, agent["decay"], group="agent") for rate in rates
     )
+    clones(cloning)  # refuses a schedule that does not exist
+    own_trunk = choose({"own": True, "shared": False}, network["trunk"], field="network.trunk")
+    if specs.feature_count and not own_trunk:
+        raise UserError("config.network.trunk=shared is for an encoder of pixels; config.env.observation is features")
+    size, channels = network["feature_size"], network["encoder_channels"]
+    encoder = Encoder(channels, dtype) if own_trunk else ImageFeatures(channels, size, dtype)
     return Learner(
         specs,
-        Identity(dtype) if specs.feature_count else Encoder(network["encoder_channels"], dtype),
-        Critic(network["feature_size"], network["hidden_size"], dtype),
-        Actor(specs.action_size, network["feature_size"], network["hidden_size"], dtype),
+        Identity(dtype) if specs.feature_count else encoder,
+        Critic(size, network["hidden_size"], dtype, own_trunk),
+        Actor(specs.action_size, size, network["hidden_size"], dtype, own_trunk),
         critic_optimizer,
         actor_optimizer,
         agent,
@@ -229,7 +231,7 @@ def make_learner(specs: Specs, agent: SubConfig, network: SubConfig, cloning: Su
 
 def make(specs: Specs, config: Config) -> Method:
     """DrQ-v2 on the rewards that replay holds, the task's own, times ``config.reward.scale``; nothing is cloned."""
-    cloning = {**config["cloning"], "weight_initial": 0.0}
+    cloning = {**config["cloning"], "weight_initial": 0.0, "schedule": "linear"}
     learner = make_learner(specs, config["agent"], config["network"], cloning)
 
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
@@ -242,5 +244,6 @@ def make(specs: Specs, config: Config) -> Method:
         explore=learner.explore,
         exploit=learner.exploit,
         update=update,
+        inherit=learner.inherit,
         needs=Needs(task_reward=True),
     )

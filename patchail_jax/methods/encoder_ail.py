@@ -1,11 +1,18 @@
-"""Shared- and Independent-Encoder AIL (paper, Section 5): the discriminator judges latent features of whole images.
+"""Shared- and Independent-Encoder AIL (paper, Section 5), and LAIfO: discriminators of latent features of whole images.
 
 A perceptron on the features z of a pair; the gradient penalty is on the features. Shared: z is the critic's trunk on
 the encoder's features, both from before the critic's step and detached. Independent: z has an encoder and a trunk of
 its own, trained by the classification. The update's order is in ``methods.adversarial``.
+
+LAIfO (Giammarino, Queeney, Paschalidis, TMLR 2024) is Shared-Encoder AIL with other values of the config
+(``run.presets``): the trunk is a part of the encoder, so actor, critic and discriminator read one z
+(``network.trunk``); pairs are n steps apart, the expert's too; the penalty is of the probability; the reward is
+``round(D)``, one a window, of pairs that are augmented anew. Such a reward, 0 or 1, pays for every step that looks
+expert and never costs anything: where episodes can end before their time, the agent is paid for staying alive.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +53,7 @@ def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: Imag
     specs, network = learner.specs, config["network"]
     size = specs.frame_stack
     head = FeatureDiscriminator(network["hidden_size"], compute_dtype(network["precision"]))
-    pairs = pairs_of(specs, config["discriminator"])
+    pairs = pairs_of(specs, config)
 
     def features_of(critic: Policy, params: Policy, stack: jax.Array) -> jax.Array:
         """z ``[B,feature_size]`` of stacks ``[B,H,W,3S]``."""
@@ -80,25 +87,26 @@ def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: Imag
         params = state.discriminator.params
         return judge(params, represent(state.learner.critic, params, inputs))
 
-    def window_logits(state: State, frames: jax.Array) -> jax.Array:
+    def window_logits(state: State, stacks: Sequence[jax.Array]) -> jax.Array:
         # Each state once; where s' alone is judged, the first is not used and the compiler leaves it out.
         critic, params = state.learner.critic, state.discriminator.params
-        states = [features_of(critic, params, stack_at(frames, step, size)) for step in range(specs.n_step + 1)]
+        states = [features_of(critic, params, stack) for stack in stacks]
         found = judge(params, jnp.concatenate([pairs.to_input(*two) for two in itertools.pairwise(states)]))
-        return jnp.swapaxes(jnp.reshape(found, (specs.n_step, -1, *found.shape[1:])), 0, 1)
+        return jnp.swapaxes(jnp.reshape(found, (len(stacks) - 1, -1, *found.shape[1:])), 0, 1)
 
     def examine(
         state: State, frames: jax.Array, offsets: dict[str, jax.Array]
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Looks inside the encoder while it reads s'; what it makes of s stands."""
         critic, params = state.learner.critic, state.discriminator.params
-        windows = episode_windows(frames, size + 1)
+        windows = episode_windows(frames, size + pairs.reach)
         first = features_of(critic, params, stack_at(windows, 0, size))
 
         def of_second(params: Policy, stack: jax.Array) -> jax.Array:
             return judge(params, pairs.to_input(first, features_of(critic, params, stack)))
 
-        return with_activations(of_second, params, stack_at(windows, 1, size), offsets)
+        return with_activations(of_second, params, stack_at(windows, pairs.reach, size), offsets)
 
     whole_image = (Layer(specs.image_size, 1, 0),)
-    return Discriminator(init, trainer.step, logits, window_logits, examine, pairs, whole_image, True)
+    reads = "" if own is not None else "critic" if learner.critic.own_trunk else "encoder"
+    return Discriminator(init, trainer.step, logits, window_logits, examine, pairs, whole_image, True, reads)

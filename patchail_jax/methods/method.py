@@ -31,6 +31,9 @@ class Needs(NamedTuple):
     environment: bool = True
     """It learns from what it plays; a method that does not only makes its updates."""
 
+    expert_steps: int = 1
+    """Steps between s and s' of the expert's pairs."""
+
     whole_episodes: bool = False
     """``label`` needs a whole episode, and all demonstrations beside it."""
 
@@ -55,6 +58,12 @@ class Judge(NamedTuple):
     convolutional: bool
     """Whether there are activations to look at."""
 
+    reach: int = 1
+    """Steps k between the s and s' that it judges: frames are ``[t+S+k-1,H,W,3]`` above."""
+
+    reads: str = ""
+    """What of the learner it sees through, "encoder" or "critic"; "" where it has all that it needs."""
+
 
 class Method(NamedTuple):
     """Pure functions of one method; networks and optimizers are closed over, the state is arrays only."""
@@ -74,6 +83,11 @@ class Method(NamedTuple):
     update: Callable[[State, Batch], tuple[State, Metrics]]
     """``update(state, batch) -> (state, metrics)``, under ``gradient_step.DEVICE_AXIS``; metrics are scalars of this
     device's shard."""
+
+    inherit: Callable[[State, Policy], State]
+    """``inherit(state, parts) -> state`` that begins with what another run has learned: ``parts`` has some of
+    "encoder", "actor" and, where there is one, "discriminator", with the shapes of the state's own. No two leaves of
+    the result share an array."""
 
     needs: Needs = Needs()
 

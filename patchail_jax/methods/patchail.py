@@ -3,6 +3,9 @@
 The update's order is in ``methods.adversarial``.
 """
 
+import itertools
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -50,7 +53,7 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
     """Patches of pairs, by ``config.discriminator`` and ``config.transformer``."""
     judge = config["discriminator"]
     network, layers = make_network(specs, config)
-    pairs = pairs_of(specs, judge)
+    pairs = pairs_of(specs, config)
     trainer = make_trainer(
         judge,
         pairs,
@@ -67,9 +70,9 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
     def logits(state: State, inputs: jax.Array) -> jax.Array:
         return network.apply(state.discriminator.params, inputs)
 
-    def window_logits(state: State, frames: jax.Array) -> jax.Array:
-        found = logits(state, pairs.of_windows(frames, specs.n_step))
-        return jnp.swapaxes(jnp.reshape(found, (specs.n_step, -1, *found.shape[1:])), 0, 1)
+    def window_logits(state: State, stacks: Sequence[jax.Array]) -> jax.Array:
+        found = logits(state, jnp.concatenate([pairs.to_input(*two) for two in itertools.pairwise(stacks)]))
+        return jnp.swapaxes(jnp.reshape(found, (len(stacks) - 1, -1, *found.shape[1:])), 0, 1)
 
     def examine(
         state: State, frames: jax.Array, offsets: dict[str, jax.Array]

@@ -9,7 +9,8 @@ trunk behind it, and s_0 counts too), in units that make the first episode's sum
 One update, in this order:
 
 1. critic and encoder, 2. actor, 3. target critic: DrQ-v2 on the stored rewards; the cloning term of the actor's loss
-   weighs as much as the share of samples at which the reference's action is worth more than the actor's;
+   weighs as much as the share of samples at which the reference's action is worth more than the actor's
+   (``config.cloning.schedule`` has others);
 4. target, every ``config.optimal_transport.target_steps`` steps, from the policy.
 """
 
@@ -21,14 +22,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from patchail_jax.equations.behaviour_cloning import soft_q_filter
 from patchail_jax.equations.optimal_transport import cosine_cost, transport_rewards, unit
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.bc import make_cloner
+from patchail_jax.methods.cloning_weight import filtered, is_filtered
 from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy, SubConfig
 from patchail_jax.types import Batch, Specs
-from patchail_jax.updates.gradient_step import DEVICE_AXIS
 from patchail_jax.updates.prepare_batch import episode_windows, stack_at
 
 CHUNK = 128  # observations that are encoded at a time: an episode's features are large, its activations larger
@@ -67,30 +67,26 @@ def make(specs: Specs, config: Config) -> Method:
         base = state.learner
         key = jax.random.fold_in(base.key, base.update)
         policy, optimizer_state, metrics = cloner.clone(learner.publish(base), state.cloning_optimizer, batch, key)
-        base = dataclasses.replace(
-            base,
-            update=base.update + 1,
-            critic={**base.critic, "encoder": policy["encoder"]},
-            actor=policy["actor"],
-        )
+        base = dataclasses.replace(learner.inherit(base, policy), update=base.update + 1)
         reference, target = (jax.tree.map(jnp.copy, policy) for _ in range(2))
         return State(base, optimizer_state, reference, target, state.reward_scale), metrics
 
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
         base = state.learner
         key, step = jax.random.fold_in(base.key, base.update), learner.agent_step(base)
-
-        def weight(value: drqv2.Value, features: jax.Array, observations: jax.Array, values: jax.Array) -> jax.Array:
-            own = learner.encode(state.reference, observations)
-            actions = learner.actor.apply(state.reference["actor"], own)
-            theirs = value(own if by_reference else features, actions)
-            return jax.lax.pmean(soft_q_filter(theirs, values), DEVICE_AXIS)
-
+        weight = None
+        if is_filtered(learner.cloning):
+            weight = filtered(learner.encode, learner.actor.apply, state.reference, by_reference=by_reference)
         base, metrics = learner.learn(base, batch, batch.agent.rewards, key, weight)
         due = step % transport["target_steps"] < config["agent"]["steps_per_update"]
         policy = learner.publish(base)
         target = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.target, policy)
         return dataclasses.replace(state, learner=base, target=target), {**metrics, "reward/scale": state.reward_scale}
+
+    def inherit(state: State, parts: Policy) -> State:
+        base = learner.inherit(state.learner, parts)
+        reference, target = (jax.tree.map(jnp.copy, learner.publish(base)) for _ in range(2))
+        return dataclasses.replace(state, learner=base, reference=reference, target=target)
 
     def label(state: State, frames: jax.Array, others: tuple[jax.Array, ...]) -> tuple[State, jax.Array]:
         closest = rewards_of(state.target, frames, *others)
@@ -104,6 +100,7 @@ def make(specs: Specs, config: Config) -> Method:
         explore=learner.explore,
         exploit=learner.exploit,
         update=update,
+        inherit=inherit,
         needs=Needs(actions=True, whole_episodes=True),
         label=label,
         pretrain=pretrain,

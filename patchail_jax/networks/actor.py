@@ -24,21 +24,26 @@ class Trunk(Network):
 
 
 class Actor(Network):
-    """``[B,F]`` encoder features to the mean action ``[B,A] float32`` in (-1, 1)."""
+    """``[B,F]`` encoder features to the mean action ``[B,A] float32`` in (-1, 1).
+
+    Without a trunk of its own it reads features ``[B,feature_size]`` that have been through one.
+    """
 
     action_size: int
     feature_size: int
     hidden_size: int
     dtype: DTypeLike
+    own_trunk: bool = True
 
     def setup(self) -> None:
-        self.trunk = Trunk(self.feature_size, self.dtype)
+        if self.own_trunk:
+            self.trunk = Trunk(self.feature_size, self.dtype)
         self.hidden = [Dense(self.hidden_size, dtype=self.dtype) for _ in range(2)]
         self.mean = Dense(self.action_size, dtype=self.dtype)
 
     def latent(self, features: Float[Array, "B F"]) -> Float[Array, "B {self.feature_size}"]:
         """``[B,F]`` encoder features to the ``[B,feature_size]`` that the policy reads."""
-        return self.trunk(features)
+        return self.trunk(features) if self.own_trunk else features
 
     def __call__(self, features: Float[Array, "B F"]) -> Float[Array, "B {self.action_size}"]:
         x = self.latent(features)

@@ -24,19 +24,24 @@ class ValueHead(Network):
 
 
 class Critic(Network):
-    """``[B,F]`` encoder features and ``[B,A]`` actions to the values of both heads, ``[2,B] float32``."""
+    """``[B,F]`` encoder features and ``[B,A]`` actions to the values of both heads, ``[2,B] float32``.
+
+    Without a trunk of its own it reads features ``[B,feature_size]`` that have been through one.
+    """
 
     feature_size: int
     hidden_size: int
     dtype: DTypeLike
+    own_trunk: bool = True
 
     def setup(self) -> None:
-        self.trunk = Trunk(self.feature_size, self.dtype)
+        if self.own_trunk:
+            self.trunk = Trunk(self.feature_size, self.dtype)
         self.heads = [ValueHead(self.hidden_size, self.dtype) for _ in range(2)]
 
     def latent(self, features: Float[Array, "B F"]) -> Float[Array, "B {self.feature_size}"]:
         """``[B,F]`` encoder features to the ``[B,feature_size]`` that both heads read."""
-        return self.trunk(features)
+        return self.trunk(features) if self.own_trunk else features
 
     def __call__(self, features: Float[Array, "B F"], actions: Float[Array, "B A"]) -> Float[Array, "2 B"]:
         x = jnp.concatenate([self.latent(features), actions.astype(self.dtype)], axis=-1)

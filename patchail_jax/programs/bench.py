@@ -61,7 +61,7 @@ def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, fl
 
     specs = make_specs(config, action_size)
     method = make_method(config, specs)
-    devices = Devices(method, specs, count=config.devices)
+    devices = Devices(method, specs, count=config.devices, mapping=config.device_mapping)
     refuse(config, method, specs, devices=devices.count, processes=1)
     episodes = [random_episode(config, specs, seed) for seed in range(EPISODES)]
     experts = ExpertSet(episodes[0].frames[None], episodes[0].actions[None], None, action_size)
@@ -209,6 +209,7 @@ def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[st
             case = config.copy_and_resolve_references()
             apply_preset(case, method)
             case.replay.capacity = config.replay.capacity
+            case.replay.rescore_updates = 0  # no part of an update
             case.network.precision = precision
             case.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
             found[f"{label}, {precision}"] = case

@@ -43,7 +43,7 @@ def check_demonstrations(config: ConfigDict) -> Finding:
     needs = _designed(config)[1].needs
     if needs.task_reward:
         return Finding("demonstrations", "ok", f"{config.method} needs none")
-    source, _, seen = select_demonstrations(config, with_actions=needs.actions)
+    source, _, seen = select_demonstrations(config, needs)
     actions = "with actions" if seen.actions is not None else "without actions"
     return Finding("demonstrations", "ok", f"{len(seen.observed)} {actions} in {source}")
 
@@ -123,10 +123,11 @@ def _replay_bytes(config: ConfigDict) -> int:
 def _expert_bytes(config: ConfigDict) -> int:
     from patchail_jax.run.design import select_demonstrations
 
-    if _designed(config)[1].needs.task_reward:
+    needs = _designed(config)[1].needs
+    if needs.task_reward:
         return 0
     try:
-        images = select_demonstrations(config, with_actions=False).seen.observed.shape[:2]
+        images = select_demonstrations(config, needs).seen.observed.shape[:2]
     except UserError:  # a finding of its own
         return 0
     return int(np.prod(images)) * 3 * int(config.env.image_size) ** 2

@@ -25,8 +25,8 @@ class Experts(Protocol):
     def steps(self) -> np.ndarray:
         """Steps of each demonstration, ``[D]``."""
 
-    def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
-        """``count`` pairs, their frames as numbers ``[count,S+1]``."""
+    def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int, apart: int = 1) -> ExpertBatch:
+        """``count`` pairs of states ``apart`` steps apart, their frames as numbers ``[count,S+apart]``."""
 
     def trajectory(self, d: int, *, frame_stack: int) -> ExpertBatch:
         """All pairs of demonstration ``d``."""
@@ -39,9 +39,9 @@ class NoExperts:
         self.frames = np.zeros((0, 1, *frame_shape), np.uint8)
         self.steps = np.zeros(0, np.int64)
 
-    def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int) -> ExpertBatch:
+    def sample(self, rng: np.random.Generator, count: int, *, frame_stack: int, apart: int = 1) -> ExpertBatch:
         """``count`` empty pairs."""
-        del rng, frame_stack
+        del rng, frame_stack, apart
         return ExpertBatch(np.zeros((count, 0), np.int32), np.zeros((count, 0), np.float32))
 
     def trajectory(self, d: int, *, frame_stack: int) -> ExpertBatch:
@@ -53,7 +53,8 @@ class NoExperts:
 class Stream:
     """The batch of any update, a function of the update's number and of what replay holds.
 
-    ``batch_size`` 0 is for updates that read the demonstrations alone.
+    ``batch_size`` 0 is for updates that read the demonstrations alone. States of the expert's pairs are
+    ``expert_steps`` apart, those of the whole demonstration one.
 
     ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
     pairs beyond the shortest's length, or that the devices cannot share evenly, are left out. ``batch_size`` and
@@ -72,13 +73,14 @@ class Stream:
         devices: int,
         updates_per_call: int,
         whole_demonstration: bool,
+        expert_steps: int = 1,
         root: tuple[int, ...],
         process: int = 0,
         remembered: int = 0,
     ) -> None:
         self._process, self.reads_replay = process, batch_size > 0
         self._recent: OrderedDict[int, Batch] = OrderedDict()
-        self._remembered = remembered
+        self._remembered, self._expert_steps = remembered, expert_steps
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root
         self._updates, self._whole_demonstration = updates_per_call, whole_demonstration
         self._agent_layout = _layout(updates_per_call, batch_size, devices)
@@ -98,7 +100,7 @@ class Stream:
         for number in range(update, update + self._updates):
             rng = np.random.default_rng([*self._root, number])
             starts.append(self._ring.sample_indices(rng, batch_size) if batch_size else np.zeros(0, np.int64))
-            experts.append(self._experts.sample(rng, pairs, frame_stack=self._stack))
+            experts.append(self._experts.sample(rng, pairs, frame_stack=self._stack, apart=self._expert_steps))
             if self._whole_demonstration:
                 d = int(rng.integers(len(self._experts.frames)))
                 demonstrations.append(self._experts.trajectory(d, frame_stack=self._stack).frames[:steps])

@@ -15,7 +15,9 @@ METHOD_LABELS = {
     "patchail_b": "PatchAIL-B",
     "shared_encoder_ail": "Shared-Encoder AIL",
     "independent_encoder_ail": "Independent-Encoder AIL",
+    "laifo": "LAIfO",
     "bc": "BC",
+    "bco": "BCO",
     "rot": "ROT",
     "drqv2": "DrQ-v2",
 }

@@ -6,24 +6,15 @@ learner update. Override any field on the command line: ``--config.env.num_envs=
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
+from patchail_jax.run.number import Number, defaults, numbers
 from patchail_jax.run.presets import PRESETS, VARIANTS
 from patchail_jax.storage.run_folder import flatten
-
-
-class Number(NamedTuple):
-    """A field's default, the least and the most that it may be, and what 0 means where it is no number of things."""
-
-    default: float
-    least: float
-    most: float = math.inf
-    zero: str = ""
-
 
 RATE, SHARE = Number(1e-4, 0.0), (0.0, 1.0)  # a learning rate; the least and the most of a share
 # Rates fall in a straight line from the optimizers' step `start` on, over `updates` steps, to `final` of themselves.
@@ -35,7 +26,10 @@ FIELDS: Mapping[str, Any] = {
     "num_frames": Number(1_000_000, 1, 10**12),  # frames of the whole run, the random ones included
     "run_folder": "",  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed; may be gs://
     "devices": Number(0, 0, zero="all"),  # local accelerators that share a batch
+    "device_mapping": "pmap",  # how they do: "pmap", or "shard_map": jit over jax.shard_map, the same numbers
     "platform": "",  # what they must be: "gpu", "tpu" or "cpu"; "": whatever JAX finds
+    "init_from": "",  # RUN: the first state takes over "init_parts" of that run's newest checkpoint
+    "init_parts": "policy",  # "policy" (encoder and actor), "encoder", "discriminator"; several with + between
     "hosts": {  # several processes that train one run together
         "coordinator": "",  # "": if JAX finds SLURM, Open MPI or a TPU pod; "auto": it must; "alone"; or address:port
         "count": Number(0, 0),  # processes, with address:port
@@ -67,7 +61,7 @@ FIELDS: Mapping[str, Any] = {
         "capacity": Number(150_000, 1),  # transitions
         "n_step": Number(3, 1, 1000),  # steps of the n-step return
         "batch_size": Number(256, 1, 2**20),  # agent windows an update, over all devices
-        "expert_batch_size": Number(128, 1, 2**20),  # expert pairs an update, against as many of the agent's
+        "expert_batch_size": Number(128, 0, 2**20, zero="batch_size"),  # expert pairs an update, and the agent's
         "updates_per_call": Number(1, 1, 10_000),  # updates dispatched to the devices at once
         # Updates between two scorings of all of replay, where rewards are stored: between the paper and the program.
         "rescore_updates": Number(0, 0, zero="never"),
@@ -96,6 +90,7 @@ FIELDS: Mapping[str, Any] = {
         "encoder_channels": Number(32, 1, 4096),
         "feature_size": Number(50, 1, 65536),
         "hidden_size": Number(1024, 1, 65536),
+        "trunk": "own",  # of actor and critic each; "shared": one, behind the encoder and trained with it, as LAIfO's
     },
     "discriminator": {
         "architecture": "convolutional",  # or "transformer": the group below
@@ -105,12 +100,14 @@ FIELDS: Mapping[str, Any] = {
         "learning_rate": RATE,
         "decay": DECAY,
         "penalty_weight": Number(10.0, 0.0),
+        "penalty_of": "logit",  # what its gradient is of; "probability": of sigmoid(logit), as LAIfO's
         "penalty_groups": "samples",  # what a norm is of (Gulrajani et al.); "channels" as in the published program
         "penalty_pixel_scale": Number(255.0, 1e-6),  # the penalty's gradient is with respect to pixels on 0..this
         "augmentation": "random_shift",  # "random_erasing", "random_resized_crop", "rand_augment", "none" (B.4)
         "augmentation_pad": Number(4, 0, 1024),  # pixels of the random shift
         "observation": "pair",  # (s, s'), or "single": s' alone (B.1)
         "agent_successor": "one_step",  # s' of the agent's pair; "n_step" as in the published program
+        "expert_successor": "one_step",  # s' of the expert's pair; "n_step" as LAIfO's
         "agent_views": "own",  # draws of its augmentation; "learner": the critic's, as encoder AIL is published
     },
     "transformer": {  # instead of the convolutions (the paper's open choice)
@@ -120,11 +117,13 @@ FIELDS: Mapping[str, Any] = {
         "heads": Number(4, 1, 1024),
     },
     "reward": {
-        "form": "airl",  # "airl", "gail", "gail_log_d", "fairl" (Eq. 5)
+        "form": "airl",  # "airl", "gail", "gail_log_d", "fairl" (Eq. 5); "probability", "mode" (0 or 1) as LAIfO's
         "aggregation": "mean",  # "mean", "max", "min", "median" over patches (Figure 6a)
         "order": "form_first",  # "aggregation_first" of logits, as in the published program
         "scale": Number(1.0, -math.inf),
         "moment": "at_update",  # Algorithm 1; "at_episode_end": scored once, as in the published program
+        "pairs": "steps",  # each step's (s, s'); "window": one reward a window, of (s_t, s_{t+n}), as LAIfO's
+        "augmented": False,  # True: what is scored at an update is augmented anew, as LAIfO's
     },
     "similarity": {
         "regularizer": "none",  # "weight" (PatchAIL-W, Eq. 9), "bonus" (PatchAIL-B, Eq. 10)
@@ -137,8 +136,11 @@ FIELDS: Mapping[str, Any] = {
     "cloning": {
         "pretraining_updates": Number(0, 0),  # of encoder and actor, on the demonstrations alone, before the first step
         "weight_initial": Number(0.0, *SHARE),  # of the cloning term in the actor's loss (B.3: 1.0); 0: no such term
-        "weight_final": Number(0.01, *SHARE),  # linear in steps
+        "weight_final": Number(0.01, *SHARE),  # of the linear schedule
         "weight_duration": Number(400_000, 1),  # steps
+        "schedule": "linear",  # of the weight; "exponential", to 0; "soft_q_filter": ROT's, by the policy at the start
+        "weight_factor": Number(0.933, *SHARE),  # of the exponential, every "weight_factor_steps" (Jena et al. 2020)
+        "weight_factor_steps": Number(500, 1),  # steps
         "likelihood_scale": Number(0.03, 0.0),  # of the log-likelihood in that term
         "std": Number(0.1, 1e-6),  # of the policy in the likelihood
     },
@@ -174,7 +176,7 @@ FIELDS: Mapping[str, Any] = {
 
 # What may change between two starts of one run: it alters how the run is made, not what it computes.
 MAY_DIFFER = (
-    "num_frames", "run_folder", "devices", "platform", "hosts", "env.workers", "demos.cache_dir",
+    "num_frames", "run_folder", "devices", "device_mapping", "platform", "hosts", "env.workers", "demos.cache_dir",
     "demos.other_renderer", "log", "checkpoint",
 )  # fmt: skip
 
@@ -192,7 +194,7 @@ def paper_config(task: str, method: str = "patchail") -> ConfigDict:
         near = difflib.get_close_matches(method, PRESETS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UserError(f"no method {method!r}: {hint}Methods are {', '.join(PRESETS)}")
-    config = ConfigDict(_defaults(FIELDS))
+    config = ConfigDict(defaults(FIELDS))
     config.env.task = task
     apply_preset(config, method)
     for variant in variants:
@@ -220,31 +222,9 @@ def stored_config(stored: Mapping[str, Any]) -> ConfigDict:
 
 def refuse_numbers(config: ConfigDict) -> None:
     """``UserError`` names the first number that is outside of its field's bounds, and what it may be."""
-    for name, number in _numbers(FIELDS):
+    for name, number in numbers(FIELDS):
         value: Any = config
         for part in name.split("."):
             value = value[part]
-        if not (math.isfinite(value) and number.least <= value <= number.most):
-            raise UserError(f"config.{name} is {value}; {_bounds(number)}")
-
-
-def _defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _defaults(field) if isinstance(field, Mapping) else field.default if isinstance(field, Number) else field
-        for key, field in fields.items()
-    }
-
-
-def _numbers(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Number]]:
-    for key, field in fields.items():
-        if isinstance(field, Mapping):
-            yield from _numbers(field, f"{prefix}{key}.")
-        elif isinstance(field, Number):
-            yield prefix + key, field
-
-
-def _bounds(number: Number) -> str:
-    least = f"{number.least} ({number.zero})" if number.zero and number.least == 0 else str(number.least)
-    if math.isinf(number.least):
-        return "it must be finite"
-    return f"it must be {least} {f'to {number.most}' if math.isfinite(number.most) else 'or more'}"
+        if not number.allows(value):
+            raise UserError(f"config.{name} is {value}; {number.bounds()}")

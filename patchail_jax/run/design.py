@@ -16,12 +16,14 @@ from patchail_jax.envs.rendering import opengl_name
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import METHODS, Method
+from patchail_jax.methods.method import Needs
 from patchail_jax.storage.cache import default_cache_dir
 from patchail_jax.storage.memory import available
 from patchail_jax.types import Specs
 
 _log = logging.getLogger(__name__)
 
+ANY = Needs()  # demonstrations of any kind
 IS_FEATURES = {"pixels": False, "features": True}  # config.env.observation
 
 
@@ -64,27 +66,28 @@ def make_method(config: ConfigDict, specs: Specs) -> Method:
     return choose(METHODS, config.method, field="method")(specs, config.to_dict())
 
 
-def select_demonstrations(config: ConfigDict, *, with_actions: bool) -> Selection:
-    """The demonstrations that the config asks for, not yet drawn; ``UserError`` where wanted actions are not known."""
+def select_demonstrations(config: ConfigDict, needs: Needs) -> Selection:
+    """The demonstrations that the config asks for, not yet drawn; ``UserError`` where they have not what it needs."""
     demos = config.demos
     return select(
         view_of(config),
         path=demos.path,
         num_demonstrations=demos.num_demonstrations,
         memory=available(),
-        with_actions=with_actions,
+        with_actions=needs.actions,
+        apart=needs.expert_steps,
     )
 
 
 def load_experts(
-    config: ConfigDict, action_size: int, *, with_actions: bool = False, agent_renderer: str | None = None
+    config: ConfigDict, action_size: int, needs: Needs = ANY, *, agent_renderer: str | None = None
 ) -> ExpertSet:
     """The demonstrations, shown as the agent's frames are; ``UserError`` as of ``select_demonstrations``.
 
     Also where states would be drawn by another renderer than ``agent_renderer`` (None: it is not this program's, or
     does not matter) and ``config.demos.other_renderer`` does not allow it.
     """
-    selection = select_demonstrations(config, with_actions=with_actions)
+    selection = select_demonstrations(config, needs)
     if selection.seen.frames is None and agent_renderer is not None:
         compare_renderers(opengl_name(), agent_renderer, may_differ=config.demos.other_renderer)
     cache_dir = config.demos.cache_dir or default_cache_dir()

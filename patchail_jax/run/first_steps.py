@@ -32,21 +32,23 @@ class FirstSteps:
     """Warns once of a discriminator that is right about first steps.
 
     ``logits(frames [T+1,H,W,3] uint8) -> [T,...]``, high for the expert, by the discriminator as it is now;
-    ``expert [D,2,H,W,3]`` are the first two frames of each demonstration. ``command`` is how to see for oneself.
+    ``expert [D,reach+1,H,W,3]`` are the first frames of each demonstration, the s and s' that are judged being
+    ``reach`` steps apart. ``command`` is how to see for oneself.
     """
 
     def __init__(
         self, logits: Callable[[np.ndarray], np.ndarray], expert: np.ndarray, *, frame_stack: int, command: str
     ) -> None:
         self._logits, self._stack, self._command = logits, frame_stack, command
-        self._expert = expert[:MOST]
+        self._expert, self._frames = expert[:MOST], expert.shape[1]
         self._agent: deque[np.ndarray] = deque(maxlen=MOST)
         self._next = 0  # the update from which on it is looked again
         self._said = False
 
     def add(self, frames: np.ndarray) -> None:
         """Takes in a training episode's frames ``[T+1,H,W,3]``."""
-        self._agent.append(frames[:2].copy())  # or the whole episode would stay in memory
+        if len(frames) >= self._frames:
+            self._agent.append(frames[: self._frames].copy())  # or the whole episode would stay in memory
 
     def check(self, accuracy: float, *, update: int) -> None:
         """Looks, if the discriminator's mean ``accuracy`` over a log interval that ends at ``update`` calls for it.
@@ -70,11 +72,10 @@ class FirstSteps:
         )
 
     def _first(self, frames: np.ndarray) -> np.ndarray:
-        """The logits of the steps of ``frames [N,2,H,W,3]``, each with a stack that repeats its first frame."""
-        size = self._stack + 1
+        """The logits of the first steps of ``frames [N,reach+1,H,W,3]``, with a stack that repeats the first frame."""
         film = np.concatenate([frames[:, :1].repeat(self._stack, axis=1), frames[:, 1:]], axis=1)
         steps = self._logits(film.reshape(-1, *frames.shape[2:]))
-        return steps[size - 2 :: size]  # those in between lead from one episode into the next
+        return steps[self._stack - 1 :: film.shape[1]]  # those in between lead from one episode into the next
 
 
 def make_first_steps(
@@ -90,7 +91,7 @@ def make_first_steps(
         return None
     return FirstSteps(
         lambda frames: explainer.logits(devices.copy(learner.state), frames),
-        experts.frames[:, :2],
+        experts.frames[:, : explainer.reach + 1],
         frame_stack=specs.frame_stack,
         command=f"patchail explain --run={folder.path} --input=expert,random",
     )

@@ -8,13 +8,15 @@ from patchail_jax.run.clock import Clock
 from patchail_jax.run.first_steps import FirstSteps
 from patchail_jax.run.scalars import Scalars
 from patchail_jax.run.stopwatch import Stopwatch
+from patchail_jax.run.survival import Survival
 from patchail_jax.types import Episode
 
 
 class Log:
     """Collects scalars and writes their means when they are due.
 
-    ``lost()`` counts episodes lost so far; ``first_steps`` is None where nothing is told from an expert.
+    ``lost()`` counts episodes lost so far; ``first_steps`` and ``survival`` are None where nothing is told from an
+    expert.
     """
 
     def __init__(
@@ -26,11 +28,12 @@ class Log:
         *,
         lost: Callable[[], int],
         first_steps: FirstSteps | None,
+        survival: Survival | None = None,
         on: bool,
     ) -> None:
         self.metrics, self.scalars = metrics, scalars
         self._clock, self._stopwatch, self._lost, self._on = clock, stopwatch, lost, on
-        self._first_steps = first_steps
+        self._first_steps, self._survival = first_steps, survival
 
     def updates(self, scalars: NamedScalars) -> None:
         """Takes in what one call of updates measured; ``NotFinite`` when a log line finds a number that is not."""
@@ -43,6 +46,8 @@ class Log:
         self.scalars.returns.append(float(episode.rewards.sum()))
         if self._first_steps is not None:
             self._first_steps.add(episode.frames)
+        if self._survival is not None:
+            self._survival.add(episode)
 
     def write(self) -> None:
         """Writes the means since the last call, if anything was measured."""

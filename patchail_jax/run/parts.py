@@ -1,5 +1,6 @@
 """The one way down: from a config to the parts of a run, made once and in the order of the data."""
 
+import functools
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -33,13 +34,15 @@ from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.run.evaluations import Contest, Evaluations
 from patchail_jax.run.experience import Experience
 from patchail_jax.run.first_steps import make_first_steps
+from patchail_jax.run.inheritance import inherited
 from patchail_jax.run.learner import Learner
 from patchail_jax.run.log import Log
 from patchail_jax.run.refusals import refuse
 from patchail_jax.run.scalars import Scalars
-from patchail_jax.run.sizes import ring_slots
+from patchail_jax.run.sizes import expert_batch_size, ring_slots
 from patchail_jax.run.snapshot import Snapshot
 from patchail_jax.run.stopwatch import Stopwatch
+from patchail_jax.run.survival import Survival
 from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.storage.memory import require_memory
 from patchail_jax.storage.run_folder import RunFolder
@@ -92,15 +95,13 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     resources.callback(evaluation_pool.close)
     specs = make_specs(config, pool.action_size)
     method = make_method(config, specs)
-    devices = Devices(method, specs, count=config.devices)
+    devices = Devices(method, specs, count=config.devices, mapping=config.device_mapping)
     _log.info("learner: %d x %s", devices.count, devices.devices[0].device_kind)
     refuse(config, method, specs, devices=devices.count, processes=hosts.processes)
     _log.info(require_memory(nbytes(ring_slots(config), specs)))  # before minutes go into rendering
     experts = None
     if not method.needs.task_reward:
-        experts = load_experts(
-            config, specs.action_size, with_actions=method.needs.actions, agent_renderer=pool.renderer
-        )
+        experts = load_experts(config, specs.action_size, method.needs, agent_renderer=pool.renderer)
 
     stopwatch, clock = Stopwatch(), Clock(config)
     experience = make_experience(config, method, specs, devices, experts, hosts, stopwatch)
@@ -131,6 +132,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         stopwatch,
         lost=lambda: actors.lost,
         first_steps=make_first_steps(explainer, learner, devices, experts, specs, folder),
+        survival=None if method.discriminator is None else Survival(config.reward),
         on=config.log.every_updates > 0,
     )
     checkpoints = Checkpoints(folder.checkpoints, keep=config.checkpoint.keep)
@@ -147,11 +149,19 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         hosts,
         config.to_dict(),
         push,
+        functools.partial(_begin, config, method, learner, hosts),
         pool.renderer,
     )
     return Parts(
         config, hosts, specs, method, devices, experts, clock, learner, experience, actors, evaluations, log, snapshot
     )
+
+
+def _begin(config: ConfigDict, method: Method, learner: Learner, hosts: Hosts) -> None:
+    """The first state of a run that begins with what another has learned; the first process reads it, for all."""
+    if config.init_from:
+        state = fetch(learner.state)
+        learner.load(hosts.first(inherited(config, method, state) if hosts.process == 0 else state))
 
 
 def make_experience(
@@ -172,11 +182,12 @@ def make_experience(
             ring,
             experts or NoExperts(ring.frames.shape[1:]),
             batch_size=batch_size // hosts.processes,
-            expert_batch_size=replay.expert_batch_size // hosts.processes,
+            expert_batch_size=expert_batch_size(config) // hosts.processes,
             frame_stack=specs.frame_stack,
             devices=devices.count,
             updates_per_call=replay.updates_per_call,
             whole_demonstration=method.needs.demonstration,
+            expert_steps=method.needs.expert_steps,
             root=(config.seed, Purpose.BATCHES, hosts.process),
             process=hosts.process,
             remembered=log_interval(config) + 1,  # one may be drawn ahead

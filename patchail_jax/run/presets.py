@@ -23,6 +23,21 @@ PRESETS: Mapping[str, Mapping[str, Value]] = {
     # The discriminator judges features, the critic's or its own encoder's; fields of patches do not apply.
     "shared_encoder_ail": {},
     "independent_encoder_ail": {},
+    # LAIfO: one latent space of actor, critic and discriminator; rewards of 0 or 1, which pay for staying alive where
+    # episodes can end before their time.
+    "laifo": {
+        "network.trunk": "shared",
+        "discriminator.learning_rate": 4e-4,
+        "discriminator.penalty_of": "probability",
+        "discriminator.agent_successor": "n_step",
+        "discriminator.expert_successor": "n_step",
+        "reward.form": "mode",
+        "reward.pairs": "window",
+        "reward.augmented": True,
+        "reward.moment": "at_update",
+        "replay.expert_batch_size": 0,  # as many as the agent's
+        "replay.capacity": 1_000_000,
+    },
     # Behaviour cloning: 55,000 updates and nothing played; frames are those that go with as many updates.
     "bc": {
         "num_frames": 220_000,
@@ -30,9 +45,12 @@ PRESETS: Mapping[str, Mapping[str, Value]] = {
         "agent.first_update_step": 0,
         "replay.capacity": 1,
     },
+    # Behavioural cloning from observation: a model of inverse dynamics says what the expert did. Steps one by one.
+    "bco": {"replay.n_step": 1},
     # ROT: behaviour cloning first, then optimal-transport rewards; no random exploration.
     "rot": {
         "cloning.pretraining_updates": 55_000,
+        "cloning.schedule": "soft_q_filter",
         "agent.random_steps": 0,
         "agent.std_initial": 0.1,
         "agent.std_final": 0.1,
@@ -56,7 +74,7 @@ PRESETS: Mapping[str, Mapping[str, Value]] = {
     },
 }
 
-# Every departure of the authors' program from the paper: for all methods, for some, and for some tasks.
+# Every departure of PatchAIL's authors' program from its paper: for all methods, for some, and for some tasks.
 _PUBLISHED: Mapping[str, Value] = {
     "num_frames": 1_806_000,
     "reward.moment": "at_episode_end",
@@ -86,20 +104,24 @@ _PUBLISHED_WALKERS: Mapping[str, Value] = {
     "replay.batch_size": 512,
     "replay.expert_batch_size": 256,
 }
-# Steps over which the experts' exploration falls, by how hard the task is (DrQ-v2).
-_EXPERT_EXPLORATION: Mapping[str, int] = {
+# LAIfO's own published program. Demonstrations must be recorded at its action repeat: the shipped ones are at 2.
+_PUBLISHED_LAIFO: Mapping[str, Value] = {"env.action_repeat": 1, "network.precision": "float32"}
+_PUBLISHED_LAIFO_WALKERS: Mapping[str, Value] = {**_PUBLISHED_WALKERS, "replay.expert_batch_size": 0}
+# Steps over which exploration falls, by how hard the task is (DrQ-v2, its experts, and LAIfO).
+_EXPLORATION: Mapping[str, int] = {
     **dict.fromkeys(("cartpole_swingup", "finger_spin", "hopper_stand", "walker_stand", "walker_walk"), 100_000),
     **dict.fromkeys(("cheetah_run", "quadruped_run", "walker_run"), 500_000),
 }
 
 
 def published(task: str, method: str) -> Mapping[str, Value]:
-    """What the authors' published program does otherwise than the paper on ``task``, by ``method``."""
-    fields = {**_PUBLISHED, **_PUBLISHED_METHODS.get(method, {})}
+    """What a method's published program does otherwise than the preset on ``task``: PatchAIL's authors', or LAIfO's."""
+    own = method == "laifo"
+    fields = dict(_PUBLISHED_LAIFO) if own else {**_PUBLISHED, **_PUBLISHED_METHODS.get(method, {})}
     if task.startswith("walker_"):
-        fields |= _PUBLISHED_WALKERS
-    if method == "drqv2" and task in _EXPERT_EXPLORATION:
-        fields["agent.std_duration"] = _EXPERT_EXPLORATION[task]
+        fields |= _PUBLISHED_LAIFO_WALKERS if own else _PUBLISHED_WALKERS
+    if method in ("drqv2", "laifo") and task in _EXPLORATION:
+        fields["agent.std_duration"] = _EXPLORATION[task]
     return fields
 
 
@@ -147,6 +169,8 @@ _SMALL_ADVERSARIAL: Mapping[str, Value] = {
 }
 _SMALL_METHODS: Mapping[str, Mapping[str, Value]] = {
     "drqv2": {},
+    "laifo": {"replay.expert_batch_size": 0},
+    "bco": {"replay.expert_batch_size": 128},
     "bc": {
         "num_frames": 40_000,
         "replay.capacity": 1,

@@ -15,7 +15,8 @@ from patchail_jax.methods import Method
 from patchail_jax.outputs.dashboards import WANDB_MODES
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import IS_FEATURES
-from patchail_jax.run.sizes import ring_slots
+from patchail_jax.run.inheritance import refuse_parts
+from patchail_jax.run.sizes import expert_batch_size, ring_slots
 from patchail_jax.types import Specs
 
 # Fields that name one of several things, where ``METHODS[...]`` does not look at them.
@@ -44,6 +45,7 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     _refuse_platform(config.platform)
     _refuse_batches(config, devices * processes)
     _refuse_episodes(config, method)
+    refuse_parts(config, method)
     needs = method.needs
     if processes > 1 and needs.whole_episodes:
         raise UserError(
@@ -76,15 +78,13 @@ def _refuse_platform(wanted: str) -> None:
 
 def _refuse_batches(config: ConfigDict, devices: int) -> None:
     """The batch must fall evenly on devices, and the discriminator's share evenly on the batch."""
-    replay = config.replay
-    for name in ("batch_size", "expert_batch_size"):
-        if replay[name] % devices:
-            raise UserError(f"config.replay.{name} is {replay[name]}, which {devices} devices cannot share evenly")
-    if replay.batch_size % replay.expert_batch_size:
-        raise UserError(
-            f"config.replay.batch_size ({replay.batch_size}) must be a multiple of "
-            f"expert_batch_size ({replay.expert_batch_size})"
-        )
+    sizes = {"batch_size": config.replay.batch_size, "expert_batch_size": expert_batch_size(config)}
+    for name, size in sizes.items():
+        if size % devices:
+            raise UserError(f"config.replay.{name} is {size}, which {devices} devices cannot share evenly")
+    batch, pairs = sizes.values()
+    if batch % pairs:
+        raise UserError(f"config.replay.batch_size ({batch}) must be a multiple of expert_batch_size ({pairs})")
 
 
 def _refuse_episodes(config: ConfigDict, method: Method) -> None:

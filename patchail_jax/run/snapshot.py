@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 class Snapshot(NamedTuple):
     """What is saved, and where to. ``push()`` is called when something worth keeping has been written.
 
-    ``renderer`` is what draws the agent's frames, None where it is not this program's.
+    ``begin()`` is called where there is nothing to go on from, and may refuse: the folder stays as it was. ``renderer``
+    is what draws the agent's frames, None where it is not this program's.
     """
 
     clock: Clock
@@ -41,6 +42,7 @@ class Snapshot(NamedTuple):
     hosts: Hosts
     config: dict[str, Any]
     push: Callable[[], None]
+    begin: Callable[[], None]
     renderer: str | None = None
 
     def save(self, *, stopping: bool = False) -> None:
@@ -91,6 +93,7 @@ class Snapshot(NamedTuple):
         """
         restored = self.checkpoints.restore(fetch(self.learner.state), replay=self.experience, gather=self.hosts.gather)
         if restored is None:
+            self.begin()
             self.log.metrics.rewind(-1, update=0, next_evaluation_frame=0)
             self.folder.describe(self.config, renderer=self.renderer)
             return False

@@ -70,6 +70,27 @@ def test_sampling_is_uniform_over_all_pairs(expert):
     assert np.abs(drawn - 1000).max() < 160  # 5 standard deviations
 
 
+def test_states_n_steps_apart_stay_in_their_demonstration_and_are_drawn_evenly(expert):
+    lengths = np.asarray([T, 2, T - 1])[:D]  # the second has no two states that are 3 steps apart
+    uneven = ExpertSet(frames=expert.frames, actions=expert.actions, returns=None, action_size=A, lengths=lengths)
+    pairs = shown(uneven, uneven.sample(np.random.default_rng(6), 6_000, frame_stack=2, apart=3))
+    values = pairs.frames[:, :, 0, 0, 0].astype(int)
+    d, t = divmod(values[:, 1], 20)
+    assert pairs.frames.shape == (6_000, 5, 2, 2, 3) and (values[:, -1] == values[:, 1] + 3).all()
+    np.testing.assert_array_equal(values[:, 0], np.where(t == 0, values[:, 1], values[:, 1] - 1))
+    assert (t + 3 <= lengths[d]).all() and not (d == 1).any()
+    np.testing.assert_array_equal(pairs.actions, expert.actions[d, t])
+    _, drawn = np.unique(values[:, 1], return_counts=True)
+    starts = int(np.maximum(lengths - 2, 0).sum())
+    assert len(drawn) == starts and np.abs(drawn - 6_000 / starts).max() < 5 * np.sqrt(6_000 / starts)
+
+
+def test_demonstrations_too_short_for_the_pairs_are_refused_in_one_line(load):
+    with pytest.raises(UserError, match=r"its longest demonstration has \d+ steps .* are 99 apart: lower") as error:
+        load(apart=99)
+    assert "\n" not in str(error.value)
+
+
 def test_same_generator_same_pairs(expert):
     first, second = (expert.sample(np.random.default_rng(4), 8, frame_stack=3) for _ in range(2))
     np.testing.assert_array_equal(first.frames, second.frames)

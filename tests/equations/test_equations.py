@@ -38,6 +38,8 @@ def test_reward_forms_in_terms_of_the_probability(logit):
         "gail": -np.log(1 - d),
         "gail_log_d": np.log(d),
         "fairl": -logit * np.exp(logit),
+        "probability": d,
+        "mode": float(d > 0.5),
     }
     assert set(expected) == set(REWARD_FORMS)
     for name, value in expected.items():

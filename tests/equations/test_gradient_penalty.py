@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from patchail_jax.equations.gradient_penalty import by_channels, gradient_penalty, interpolate
+from patchail_jax.equations.gradient_penalty import PENALISED, by_channels, gradient_penalty, interpolate
 from patchail_jax.networks.patch_discriminator import PatchDiscriminator
 from tests.equations.plain_gradient_penalty import plain_gradient_penalty, plain_penalty_by_channels
 
@@ -48,6 +48,22 @@ def test_fast_form_has_the_parameter_gradients_of_the_plain_one(kernel_size, sca
     largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
     for want, have in zip(jax.tree.leaves(expected), jax.tree.leaves(got), strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5 * largest)
+
+
+def test_the_penalty_of_probabilities_is_of_their_gradient_wherever_logits_lie():
+    weights, x = jnp.asarray([3.0, -4.0]), jnp.asarray([[0.0, 0.0], [0.5, 0.0], [0.0, -2.0]])
+
+    def logits(weights, x):
+        return (x @ weights)[:, None, None]
+
+    def fast(weights):
+        return gradient_penalty(logits, weights, x, weight=10.0, of=PENALISED["probability"])
+
+    d = 1 / (1 + np.exp(-np.asarray([0.0, 1.5, 8.0])))
+    norms = 5 * d * (1 - d)  # |w| D (1 - D)
+    np.testing.assert_allclose(fast(weights), [10 * np.mean((norms - 1) ** 2), np.mean(norms)], rtol=1e-5)
+    wanted = jax.grad(lambda w: plain_gradient_penalty(lambda x: jax.nn.sigmoid(logits(w, x)), x, weight=10.0)[0])
+    np.testing.assert_allclose(jax.grad(lambda w: fast(w)[0])(weights), wanted(weights), rtol=1e-4)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])

@@ -95,7 +95,7 @@ def test_the_small_benchmark_begins_with_what_is_most_worth_seeing(capsys):
     assert local.main(["small", "--dry_run", "--cores=1", "--idle", f"--python={FAKE}"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("# place 0: cores ") and lines[1].endswith("; idle priority")
-    assert len(lines) == 2 + 3 * (7 + 7 + 4 * 6)
+    assert len(lines) == 2 + 3 * (7 + 7 + 4 * 8)
     assert "--config=finger:patchail+small --config.seed=0 " in lines[2]
     assert lines[2].endswith("--config.run_folder=runs/small/finger/patchail/seed_0")
 

@@ -24,7 +24,8 @@ from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, runs, se
         ("figure9", 7 * 6 * 5),
         ("figure10", 5 * 4 * 5),
         ("quickstart", 3),
-        ("small", 3 * (7 + 7 + 4 * 6)),
+        ("small", 3 * (7 + 7 + 4 * 8)),
+        ("challengers", 2 * 7 * 6 * 5),
     ],
 )
 def test_every_sweep_has_its_runs_each_in_its_own_folder(name, count):
@@ -73,6 +74,23 @@ def test_a_selection_keeps_what_is_named_and_knows_what_is_not():
     assert [run.name for run in runs(grids, root="r")] == ["hopper/patchail/seed_4", "hopper/bc/seed_4"]
     with pytest.raises(UserError, match="no tasks 'hoper'; it has cartpole, cheetah"):
         selected(SWEEPS["table1"], tasks=["hoper"])
+
+
+def test_the_challengers_share_tasks_seeds_and_demonstrations_and_can_be_had_with_ten_alone():
+    found = runs(selected(SWEEPS["challengers"], labels=["demonstrations_10"], seeds=[0], tasks=["finger"]), root="r")
+    methods = ("patchail", "patchail_w", "patchail_b", "shared_encoder_ail", "laifo", "bco")
+    assert [run.folder for run in found] == [f"r/finger/{method}/demonstrations_10/seed_0" for method in methods]
+    assert {run.flags[2:-1] for run in found} == {("--config.demos.num_demonstrations=10",)}
+    hundred = runs(selected(SWEEPS["challengers"], labels=["demonstrations_100"], seeds=[0]), root="r")
+    assert len(hundred) == 7 * 6
+    for run in hundred:
+        config = config_of(run)
+        assert config.demos.num_demonstrations == 100
+        assert config.demos.path == f"demonstrations/{run.name.split('/')[0]}.npz"
+    with pytest.raises(UserError, match="no labels 'ten'; it has demonstrations_10, demonstrations_100"):
+        selected(SWEEPS["challengers"], labels=["ten"])
+    with pytest.raises(UserError, match="no labels 'ten'; it has none"):
+        selected(SWEEPS["table1"], labels=["ten"])
 
 
 AWKWARD = """--config.demos.path=/my demos/it's "x" $HOME `id` * \\ ; #.npz"""

@@ -46,7 +46,9 @@ def test_every_method_is_made_on_every_task(method, task):
     made = make_method(config, specs)
     state = jax.eval_shape(made.init, jax.random.PRNGKey(0))
     assert getattr(state, "learner", state).update.shape == ()
-    actor = jax.eval_shape(made.publish, state)["actor"]["params"]
-    assert actor["trunk"]["projection"]["kernel"].shape[0] == (features or 39_200)
+    encoder, actor = (jax.eval_shape(made.publish, state)[part] for part in ("encoder", "actor"))
+    trunk = (encoder if config.network.trunk == "shared" else actor)["params"]["trunk"]
+    assert trunk["projection"]["kernel"].shape == (features or 39_200, 50)
+    actor = actor["params"]
     assert actor["mean"]["bias"].shape == (action_size,)
     refuse(config, made, specs, devices=4, processes=1)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.devices.data_parallel import Devices, fetch
+from patchail_jax.methods.cloning_weight import scheduled
 from patchail_jax.methods.drqv2 import make_learner
 from patchail_jax.run.config import paper_config
 from tests.small import SPECS, for_devices, make_batch, make_method
@@ -25,7 +26,7 @@ def test_exploration_schedule(learner, step, expected):
 def test_the_cloning_weight_counts_agent_steps(learner, update, step, expected):
     state = jax.eval_shape(learner.init, jax.random.PRNGKey(0)).replace(update=np.int32(update))
     assert learner.agent_step(state) == step
-    np.testing.assert_allclose(learner.annealed_weight(state), expected, rtol=1e-5)
+    np.testing.assert_allclose(scheduled(learner.cloning)(learner.agent_step(state)), expected, rtol=1e-5)
 
 
 def test_the_target_follows_the_critic_by_the_target_rate():

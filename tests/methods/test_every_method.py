@@ -8,12 +8,14 @@ import pytest
 
 from patchail_jax.devices.data_parallel import Devices, fetch
 from tests.devices.test_data_parallel import DISCRIMINATOR_SGD, SGD, assert_same
-from tests.small import SPECS, for_devices, make_batch, make_method
+from tests.small import LAIFO, SPECS, for_devices, make_batch, make_method
 
 SETTINGS = {
     "shared_encoder_ail": {"reward__moment": "at_episode_end", "discriminator__observation": "single"},
     "independent_encoder_ail": {"reward__moment": "at_update", "cloning__weight_initial": 1.0},
+    "laifo": LAIFO,
     "bc": {"agent__actor_learning_rate": 1e-3},
+    "bco": {"agent__actor_learning_rate": 1e-3},
     "rot": {},
     "drqv2_features": {},
 }
@@ -45,8 +47,9 @@ def named(metrics):
 
 def updated(learner, name, *, calls=CALLS, change=lambda batch: batch):
     state = learner.init(0)
+    apart = learner._method.needs.expert_steps
     for call in range(calls):
-        batch = change(make_batch(call, specs=specs_of(name)))
+        batch = change(make_batch(call, specs=specs_of(name), expert_steps=apart))
         state, metrics = learner.update(state, for_devices([batch], learner.count))
     return fetch(state), named(metrics)
 
@@ -67,7 +70,7 @@ def test_one_and_four_devices_give_the_same_parameters(one_device, name):
     assert_same(one_state, four_state)
     start = fetch(first.init(0))
     before, after = ({**vars(state), **vars(getattr(state, "learner", state))} for state in (start, one_state))
-    for field in {"discriminator", "critic", "actor", "target_critic", "policy"} & before.keys():
+    for field in {"discriminator", "critic", "actor", "target_critic", "policy", "inverse"} & before.keys():
         assert moved(before[field], after[field]) > 1e-7, f"{field} did not move"
     for key, value in one.items():
         assert np.isfinite(value), key

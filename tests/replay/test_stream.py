@@ -11,7 +11,7 @@ from patchail_jax.types import Episode, Specs
 SPECS = Specs(image_size=2, frame_stack=2, action_size=1, n_step=3)
 
 
-def make(*, devices=1, updates_per_call=1, experts=None, whole_demonstration=False, remembered=0):
+def make(*, devices=1, updates_per_call=1, experts=None, whole_demonstration=False, remembered=0, expert_steps=1):
     rng = np.random.default_rng(0)
     ring = Ring(capacity=100, specs=SPECS)
     frames = rng.integers(0, 256, (51, 2, 2, 3), dtype=np.uint8)
@@ -25,6 +25,7 @@ def make(*, devices=1, updates_per_call=1, experts=None, whole_demonstration=Fal
         devices=devices,
         updates_per_call=updates_per_call,
         whole_demonstration=whole_demonstration,
+        expert_steps=expert_steps,
         root=(3, 2),
         remembered=remembered,
     )
@@ -53,6 +54,11 @@ def test_neither_devices_nor_calls_change_an_update_s_batch(devices, updates_per
             np.testing.assert_array_equal(leaf, wanted)
     np.testing.assert_array_equal(whole(batch, 0)[-2], np.arange(8))
     np.testing.assert_array_equal(whole(batch, 0)[-1], np.arange(4))
+
+
+def test_the_expert_s_states_are_as_far_apart_as_asked():
+    batch = make(expert_steps=3).batches(0)
+    assert batch.expert.frames.shape == (1, 1, 4, 5) and make().batches(0).expert.frames.shape == (1, 1, 4, 3)
 
 
 def test_updates_differ_and_repeat():

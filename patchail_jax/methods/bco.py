@@ -1,0 +1,76 @@
+"""Behavioural cloning from observation (Torabi et al. 2018), from pixels: no action is read from demonstrations.
+
+What the agent does is guessed from what it sees: an inverse-dynamics model learns the action between two states from
+the agent's own transitions, then says what the expert must have done, and the policy clones that.
+
+One update, in this order:
+
+1. inverse dynamics, an encoder and an actor shaped as the learner's that read the S + 1 frames of (s, s'): maximum
+   likelihood of the agent's actions in replay, frames randomly shifted, s and s' alike;
+2. the expert's actions, as that model means them after step 1, on frames that are not shifted;
+3. encoder and actor: behaviour cloning (``methods.bc``) of these actions.
+
+In the paper the agent plays at random, the model is trained to its end, then the policy, and with BCO(alpha) so again
+with what the policy plays. Here all of it goes on at once: replay grows by what the newest policy plays, with noise.
+"""
+
+import dataclasses
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from patchail_jax.methods import drqv2
+from patchail_jax.methods.bc import make_cloner
+from patchail_jax.methods.method import Config, Method, Metrics, Policy
+from patchail_jax.types import Batch, ExpertBatch, Specs
+from patchail_jax.updates.prepare_batch import stack_at
+
+
+@flax.struct.dataclass
+class State:
+    """Arrays only; ``policy`` and ``inverse``, the inverse dynamics, are ``{"encoder": ..., "actor": ...}``."""
+
+    update: jax.Array
+    key: jax.Array
+    policy: Policy
+    policy_optimizer: optax.OptState
+    inverse: Policy
+    inverse_optimizer: optax.OptState
+
+
+def make(specs: Specs, config: Config) -> Method:
+    """BCO for ``specs``, by ``config.agent``, ``.network`` and ``.cloning``."""
+    groups = config["agent"], config["network"], config["cloning"]
+    learner = drqv2.make_learner(specs, *groups)
+    both = specs.frame_stack + 1  # frames of s and s'
+    model = drqv2.make_learner(specs._replace(frame_stack=both), *groups)
+    cloner, imitator = make_cloner(learner), make_cloner(model)
+
+    def init(key: jax.Array) -> State:
+        policy_key, inverse_key = jax.random.split(key)
+        base = learner.init(policy_key)
+        policy, inverse = learner.publish(base), model.publish(model.init(inverse_key))
+        optimizers = cloner.optimizer.init(policy), imitator.optimizer.init(inverse)
+        return State(jnp.zeros((), jnp.int32), base.key, policy, optimizers[0], inverse, optimizers[1])
+
+    def update(state: State, batch: Batch) -> tuple[State, Metrics]:
+        inverse_key, policy_key = jax.random.split(jax.random.fold_in(state.key, state.update))
+        played = ExpertBatch(batch.agent.frames[:, :both], batch.agent.actions)
+        own = batch._replace(expert=played, expert_index=batch.sample_index)
+        inverse, inverse_optimizer, found = imitator.clone(state.inverse, state.inverse_optimizer, own, inverse_key)
+        meant = model.exploit(inverse, stack_at(batch.expert.frames, 0, both))
+        labelled = batch._replace(expert=batch.expert._replace(actions=meant))
+        policy, policy_optimizer, metrics = cloner.clone(state.policy, state.policy_optimizer, labelled, policy_key)
+        metrics |= {name.replace("cloning/", "inverse/"): value for name, value in found.items()}
+        return State(state.update + 1, state.key, policy, policy_optimizer, inverse, inverse_optimizer), metrics
+
+    return Method(
+        init=init,
+        publish=lambda state: state.policy,
+        explore=learner.explore,
+        exploit=learner.exploit,
+        update=update,
+        inherit=lambda state, parts: dataclasses.replace(state, policy={**state.policy, **parts}),
+    )

@@ -1,0 +1,81 @@
+"""What the first state of a run takes over from another run: ``config.init_from`` and ``config.init_parts``."""
+
+import logging
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from patchail_jax.devices.data_parallel import fetch
+from patchail_jax.errors import UserError, choose
+from patchail_jax.methods import Method
+from patchail_jax.methods.cloning_weight import is_filtered
+from patchail_jax.run.reopened import open_trained
+from patchail_jax.storage.checkpoint_contents import named
+from patchail_jax.storage.remote import reading_copy
+
+_log = logging.getLogger(__name__)
+
+# What the words of config.init_parts stand for.
+PARTS = {"policy": ("encoder", "actor"), "encoder": ("encoder",), "discriminator": ("discriminator",)}
+
+
+def parts_asked(config: ConfigDict) -> tuple[str, ...]:
+    """The parts that are taken over, none without ``config.init_from``; ``UserError`` for one that does not exist."""
+    words = config.init_parts.split("+")
+    parts = dict.fromkeys(part for word in words for part in choose(PARTS, word, field="init_parts"))
+    return tuple(parts) if config.init_from else ()
+
+
+def refuse_parts(config: ConfigDict, method: Method) -> None:
+    """``UserError`` for parts that the method does not have, or that mean nothing without others."""
+    parts, judge = parts_asked(config), method.discriminator
+    if "discriminator" in parts:
+        if judge is None:
+            raise UserError(f"{config.method} has no discriminator; config.init_parts must not name one")
+        if judge.reads == "critic":
+            raise UserError(
+                f"the discriminator of {config.method} reads features of the critic, which is not taken over: "
+                "leave it out of config.init_parts"
+            )
+        if judge.reads and judge.reads not in parts:
+            raise UserError(
+                f"the discriminator of {config.method} reads features of the encoder: "
+                "set config.init_parts=encoder+discriminator, or policy+discriminator"
+            )
+    filters = method.needs.actions and method.needs.environment and is_filtered(config.cloning)
+    if filters and "actor" not in parts and method.pretrain is None:
+        raise UserError(
+            "config.cloning.schedule=soft_q_filter weighs by the policy that the run begins with: "
+            "set config.init_from to a run of bc, and config.init_parts=policy"
+        )
+
+
+def inherited(config: ConfigDict, method: Method, state: Any) -> Any:
+    """``state``, numpy arrays, with what ``config`` asks for of the newest checkpoint of ``config.init_from``.
+
+    ``UserError``, one line, where there is none, and for a part that is not there or has other sizes.
+    """
+    location = config.init_from
+    other = open_trained(reading_copy(location))
+    theirs, own = _parts(other.method, fetch(other.state)), _parts(method, state)
+    found = {}
+    for part in parts_asked(config):
+        if part not in theirs:
+            raise UserError(f"config.init_from: {other.config.method} in {location} has no {part}")
+        have, want = named(theirs[part]), named(own[part])
+        for name in sorted(have.keys() | want.keys()):
+            sizes = [list(tree[name].shape) if name in tree else "not there" for tree in (have, want)]
+            if sizes[0] != sizes[1]:
+                raise UserError(
+                    f"config.init_from: the {part} of {location} does not fit this run's: "
+                    f"{name} is {sizes[0]} there and {sizes[1]} here"
+                )
+        found[part] = theirs[part]
+    _log.info("begins with the %s of %s at %d frames", " and ".join(found), location, other.frame)
+    return fetch(method.inherit(state, found))
+
+
+def _parts(method: Method, state: Any) -> dict[str, Any]:
+    """What of a state may be taken over."""
+    judged = {} if method.discriminator is None else {"discriminator": state.discriminator.params}
+    return {**method.publish(state), **judged}

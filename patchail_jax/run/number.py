@@ -1,0 +1,42 @@
+"""Numbers of a config: what each is at first, and between which bounds it may be."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+
+class Number(NamedTuple):
+    """A field's default, the least and the most that it may be, and what 0 means where it is no number of things."""
+
+    default: float
+    least: float
+    most: float = math.inf
+    zero: str = ""
+
+    def allows(self, value: float) -> bool:
+        """Whether the field may be ``value``."""
+        return math.isfinite(value) and self.least <= value <= self.most
+
+    def bounds(self) -> str:
+        """What the field may be, in words."""
+        least = f"{self.least} ({self.zero})" if self.zero and self.least == 0 else str(self.least)
+        if math.isinf(self.least):
+            return "it must be finite"
+        return f"it must be {least} {f'to {self.most}' if math.isfinite(self.most) else 'or more'}"
+
+
+def defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields, groups in groups, with each ``Number``'s default in its place."""
+    return {
+        key: defaults(field) if isinstance(field, Mapping) else field.default if isinstance(field, Number) else field
+        for key, field in fields.items()
+    }
+
+
+def numbers(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Number]]:
+    """Every ``Number`` of the fields by its dotted name."""
+    for key, field in fields.items():
+        if isinstance(field, Mapping):
+            yield from numbers(field, f"{prefix}{key}.")
+        elif isinstance(field, Number):
+            yield prefix + key, field

@@ -1,0 +1,131 @@
+"""A run that begins with what another has learned."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from patchail_jax.errors import UserError
+from patchail_jax.programs.command_line import parse
+from patchail_jax.programs.train import train
+from patchail_jax.run.design import make_method
+from patchail_jax.run.inheritance import inherited, parts_asked, refuse_parts
+from patchail_jax.run.reopened import open_trained
+from patchail_jax.types import Specs
+from tests.test_train import arguments, cache, last_checkpoint
+
+__all__ = ["cache"]
+
+SHORT = ["--config.num_frames=60", "--config.agent.first_update_step=4", "--config.evaluation.every_frames=0"]
+SPECS = Specs(16, 2, 1, 3)
+
+
+@pytest.fixture(scope="module")
+def cloned(tmp_path_factory, cache):
+    """A run of behaviour cloning."""
+    folder = tmp_path_factory.mktemp("cloned") / "run"
+    train(parse(arguments(folder, cache, *SHORT, method="bc")).config)
+    return folder
+
+
+def config_of(cache, folder, *words, method="patchail"):
+    # No update: what is saved at the end is the first state.
+    words = [
+        "--config.num_frames=40",
+        "--config.agent.first_update_step=1000",
+        "--config.evaluation.every_frames=0",
+        *words,
+    ]
+    return parse(arguments(folder, cache, "--config.env.action_repeat=2", *words, method=method)).config
+
+
+def test_a_policy_is_the_first_state_s_and_a_resume_does_not_ask_for_it_again(cloned, cache, tmp_path):
+    other = tmp_path / "bc"
+    shutil.copytree(cloned, other)
+    _, theirs, _ = last_checkpoint(other)
+    config = config_of(
+        cache, tmp_path / "run", f"--config.init_from={other}", "--config.cloning.schedule=soft_q_filter"
+    )
+    train(config)
+    shutil.rmtree(other)
+    config.num_frames = 60
+    train(config)
+    _, state, _ = last_checkpoint(tmp_path / "run")
+    for name, leaf in theirs.items():
+        if name.startswith("policy."):
+            part = name.removeprefix("policy.")
+            own = f"learner.critic.{part}" if part.startswith("encoder") else f"learner.{part}"
+            np.testing.assert_array_equal(state[own], leaf, err_msg=own)
+            np.testing.assert_array_equal(state[f"reference.{part}"], leaf)
+
+
+def test_what_does_not_fit_is_one_line_and_leaves_no_trace(cloned, cache, tmp_path):
+    for words, message in (
+        (
+            [f"--config.init_from={cloned}", "--config.network.hidden_size=8"],
+            r"the actor of .*: params.hidden_0.bias is",
+        ),
+        ([f"--config.init_from={tmp_path}"], "is not a run folder"),
+        ([f"--config.init_from={cloned}", "--config.init_parts=discriminator"], "bc in .* has no discriminator"),
+    ):
+        folder = tmp_path / "refused"
+        with pytest.raises(UserError, match=message) as error:
+            train(config_of(cache, folder, *words))
+        assert "\n" not in str(error.value) and not (folder / "config.json").exists()
+
+
+def test_parts_are_taken_one_by_one(cloned, cache, tmp_path):
+    """The encoder alone, with all else as it was; and ROT's reference and target go with its policy."""
+    trained = open_trained(cloned)
+    policy = trained.method.publish(trained.state)
+
+    def begun(method, parts):
+        config = config_of(
+            cache, tmp_path, f"--config.init_from={cloned}", f"--config.init_parts={parts}", method=method
+        )
+        made = make_method(config, SPECS)
+        state = jax.device_get(made.init(jax.random.PRNGKey(0)))
+        return state, inherited(config, made, state)
+
+    def same(one, other):
+        pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+        return all(np.array_equal(a, b) for a, b in pairs)
+
+    before, after = begun("patchail", "encoder")
+    assert same(after.learner.critic["encoder"], policy["encoder"]) and same(after.learner.actor, before.learner.actor)
+    assert not same(before.learner.critic["encoder"], policy["encoder"])
+    assert same(after.discriminator, before.discriminator)
+    _, after = begun("rot", "policy")
+    for one in (after.reference, after.target, make_policy(after.learner)):
+        assert same(one, policy)
+
+
+def make_policy(learner):
+    return {"encoder": learner.critic["encoder"], "actor": learner.actor}
+
+
+def test_a_discriminator_goes_with_the_encoder_that_it_reads(cache, tmp_path):
+    def refused(method, parts, *words):
+        config = config_of(
+            cache, tmp_path, "--config.init_from=r", f"--config.init_parts={parts}", *words, method=method
+        )
+        refuse_parts(config, make_method(config, SPECS))
+
+    refused("patchail", "discriminator")
+    refused("independent_encoder_ail", "encoder+discriminator")
+    refused("laifo", "policy+discriminator")
+    for method, parts, message in (
+        ("laifo", "discriminator", "set config.init_parts=encoder"),
+        ("laifo", "discriminator+discriminator", "set config.init_parts=encoder"),
+        ("shared_encoder_ail", "policy+discriminator", "features of the critic, which is not taken over"),
+        ("bco", "discriminator", "bco has no discriminator"),
+        ("patchail", "critic", "config.init_parts is 'critic'; use one of policy, encoder, discriminator"),
+    ):
+        with pytest.raises(UserError, match=message):
+            refused(method, parts)
+    with pytest.raises(UserError, match="set config.init_from to a run of bc"):
+        refused("patchail", "encoder", "--config.cloning.schedule=soft_q_filter")
+    config = config_of(cache, tmp_path, "--config.cloning.schedule=soft_q_filter", method="rot")
+    refuse_parts(config, make_method(config, SPECS))
+    assert parts_asked(config) == ()
