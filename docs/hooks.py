@@ -4,10 +4,12 @@ So no number in a page can be older than the file it comes from. A name, a file 
 the build.
 """
 
+import csv
 import html
 import inspect
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -85,44 +87,35 @@ def bench() -> str:
     parts = []
     for path in sorted(RESULTS.glob("*/bench_*.json")):
         measured = json.loads(path.read_text())
-        rows = [
-            (
-                f"`{name.partition(',')[0]}`{name.partition(',')[1]}{name.partition(',')[2]}",
-                case["ms"],
-                case["floor_ms"],
-            )
-            for name, case in measured["update"].items()
-        ]
-        steps = [(f"{count}", f"{rate:,.0f}") for count, rate in measured["environments"].items()]
+        made = [measured.get("machine", measured["device"]), f"jax {measured['jax']}"]
+        made += [f"commit `{measured['commit'][:7]}`"] if "commit" in measured else []
+        updates = []
+        for case, numbers in measured["update"].items():
+            method, comma, how = case.partition(",")
+            floor = numbers.get("floor_ms")
+            updates.append((f"`{method}`{comma}{how}", f"{numbers['ms']:.1f}", f"{floor:.1f}" if floor else ""))
+        steps = [(count, f"{rate:,.0f}") for count, rate in measured["environments"].items()]
         parts += [
             f"### {measured['device']}, {measured['config']['env']['task']}\n",
-            f"{measured['machine']}, jax {measured['jax']}, commit `{measured['commit'][:7]}`, "
-            f"`{path.relative_to(ROOT)}`.\n",
-            _table(
-                ("ms an update", "measured", "floor"), [(name, f"{ms:.1f}", f"{low:.1f}") for name, ms, low in rows]
-            ),
+            f"{', '.join(made)}; `{path.relative_to(ROOT)}`.\n",
+            _table(("an update", "milliseconds", "floor"), updates),
             _table(("processes of environments", "agent steps a second, all together"), steps),
         ]
     return "\n".join(parts)
 
 
 def pace() -> str:
-    """How fast whole runs were: every run of ``results/`` whose JSON says it."""
-    rows = []
-    for path in sorted(RESULTS.glob("*/*/*/seed_*.json")):
-        about = json.loads(path.read_text())
-        if about.get("hours") and about.get("frames"):
-            config = about["config"]
-            rows.append(
-                (
-                    f"{path.parts[-4]}, {config['env']['task']}, `{config['method']}`, seed {config['seed']}",
-                    f"{config['env']['num_envs']}",
-                    f"{about['frames'] / about['hours'] / 3600:,.0f}",
-                    f"{60 * about['hours']:.1f}",
-                    about["machine"],
-                )
-            )
-    return _table(("run", "environments", "frames a second", "minutes", "machine"), rows)
+    """Frames a second of whole runs, by size, method, environments and machine: the median over ``results/``."""
+    rates: dict[tuple[str, ...], list[float]] = {}
+    for path in sorted(RESULTS.glob("*/*/*/seed_*.csv")):
+        about = json.loads(path.with_suffix(".json").read_text())
+        with path.open() as stream:
+            *_, last = csv.DictReader(stream)
+        environments = f"{about['config']['env']['num_envs']}"
+        row = (path.relative_to(RESULTS).parts[0], f"`{about['config']['method']}`", environments, about["machine"])
+        rates.setdefault(row, []).append(float(last["frame"]) / float(last["hour"]) / 3600)
+    rows = [(*row, f"{len(found)}", f"{statistics.median(found):,.0f}") for row, found in rates.items()]
+    return _table(("size", "method", "environments", "machine", "runs", "frames a second"), rows)
 
 
 def trace(path: str, *names: str) -> str:
