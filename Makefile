@@ -32,7 +32,7 @@ mutants: $(READY)  ## small faults put in one by one: which of them does no test
 	@$(PYTHON) -m tests.mutants $(ARGS)
 
 docs: .venv/ready-docs  ## the pages of docs/ as build/docs/index.html; a warning or a dead link is an error
-	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
 	@$(PYTHON) -m patchail_jax bench $(ARGS)

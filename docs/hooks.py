@@ -1,7 +1,6 @@
 """What pages take from the project's files when they are built: ``{{ name argument ... }}`` in a page, and formulas.
 
-So no number in a page can be older than the file it comes from. A name, a file or a formula that cannot be read stops
-the build.
+So no number in a page can be older than the file it comes from. A name or a file that is not there stops the build.
 """
 
 import csv
