@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from patchail_jax import __version__
 from patchail_jax.__main__ import VERBS, main
 from patchail_jax.envs.factory import FactoryEnvironment
 from patchail_jax.launch.launchers import LAUNCHERS
@@ -214,3 +215,9 @@ def test_a_page_s_config_is_one(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(source)
     assert parse(["patchail train", f"--config={path}:patchail_w"]).config.env.task == "walker_run"
+
+
+def test_the_citation_and_the_changes_are_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__ and f"\n## {__version__}" in PAGES["CHANGELOG.md"]
+    assert citation["license"] in (ROOT / "setup.py").read_text()
