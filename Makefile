@@ -1,5 +1,5 @@
 # Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
-.PHONY: help quickstart test test-parity test-faults mutants bench evidence results lint clean
+.PHONY: help quickstart test test-parity test-faults mutants docs bench evidence results lint clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -9,8 +9,11 @@ READY := .venv/ready$(if $(EXTRAS),-$(EXTRAS))
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
-$(READY): setup.py launch/setup.sh
-	@EXTRAS='$(EXTRAS)' launch/setup.sh
+.venv/ready: setup.py launch/setup.sh
+	@launch/setup.sh
+
+.venv/ready-%: setup.py launch/setup.sh
+	@EXTRAS='$*' launch/setup.sh
 
 quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU; ARGS='--config.seed=1'
 	@$(PYTHON) -m patchail_jax train --config=quickstart $(ARGS)
@@ -27,6 +30,9 @@ test-faults: $(READY)  ## 50 kills at random moments of a run of each of three m
 
 mutants: $(READY)  ## small faults put in one by one: which of them does no test see? ARGS='--only=NAME'
 	@$(PYTHON) -m tests.mutants $(ARGS)
+
+docs: .venv/ready-docs  ## the pages of docs/ as build/docs/index.html; a warning or a dead link is an error
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
 bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
 	@$(PYTHON) -m patchail_jax bench $(ARGS)
