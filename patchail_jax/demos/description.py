@@ -30,7 +30,9 @@ def describe(trajectories: Trajectories) -> list[str]:
     if trajectories.actions is None:
         lines.append("actions         none: for methods that imitate from pictures alone")
     else:
-        lines.append(f"actions         {list(trajectories.actions.shape)}, {_range(actions)}")
+        missing = ", ".join(map(str, trajectories.without_actions))
+        without = f"; none of demonstrations {missing}" if missing else ""
+        lines.append(f"actions         {list(trajectories.actions.shape)}, {_range(actions)}{without}")
     returns = trajectories.returns
     if returns is None:
         lines.append("returns         unknown")

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 class ExpertSet:
     """D demonstrations of at most T steps, each frame once.
 
-    ``frames [D,T+1,H,W,3] uint8``; ``actions [D,T,A] float32`` in [-1, 1], or None where unknown; ``returns [D]
+    ``frames [D,T+1,H,W,3] uint8``; ``actions [D,T,A] float32`` in [-1, 1], NaN or None where unknown; ``returns [D]
     float64``, the task's own, over the whole recorded episode, or None; ``action_size`` A; ``lengths [D] int64``, the
     steps of each demonstration, or None where all have T: what stands behind its end means nothing.
     """
@@ -101,6 +101,11 @@ def select(
         raise UserError(
             f"{source}: the expert's actions are not known at action repeat {view.action_repeat}, and the method reads "
             "them: set config.env.action_repeat to the file's, or config.demos.path to a file with actions"
+        )
+    if with_actions and (missing := seen.without_actions):
+        raise UserError(
+            f"{source}: demonstrations {', '.join(map(str, missing))} have no actions, and the method reads them: "
+            "convert the others alone, or use a method that imitates from pictures"
         )
     if seen.frames is None and view.factory:
         raise UserError(
