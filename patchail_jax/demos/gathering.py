@@ -23,7 +23,8 @@ class Request:
 
     ``memory`` in bytes; ``image_size`` in pixels a side (None: the frames' own); ``num_demonstrations`` is how many of
     the first are taken (None: all). ``layout`` is one of ``pictures.LAYOUTS``, "" where it is to be found. ``bounds
-    ((low, high), ...)``, one for all numbers of an action or one each, become [-1, 1]; ``actions`` False leaves them out.
+    ((low, high), ...)``, one for all numbers of an action or one each, become [-1, 1]; ``actions`` False leaves them
+    out.
     """
 
     task: str

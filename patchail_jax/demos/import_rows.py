@@ -105,8 +105,8 @@ class Rows:
         self._close()
         if self._orphans and not self._gathering.demonstrations:
             raise UserError(
-                f"{self._gathering.source}: no episode starts in it, its {self._orphans} rows go on with one of another "
-                "file: give the whole folder"
+                f"{self._gathering.source}: no episode starts in it, its {self._orphans} rows go on with one of "
+                "another file: give the whole folder"
             )
         if self._orphans:
             self._gathering.notes.setdefault(
@@ -188,7 +188,7 @@ class _Archive:
 
 
 def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
-    """Files as they are given; of folders those that end in ``suffixes``, 2 before 10. UserError where there is none."""
+    """Files as they are given; of folders those that end in ``suffixes``, 2 before 10. UserError where none is."""
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():

@@ -1,4 +1,4 @@
-"""Pictures in whatever form they are kept, as ``[H,W,3] uint8``; what was done to them is noted, what is odd refused."""
+"""Pictures in whatever form they are kept, as ``[H,W,3] uint8``; what was done to them is noted."""
 
 import itertools
 from typing import Any, NamedTuple

@@ -62,7 +62,8 @@ class Film:
     lossy = True
 
     def __init__(self, path: Path, frames_per_second: float | None) -> None:
-        self.path, self.notes, self._given = path, {}, frames_per_second
+        self.path, self._given = path, frames_per_second
+        self.notes: Notes = {}
         with self._open() as container:
             stream = self._choose(container)
             self._describe(stream)
@@ -85,6 +86,7 @@ class Film:
         self.length = float(gaps.sum()) + 1 / self.rate
 
     def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
+        """``[H,W,3] uint8``: of every time the newest frame; the last one stays."""
         wanted = times + EARLY / self.rate
         number, shown = 0, None
         for time, frame in self._frames(float(wanted[0]) if len(wanted) else 0.0):

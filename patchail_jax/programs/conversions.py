@@ -25,7 +25,7 @@ def add_forms(kinds: Any) -> list[Arguments]:
     npz = kinds.add_parser("npz", help="V-D4RL's 64-pixel episodes")
     for form, read in ((pickle, _pickle), (video, _video), (hdf5, _hdf5), (npz, _npz)):
         several = {} if form is pickle else {"nargs": "+"}
-        form.add_argument("source", type=Path, metavar="IN", **several)  # type: ignore[arg-type]
+        form.add_argument("source", type=Path, metavar="IN", **several)
         form.add_argument("--task", required=True, help="<domain>_<task>, or your environment's name")
         form.add_argument("--action_repeat", type=int, default=2, help="control steps of one step (default 2)")
         form.add_argument("--memory", type=float, help="GiB that may be used (default: what is free)")
