@@ -23,7 +23,8 @@ class ExpertSet:
 
     ``frames [D,T+1,H,W,3] uint8``; ``actions [D,T,A] float32`` in [-1, 1], NaN or None where unknown; ``returns [D]
     float64``, the task's own, over the whole recorded episode, or None; ``action_size`` A; ``lengths [D] int64``, the
-    steps of each demonstration, or None where all have T: what stands behind its end means nothing.
+    steps of each demonstration, or None where all have T: what stands behind its end means nothing. ``drawn``: the
+    frames are of the task's own renderer, and not of a file.
     """
 
     frames: np.ndarray
@@ -31,6 +32,7 @@ class ExpertSet:
     returns: np.ndarray | None
     action_size: int
     lengths: np.ndarray | None = None
+    drawn: bool = True
 
     @property
     def steps(self) -> np.ndarray:
@@ -149,4 +151,5 @@ def load_expert_set(
         returns=whole.returns,
         action_size=action_size,
         lengths=seen.lengths,
+        drawn=seen.frames is None,
     )

@@ -43,7 +43,8 @@ class Gathering:
     """Demonstrations of one import, from ``source`` (its name in messages), as they come.
 
     ``foreign_units`` are actions in a robot's own units: those outside of [-1, 1] are left out with a note, and
-    otherwise refused. ``lossy`` and ``video_size`` are set for frames of videos, see ``import_video.advice``.
+    otherwise refused. ``lossy`` and ``video_size`` are set for frames of videos, see ``import_video.advice``, and
+    ``steps_per_second`` where it is known.
     """
 
     request: Request
@@ -52,6 +53,7 @@ class Gathering:
     notes: Notes = field(default_factory=dict)
     lossy: bool = False
     video_size: int = 0
+    steps_per_second: float | None = None
     demonstrations: list[Demonstration] = field(default_factory=list)
     _spent: int = 0
     _left_out: dict[str, list[int]] = field(default_factory=dict)
@@ -129,6 +131,8 @@ class Gathering:
         }
         if self.request.flip != "none":
             metadata["flipped"] = self.request.flip
+        if self.steps_per_second is not None:
+            metadata["steps_per_second"] = self.steps_per_second
         if self.lossy:
             metadata |= {"lossy": True, "video_size": self.video_size}
         known = [demonstration.rewards is not None for demonstration in self.demonstrations]

@@ -50,7 +50,7 @@ def read(paths: Sequence[Path], request: Request, cutting: Cutting) -> Trajector
         listed = ", ".join(f"{time:g}" for time in times)
         raise UserError(f"--start, --split and --end must rise from 0 s on, not {listed}")
     names = ", ".join(path.name for path in paths)
-    gathering = Gathering(request, names)
+    gathering = Gathering(request, names, steps_per_second=rate)
     for path in paths:
         clip = open_clip(path, frames_per_second=cutting.frames_per_second)
         _check_rate(clip, rate, request.action_repeat)

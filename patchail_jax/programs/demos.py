@@ -11,13 +11,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from patchail_jax.demos import description, import_video, render, trajectory
+import numpy as np
+
+from patchail_jax.demos import description, first_frames, import_video, render, trajectory
+from patchail_jax.demos.form import Trajectories
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.programs.arguments import Arguments
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.conversions import add_forms, convert
+from patchail_jax.storage.cache import default_cache_dir
 from patchail_jax.storage.memory import available
 
 
@@ -30,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("folder", metavar="RUN", help="the run's folder, which may be gs://")
     record.add_argument("--episodes", type=int, default=10, help="all are kept (default 10)")
     record.add_argument("--seed", type=int, default=0, help="of the episodes' starts (default 0)")
+    record.add_argument("--control_rate", type=float, help="agent steps a second, where OUT is a folder")
     record.set_defaults(run=_record)
 
     kinds = verbs.add_parser("convert", help="from other forms").add_subparsers(
@@ -37,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
     )
     writers = [record, *add_forms(kinds)]
     for writer in writers:
-        writer.add_argument("output", type=Path, metavar="OUT.npz")
+        writer.add_argument(
+            "output", type=Path, metavar="OUT", help="NAME.npz, or a new folder: a LeRobot dataset v3.0"
+        )
         writer.add_argument("--force", action="store_true", help="replace OUT.npz if it is there")
     for writer in writers[1:]:
         writer.set_defaults(run=_convert)
@@ -58,8 +65,10 @@ def _say(*lines: str) -> None:
 
 
 def _refuse_overwriting(options: argparse.Namespace) -> None:
-    if options.output.suffix != ".npz":
-        raise UserError(f"{options.output}: demonstrations are written to a name that ends in .npz")
+    if options.output.suffix not in (".npz", ""):
+        raise UserError(f"{options.output}: demonstrations are written to a name that ends in .npz, or to a folder")
+    if options.output.exists() and not options.output.suffix:
+        raise UserError(f"{options.output} is there already: name a new folder")
     if options.output.exists() and not options.force:
         raise UserError(f"{options.output} is there already: use --force to replace it")
 
@@ -75,16 +84,33 @@ def _record(options: argparse.Namespace) -> None:
         seed=options.seed,
         report=lambda number, value: _say(f"episode {number:3d}  return {value:8.1f}"),
     )
-    trajectory.save(options.output, recorded)
+    _write(options.output, recorded, options.control_rate)
     _say(*description.describe(recorded), f"written: {options.output}")
 
 
 def _convert(options: argparse.Namespace) -> None:
     _refuse_overwriting(options)
     converted = convert(options)
-    trajectory.save(options.output, converted)
+    _write(options.output, converted, options.control_rate)
     advice = import_video.advice(converted.metadata, converted.observed.shape[2])
     _say(*description.describe(converted), f"written: {options.output}", *advice)
+
+
+def _write(output: Path, demonstrations: Trajectories, rate: float | None) -> None:
+    """As a file, or as a LeRobot dataset of ``rate`` steps a second: None is their own, or else the suite task's."""
+    if output.suffix:
+        trajectory.save(output, demonstrations)
+        return
+    from patchail_jax.outputs.lerobot_dataset import write_dataset
+
+    metadata = demonstrations.metadata
+    rate = rate or metadata.get("steps_per_second")
+    rate = rate or import_video.steps_per_second(metadata["task"], metadata["action_repeat"])
+    frames = demonstrations.frames
+    if frames is None:
+        view = View(metadata["task"], metadata["action_repeat"], image_size=84)
+        frames = render.render(demonstrations, view, cache_dir=default_cache_dir())
+    write_dataset(output, demonstrations, frames, fps=rate)
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -100,9 +126,27 @@ def _inspect(options: argparse.Namespace) -> None:
             frames = render.render(few, view, cache_dir=folder, source=str(options.file))
     elif options.image_size not in (None, frames.shape[2]):
         raise UserError(f"{options.file}: holds frames of {frames.shape[2]} pixels, not {options.image_size}")
+    elif options.task is not None:
+        frames = _beside_the_task(frames, held.metadata["action_repeat"], options.task)
     sheet = options.sheet or options.file.with_suffix(".png")
     description.draw_sheet(sheet, frames)
     _say(f"contact sheet: {sheet}", *import_video.advice(held.metadata, frames.shape[2]))
+
+
+def _beside_the_task(frames: np.ndarray, action_repeat: int, task: str) -> np.ndarray:
+    """The sheet's ``frames [D,N,H,W,3]`` under a row of the task's own first frames and the demonstrations'."""
+    try:
+        resets = render.reset_frames(View(task, action_repeat, frames.shape[2]), first_frames.RESETS)
+    except UserError as error:
+        _say(f"the task's own first frames cannot be drawn beside them ({error})")
+        return frames
+    if odd := first_frames.compare(frames[:, 0], resets):
+        _say(f"note            {odd}")
+    row = np.zeros_like(frames[0])
+    beside = np.concatenate([resets, frames[: len(row) - len(resets), 0]])
+    row[: len(beside)] = beside
+    _say("the sheet's first row: the task at four resets, and the first frame of each demonstration")
+    return np.concatenate([row[None], frames])
 
 
 def main(argv: Sequence[str]) -> int:
