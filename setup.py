@@ -81,6 +81,7 @@ setup(
             "submitit>=1.5,<2",
             "types-pyyaml",
             "types-tqdm",
+            "zarr>=3",
         ],
     },
 )
