@@ -42,9 +42,9 @@ class Request:
 class Gathering:
     """Demonstrations of one import, from ``source`` (its name in messages), as they come.
 
-    ``foreign_units`` are actions in a robot's own units: those outside of [-1, 1] are left out with a note, and
-    otherwise refused. ``lossy`` and ``video_size`` are set for frames of videos, see ``import_video.advice``, and
-    ``steps_per_second`` where it is known.
+    ``foreign_units`` are actions in a robot's own units: where one lies outside of [-1, 1], those of all demonstrations
+    are left out with a note, and otherwise it is refused. ``lossy`` and ``video_size`` are set for frames of videos,
+    see ``import_video.advice``, and ``steps_per_second`` where it is known.
     """
 
     request: Request
@@ -58,6 +58,7 @@ class Gathering:
     _spent: int = 0
     _left_out: dict[str, list[int]] = field(default_factory=dict)
     _unit_scale: bool | None = None
+    _beyond: list[int] = field(default_factory=list)
 
     @property
     def full(self) -> bool:
@@ -109,6 +110,9 @@ class Gathering:
             if reward.shape[1] != 1 or reward.dtype.kind not in "fiub":
                 raise UserError(f"{where}: rewards must be one number a step, not {reward.dtype}[{reward.shape[1]}]")
             reward = reward[:, 0].astype(np.float32)
+            if not np.isfinite(reward).all():
+                self.leave_out("rewards that are not finite are left out")
+                reward = None
         self.demonstrations.append(Demonstration(np.stack(kept), fitting, reward))
 
     def leave_out(self, reason: str) -> None:
@@ -135,6 +139,10 @@ class Gathering:
             metadata["steps_per_second"] = self.steps_per_second
         if self.lossy:
             metadata |= {"lossy": True, "video_size": self.video_size}
+        if self._beyond:
+            beyond = f"actions of {_listed(self._beyond)} lie outside of [-1, 1]"
+            self.notes.setdefault(f"{beyond}, so those of all are left out; --action_bounds scales them")
+            self.demonstrations = [demonstration._replace(actions=None) for demonstration in self.demonstrations]
         known = [demonstration.rewards is not None for demonstration in self.demonstrations]
         if any(known) and not all(known):
             self.notes.setdefault("rewards of a part of the demonstrations are left out")
@@ -177,7 +185,7 @@ class Gathering:
         largest = float(np.abs(actions).max(initial=0.0))
         if largest > 1 + _ROUNDING:
             if self.foreign_units:
-                self.leave_out("actions outside of [-1, 1] are left out; --action_bounds would scale them")
+                self._beyond.append(len(self.demonstrations))
                 return None
             raise UserError(
                 f"{where}: actions must lie in [-1, 1], not up to {largest:g}: use --action_scale, --action_bounds or "

@@ -126,7 +126,6 @@ def _choose(folder: Path, held: list[_Episode], wanted: Sequence[int] | None) ->
 def _read_film(gathering: Gathering, path: Path, episodes: Sequence[_Episode]) -> None:
     """Episodes that lie in one film; those that go back in time start it anew."""
     clip = open_clip(path, frames_per_second=None)
-    gathering.notes |= clip.notes
     rest = list(episodes)
     while rest and not gathering.full:
         count = next((n for n in range(1, len(rest)) if rest[n].start <= rest[n - 1].start), len(rest))
@@ -137,18 +136,23 @@ def _read_film(gathering: Gathering, path: Path, episodes: Sequence[_Episode]) -
         for episode, row, span in zip(together, rows, times, strict=True):
             if gathering.full:
                 return
-            gathering.source = str(path)
+            gathering.source, name = str(path), f"episode {episode.number}"
             if span.max() >= clip.length + EARLY / clip.rate or (np.diff(span) <= 0).any() or span.min() < 0:
-                where = gathering.where(f"episode {episode.number}")
-                raise UserError(
-                    f"{where}: lies at {span.min():.2f} to {span.max():.2f} s, and the film has {clip.length:.2f} s"
-                )
-            gathering.add(
-                itertools.islice(shown, len(span)),
-                row.get("action"),
-                row.get("next.reward"),
-                name=f"episode {episode.number}",
-            )
+                lies = f"lies at {span.min():.2f} to {span.max():.2f} s, and the film has {clip.length:.2f} s"
+                raise UserError(f"{gathering.where(name)}: {lies}")
+            whole = _whole(itertools.islice(shown, len(span)), len(span), gathering.where(name))
+            gathering.add(whole, row.get("action"), row.get("next.reward"), name=name)
+            gathering.notes |= clip.notes
+
+
+def _whole(shown: Iterator[np.ndarray], count: int, where: str) -> Iterator[np.ndarray]:
+    """``shown``; UserError where fewer than ``count`` pictures come."""
+    read = 0
+    for picture in shown:
+        read += 1
+        yield picture
+    if read < count:
+        raise UserError(f"{where}: its film is damaged: {read} of {count} frames can be read")
 
 
 def _sized(shown: Iterator[np.ndarray], gathering: Gathering) -> Iterator[np.ndarray]:

@@ -148,7 +148,7 @@ class Rows:
         elif "is_first" in table:
             first = table.take("is_first").reshape(-1).astype(bool)
             ends = [table.take(name).reshape(-1).astype(bool) for name in ("is_last", "is_terminal") if name in table]
-            last = np.any(ends, axis=0) if ends else np.zeros(len(first), bool)
+            last = np.any(ends, axis=0) if ends else np.append(first[1:], False)
         else:
             return {0}, {count - 1}, False
         if len(first) != count:

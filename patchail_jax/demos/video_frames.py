@@ -86,9 +86,9 @@ class Film:
         self.length = float(gaps.sum()) + 1 / self.rate
 
     def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
-        """``[H,W,3] uint8``: of every time the newest frame; the last one stays."""
+        """``[H,W,3] uint8``: of every time the newest frame, up to the end of what can be read."""
         wanted = times + EARLY / self.rate
-        number, shown = 0, None
+        number, shown, time = 0, None, 0.0
         for time, frame in self._frames(float(wanted[0]) if len(wanted) else 0.0):
             while shown is not None and number < len(wanted) and wanted[number] < time:
                 yield self._picture(shown)
@@ -96,7 +96,12 @@ class Film:
             if number == len(wanted):
                 return
             shown = frame
-        for _ in wanted[number:] if shown is not None else ():
+        for late in wanted[number:] if shown is not None else ():
+            if late > time + (1 + EARLY / 2) / self.rate:
+                self.notes.setdefault(
+                    f"{self.path.name}: nothing can be read after {time:.2f} s of {self.length:.2f} s"
+                )
+                return
             yield self._picture(shown)
 
     def _frames(self, start: float) -> Iterator[tuple[float, Any]]:

@@ -142,14 +142,16 @@ def test_one_film_of_many_episodes_is_opened_once(tmp_path, monkeypatch):
     ("scale", "asked", "kept", "note"),
     [
         (1, {}, True, ""),
-        (90, {}, False, "demonstrations 0, 1, 2, 3: actions outside of [-1, 1] are left out; --action_bounds would"),
+        (90, {}, False, "actions of demonstration 0 lie outside of [-1, 1], so those of all are left out; --action_b"),
         (90, {"bounds": ((-90.0, 90.0),)}, True, ""),
         (1, {"actions": False}, False, ""),
     ],
 )
 def test_actions_are_in_the_robot_s_units(tmp_path, monkeypatch, scale, asked, kept, note):
     original = ACTIONS.copy()
-    monkeypatch.setitem(globals(), "ACTIONS", ACTIONS * scale)
+    scaled = ACTIONS.copy()
+    scaled[: STARTS[1]] *= scale  # of one episode: all have the same units
+    monkeypatch.setitem(globals(), "ACTIONS", scaled)
     got = read(v3(tmp_path), **asked)
     assert (got.actions is not None) == kept and note in "\n".join(got.metadata.get("notes", []))
     if kept:
@@ -164,6 +166,15 @@ def rewrite(path, **columns):
 def change_info(folder, **fields):
     path = folder / "meta/info.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def cut_short(path):
+    """As a download that ended early, into a file of its full size."""
+    content = path.read_bytes()
+    start, size = content.index(b"mdat") + 4, 0
+    size = int.from_bytes(content[start - 8 : start - 4], "big") - 8
+    kept = start + size * 2 // 3
+    path.write_bytes(content[:kept] + bytes(start + size - kept) + content[start + size :])
 
 
 EPISODES = "meta/episodes/chunk-000/file-000.parquet"
@@ -190,6 +201,10 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
             "the film has 1.80",
         ),
         (lambda f: rewrite(f / EPISODES, **{f"videos/{TOP}/from_timestamp": [-1, 0.6, 1, 0]}), "lies at -1.00"),
+        (
+            lambda f: cut_short(f / f"videos/{TOP}/chunk-000/file-000.mp4"),
+            "its film is damaged: . of . frames can be read",
+        ),
         (lambda f: rewrite(f / EPISODES, **{"data/file_index": ["../x"] * 4}), "not a whole LeRobot dataset"),
         (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", timestamp=[0.0] * 10), "demonstration 0 .episode 0"),
         (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", action=[[1.0], *[[1.0, 0.0]] * 9]), "not a whole"),

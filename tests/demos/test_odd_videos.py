@@ -1,5 +1,6 @@
 """Videos that people really have: names, clocks, turns, colours, covers and stray files."""
 
+import itertools
 import struct
 
 import av
@@ -291,3 +292,12 @@ def test_flips(tmp_path, flip, axes):
     got = read(tmp_path, frames_per_second=50.0, flip=flip)
     np.testing.assert_array_equal(got.frames[0], np.flip(plain.frames[0], axes))
     assert got.metadata["flipped"] == flip
+
+
+def test_what_cannot_be_read_at_the_end_is_not_shown_as_a_still(tmp_path, monkeypatch):
+    source = film(tmp_path / "film.mp4", clip(), 50)
+    real = video_frames.Film._frames
+    monkeypatch.setattr(video_frames.Film, "_frames", lambda self, start: itertools.islice(real(self, start), 20))
+    got = read(source)
+    assert shown(got.frames[0]) == list(range(20))
+    assert "nothing can be read after 0.38 s of 0.80 s" in notes(got)

@@ -39,15 +39,13 @@ def test_zarr(tmp_path, kind):
     recipe("zarr_to_npz")(words)
     held = trajectory.load(tmp_path / "out.npz", expected_task="pusht")
     assert held.lengths.tolist() == [5, 3] and held.actions is None
-    assert "actions outside of [-1, 1] are left out" in "\n".join(held.metadata["notes"])
+    assert "actions of demonstrations 0, 1 lie outside of [-1, 1]" in "\n".join(held.metadata["notes"])
     np.testing.assert_array_equal(held.frames[1, :4], PICTURES[6:])
     recipe("zarr_to_npz")([*words, "--bounds", "0:512"])
     np.testing.assert_allclose(trajectory.load(tmp_path / "out.npz").actions[0], ACTIONS[:5] / 256 - 1, atol=1e-6)
     if kind == "folder":
         root["meta/episode_ends"][:] = [6, 9]
-        with pytest.raises(
-            UserError, match="episode_ends must rise to the number of pictures and of actions, .10, 10."
-        ):
+        with pytest.raises(UserError, match="episode_ends must rise to the number of pictures and of"):
             recipe("zarr_to_npz")(words)
 
 
