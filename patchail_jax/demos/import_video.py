@@ -46,7 +46,7 @@ def read(paths: Sequence[Path], request: Request, cutting: Cutting) -> Trajector
     if cutting.split and len(paths) > 1:
         raise UserError("--split is for one video: convert several one by one")
     times = [cutting.start, *cutting.split, *([] if cutting.end is None else [cutting.end])]
-    if cutting.start < 0 or any(earlier >= later for earlier, later in itertools.pairwise(times)):
+    if not 0 <= cutting.start < math.inf or any(not earlier < later for earlier, later in itertools.pairwise(times)):
         listed = ", ".join(f"{time:g}" for time in times)
         raise UserError(f"--start, --split and --end must rise from 0 s on, not {listed}")
     names = ", ".join(path.name for path in paths)

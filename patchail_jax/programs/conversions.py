@@ -64,7 +64,7 @@ def convert(options: argparse.Namespace) -> Trajectories:
     """What ``options`` asks to read; UserError for a flag or a file that does not do."""
     for name in _POSITIVE:
         value = getattr(options, name, None)
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:
             raise UserError(f"--{name} is {value}; it must be more than 0")
     read: Trajectories = options.read(options, _request(options))
     return read

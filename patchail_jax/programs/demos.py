@@ -1,7 +1,7 @@
 """Demonstrations of your own: ``patchail demos record|convert|inspect ...``.
 
-``record`` rolls out the newest checkpoint of a run, ``convert`` reads what others wrote (``conversions`` has the forms),
-and ``inspect`` tells what a file holds and whether training takes it. Bad input is one line on stderr and status 2.
+``record`` rolls out the newest checkpoint of a run, ``convert`` reads what others wrote (the forms: ``conversions``), and
+``inspect`` tells what a file holds and whether training takes it. Bad input is one line on stderr and status 2.
 """
 
 import argparse

@@ -118,6 +118,8 @@ def test_a_video_is_split_into_demonstrations(tmp_path):
     ("cutting", "said"),
     [
         ({"start": -1.0}, "must rise from 0 s on, not -1"),
+        ({"start": np.nan}, "must rise from 0 s on, not nan"),
+        ({"split": (np.nan,)}, "must rise from 0 s on, not 0, nan"),
         ({"start": 0.5, "end": 0.2}, "must rise from 0 s on, not 0.5, 0.2"),
         ({"split": (0.5, 0.2)}, "must rise from 0 s on"),
         ({"split": (0.5, 0.79)}, "shows 1 agent steps from 0.79 s on"),

@@ -166,6 +166,7 @@ def test_a_pickle_is_converted_by_a_program_of_its_own(tmp_path):
             "not allowed with",
         ),
         (["convert", "pickle", "a.pkl", "b.npz", "--task", "x", "--layout", "sideways"], "--layout"),
+        (["convert", "pickle", "a.pkl", "b.npz", "--task", "x", "--memory", "nan"], "--memory is nan"),
         (["convert", "npz", "a.npz", "b.npz", "--task", "x"], "a.npz: cannot be read"),
         (["convert", "lerobot", "a", "b.npz", "--task", "x"], "a: no LeRobot dataset"),
         (["convert", "lerobot", "a", "b.npz", "--task", "x", "--episodes", "9-0"], "--episodes"),
