@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.hdf5_inside import SUFFIXES, Inside, open_file
@@ -52,8 +54,6 @@ def _robomimic(inside: Inside, gathering: Gathering, camera: str, mask: str) -> 
         last = f"{group}/next_obs/{chosen}"
         steps = len(frames)
         if last in inside and inside.shape(last)[0] == steps:
-            import numpy as np
-
             frames = np.concatenate([frames, inside.take(last, steps - 1)])
         if len(frames) < 2:
             gathering.notes.setdefault(f"{name} has {len(frames)} frames, no step, and is left out")

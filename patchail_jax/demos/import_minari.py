@@ -1,5 +1,6 @@
 """Minari datasets on this machine, by their id: pictures among the observations, and actions in the space's bounds."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,13 +30,13 @@ def read(dataset_id: str, request: Request, *, camera: str = "") -> Trajectories
         gathering = Gathering(request, f"minari {dataset_id}", foreign_units=True)
         gathering.lossy = bool(dataset.storage.metadata.get("jpeg_encoding"))
         bounds = request.bounds or _bounds_of(dataset.action_space, gathering)
-        gathering.request = request if bounds is None else _with(request, bounds)
+        gathering.request = dataclasses.replace(request, bounds=bounds or ())
         ended = 0
         for episode in dataset.iterate_episodes():
             if gathering.full:
                 break
             frames = _pictures(episode.observations, camera, dataset_id)
-            gathering.video_size = max(gathering.video_size, min(sorted(frames.shape[1:])[1:]))
+            gathering.video_size = max(gathering.video_size, sorted(frames.shape[1:])[1])
             actions = None if bounds is None else np.asarray(episode.actions)
             gathering.add_arrays(frames, actions, episode.rewards, name=f"episode {episode.id}")
             ended += bool(np.any(episode.terminations))
@@ -59,12 +60,6 @@ def _bounds_of(space: Any, gathering: Gathering) -> tuple[tuple[float, float], .
         return ()
     gathering.notes.setdefault("actions are scaled from the bounds of their space to [-1, 1]")
     return tuple((float(least), float(most)) for least, most in zip(low, high, strict=True))
-
-
-def _with(request: Request, bounds: tuple[tuple[float, float], ...]) -> Request:
-    import dataclasses
-
-    return dataclasses.replace(request, bounds=bounds)
 
 
 def _pictures(observations: Any, camera: str, dataset_id: str) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Demonstrations of your own: ``patchail demos record|convert|inspect ...``.
 
-``record`` rolls out the newest checkpoint of a run, ``convert`` reads what others wrote (the forms: ``conversions``), and
+``record`` rolls out the newest checkpoint of a run, ``convert`` reads what others wrote (see ``conversions``), and
 ``inspect`` tells what a file holds and whether training takes it. Bad input is one line on stderr and status 2.
 """
 
 import argparse
+import importlib.util
 import signal
 import sys
 import tempfile
@@ -69,6 +70,8 @@ def _refuse_overwriting(options: argparse.Namespace) -> None:
         raise UserError(f"{options.output}: demonstrations are written to a name that ends in .npz, or to a folder")
     if options.output.exists() and not options.output.suffix:
         raise UserError(f"{options.output} is there already: name a new folder")
+    if not options.output.suffix and importlib.util.find_spec("pyarrow") is None:
+        raise UserError(f"{options.output}: a folder is a LeRobot dataset: pip install 'patchail_jax[lerobot]'")
     if options.output.exists() and not options.force:
         raise UserError(f"{options.output} is there already: use --force to replace it")
 
