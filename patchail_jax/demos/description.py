@@ -88,26 +88,35 @@ def _doubts(trajectories: Trajectories, each: Sequence[Demonstration]) -> list[s
     doubts = []
     if trajectories.frames is not None:
         parts = [demonstration.observed for demonstration in each]
-        still = np.mean([(part[1:] == part[:-1]).all(axis=(1, 2, 3)).mean() for part in parts])
+        changes = [_changes(part) for part in parts]
+        still = np.mean([(change == 0).mean() for change in changes])
         if still > _STILL:
             doubts.append(f"nothing moves in {100 * still:.0f}% of the steps: is the video's rate right?")
-        flat = [d for d, part in enumerate(parts) if part.std() < _FLAT]
+        flat = [d for d, part in enumerate(parts) if _spread(part) < _FLAT]
         if len(flat) == len(parts):
             doubts.append("the frames show one colour")
         elif flat:
             doubts.append(f"the frames of demonstrations {', '.join(map(str, flat))} show one colour")
-        doubts += [f"demonstration {d}: {cuts}" for d, part in enumerate(parts) if (cuts := _cuts(part))]
+        doubts += [f"demonstration {d}: {cuts}" for d, change in enumerate(changes) if (cuts := _cuts(change))]
     actions = [demonstration.actions for demonstration in each if demonstration.actions is not None]
     if actions and all((part == actions[0][0]).all() for part in actions):
         doubts.append("all actions are the same")
     return doubts
 
 
-def _cuts(frames: np.ndarray) -> str:
-    """Where ``frames [T+1,H,W,3]`` change far more than around it, as from one episode to the next; "" for nowhere."""
-    changes = np.array(
-        [np.abs(later.astype(np.int16) - earlier).mean() for earlier, later in itertools.pairwise(frames)]
-    )
+def _changes(frames: np.ndarray) -> np.ndarray:
+    """Mean change of ``frames [T+1,H,W,3]`` from each to the next, ``[T]`` grey levels, in little memory."""
+    return np.array([np.abs(later.astype(np.int16) - earlier).mean() for earlier, later in itertools.pairwise(frames)])
+
+
+def _spread(frames: np.ndarray) -> float:
+    """The standard deviation over all numbers."""
+    means, variances = np.array([(frame.mean(), frame.var()) for frame in frames]).T
+    return float(np.sqrt(variances.mean() + means.var()))
+
+
+def _cuts(changes: np.ndarray) -> str:
+    """Where frames change far more than around it, as from one episode to the next; "" for nowhere."""
     padded = np.pad(changes, _AROUND)
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1).copy()
     around[:, _AROUND] = 0  # not its own

@@ -15,6 +15,7 @@ from patchail_jax.errors import UserError
 FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}
 TOO_MUCH = "more frames than memory has room for: use --image_size, --num_demonstrations or --end"
 _ROUNDING = 1e-3
+_BLOCK = 256  # frames
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,14 @@ class Gathering:
         left out with a note. Raises UserError, which names source and demonstration, for frames that are smaller than
         asked for, fewer than two or more than memory has room for, and for actions outside of [-1, 1].
         """
-        where, kept, spent = self.where(name), [], 0
+        where, kept, spent = self.where(name), _Kept(), 0
         flipped, size = FLIPS[self.request.flip], self.request.image_size
         for frame in frames:
             size = size or min(frame.shape[:2])
             try:
-                kept.append(square(np.flip(frame, flipped), size))
+                spent += kept.append(square(np.flip(frame, flipped), size))
             except UserError as error:
                 raise UserError(f"{where}: {error}: use --image_size {min(frame.shape[:2])}") from error
-            spent += kept[-1].nbytes
             if self._spent + 2 * spent > self.request.memory:  # twice while they are put together
                 raise UserError(f"{where}: {TOO_MUCH}")
         if len(kept) < 2:
@@ -113,7 +113,7 @@ class Gathering:
             if not np.isfinite(reward).all():
                 self.leave_out("rewards that are not finite are left out")
                 reward = None
-        self.demonstrations.append(Demonstration(np.stack(kept), fitting, reward))
+        self.demonstrations.append(Demonstration(kept.whole(), fitting, reward))
 
     def leave_out(self, reason: str) -> None:
         """Notes ``reason`` for the demonstration that comes next; equal ones become one line."""
@@ -201,6 +201,33 @@ class Gathering:
         if self._unit_scale not in (None, unit):
             raise UserError("pictures lie in 0..1 and those before in 0..255, or the other way round")
         self._unit_scale = unit
+
+
+class _Kept:
+    """Frames of one size, in blocks: small ones between large pictures that come and go leave holes in memory."""
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, frame: np.ndarray) -> int:
+        """Takes in ``frame [H,W,3]``; returns its bytes."""
+        if self._count % _BLOCK == 0:
+            self._blocks.append(np.empty((_BLOCK, *frame.shape), np.uint8))
+        self._blocks[-1][self._count % _BLOCK] = frame
+        self._count += 1
+        return frame.nbytes
+
+    def whole(self) -> np.ndarray:
+        """All of them, ``[T,H,W,3]``."""
+        return (
+            np.concatenate(self._blocks)[: self._count]
+            if len(self._blocks) > 1
+            else self._blocks[0][: self._count].copy()
+        )
 
 
 def _listed(numbers: list[int]) -> str:

@@ -124,7 +124,7 @@ def replaced(name, data):
 def giant(file):
     del file["observation"], file["step_type"], file["action"], file["reward"]
     file.create_dataset("observation", (10**9, 3, 84, 84), np.uint8, chunks=(1, 3, 84, 84))  # 20 TB, nothing written
-    file.create_dataset("action", (10**9, 2), chunks=(1, 2))
+    file.create_dataset("action", (10**9, 2), np.float32, chunks=(1, 2))
     file.create_dataset("step_type", (10**9,), np.float32, chunks=(10**6,))
 
 
