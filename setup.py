@@ -27,13 +27,13 @@ setup(
     entry_points={"console_scripts": ["patchail = patchail_jax.__main__:run"]},
     install_requires=[
         "absl-py>=2.1",
+        "av>=14",
         "chex>=0.1.90",
         # dm_control 1.0.50 asks for any newer mujoco, and mujoco 4 breaks it.
         "dm_control>=1.0.50,<1.1",
         "dm-env>=1.6",
         "filelock>=3.30",
         "flax>=0.12",
-        "imageio-ffmpeg>=0.5",
         "jax>=0.10,<0.13",
         "jaxtyping>=0.3",
         "matplotlib>=3.9",
@@ -58,6 +58,8 @@ setup(
         "gymnasium": ["gymnasium[classic-control]>=1.0"],
         "gcs": ["etils[epath]>=1.9", "gcsfs>=2025.12"],
         "hdf5": ["h5py>=3.10"],
+        "lerobot": ["pyarrow>=16"],
+        "minari": ["h5py>=3.10", "minari>=0.5"],
         "launch": ["pyyaml>=6", "submitit>=1.5,<2"],
         # What tests hold manifests against; SkyPilot brings much along, and may want an environment of its own.
         "launch-test": ["jsonschema>=4.23", "kubernetes-validate>=1.31", "skypilot>=0.11"],
@@ -69,9 +71,11 @@ setup(
             "hypothesis>=6.100",
             "import-linter>=2.3",
             "ipykernel>=6.29",
+            "minari>=0.5",
             "mypy>=1.15",
             "nbclient>=0.10",
             "pre-commit>=4",
+            "pyarrow>=16",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
@@ -83,6 +87,7 @@ setup(
             "submitit>=1.5,<2",
             "types-pyyaml",
             "types-tqdm",
+            "zarr>=3",
         ],
     },
 )

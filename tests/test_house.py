@@ -26,6 +26,10 @@ HOMES = {
     "filelock": ("storage/run_folder.py",),
     "ml_collections": ("api.py", "run/", "programs/", "configs/", "launch/options.py"),
     "absl": ("programs/command_line.py",),
+    "av": ("demos/video_frames.py", "outputs/video.py"),
+    "h5py": ("demos/hdf5_inside.py",),
+    "minari": ("demos/import_minari.py",),
+    "pyarrow": ("demos/import_lerobot.py", "outputs/lerobot_dataset.py"),
 }
 
 

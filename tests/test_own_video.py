@@ -5,7 +5,8 @@ import fcntl
 import numpy as np
 import pytest
 
-from patchail_jax.demos import render, trajectory
+from patchail_jax.demos import import_lerobot, render, trajectory
+from patchail_jax.demos.gathering import Request
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.video import write_video
@@ -82,6 +83,11 @@ def test_a_run_s_policy_is_recorded_as_demonstrations(imitator, cache, tmp_path,
     assert {file: file.read_bytes() for file in run.glob("*.json")} == before
     demos.main(["record", str(run), str(tmp_path / "again.npz"), "--episodes", "2"])
     np.testing.assert_array_equal(trajectory.load(tmp_path / "again.npz").states, held.states)
+    demos.main(["record", str(run), str(tmp_path / "dataset"), "--episodes", "1"])
+    shown = import_lerobot.read(tmp_path / "dataset", Request("cartpole_swingup", 8, 10**8))
+    # As drawn for people, at 100 control steps a second; the last frame has no action, and so no row.
+    assert shown.frames.shape == (1, 10, 84, 84, 3) and shown.metadata["steps_per_second"] == 12.5
+    np.testing.assert_array_equal(shown.actions[0], held.actions[0, :9])
     config = parse(
         arguments(tmp_path, cache, f"--config.demos.path={output}", "--config.demos.num_demonstrations=2")
     ).config

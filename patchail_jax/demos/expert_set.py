@@ -21,9 +21,10 @@ _log = logging.getLogger(__name__)
 class ExpertSet:
     """D demonstrations of at most T steps, each frame once.
 
-    ``frames [D,T+1,H,W,3] uint8``; ``actions [D,T,A] float32`` in [-1, 1], or None where unknown; ``returns [D]
+    ``frames [D,T+1,H,W,3] uint8``; ``actions [D,T,A] float32`` in [-1, 1], NaN or None where unknown; ``returns [D]
     float64``, the task's own, over the whole recorded episode, or None; ``action_size`` A; ``lengths [D] int64``, the
-    steps of each demonstration, or None where all have T: what stands behind its end means nothing.
+    steps of each demonstration, or None where all have T: what stands behind its end means nothing. ``drawn``: the
+    frames are of the task's own renderer, and not of a file.
     """
 
     frames: np.ndarray
@@ -31,6 +32,7 @@ class ExpertSet:
     returns: np.ndarray | None
     action_size: int
     lengths: np.ndarray | None = None
+    drawn: bool = True
 
     @property
     def steps(self) -> np.ndarray:
@@ -109,6 +111,11 @@ def select(
             f"{source}: the expert's actions are not known at action repeat {view.action_repeat}, and the method reads "
             "them: set config.env.action_repeat to the file's, or config.demos.path to a file with actions"
         )
+    if with_actions and (missing := seen.without_actions):
+        raise UserError(
+            f"{source}: demonstrations {', '.join(map(str, missing))} have no actions, and the method reads them: "
+            "convert the others alone, or use a method that imitates from pictures"
+        )
     longest = seen.observed.shape[1] - 1 if seen.lengths is None else int(seen.lengths.max())
     if longest < apart:
         raise UserError(
@@ -158,4 +165,5 @@ def load_expert_set(
         returns=whole.returns,
         action_size=action_size,
         lengths=seen.lengths,
+        drawn=seen.frames is None,
     )

@@ -1,6 +1,6 @@
 """What demonstrations are made of in memory, and what makes them sound."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ DTYPES = {
     "rewards": np.dtype(np.float32),
     "lengths": np.dtype(np.int64),
 }
-_ROUNDING = 1e-3
 _AXES = {
     "states": "[D,T+1,X]",
     "frames": "[D,T+1,H,H,3]",
@@ -28,8 +27,9 @@ class Trajectories(NamedTuple):
     """D demonstrations of at most T agent steps each.
 
     Either ``states [D,T+1,X] float64`` (``physics.get_state()``, X = nq+nv+na) or ``frames [D,T+1,H,H,3] uint8``, one
-    an agent step; ``actions [D,T,A] float32`` in [-1, 1] or None, ``rewards [D,T] float32`` (the task's own, summed
-    over the action repeat) or None. ``metadata`` has at least ``task`` (str) and ``action_repeat`` (frames a step).
+    an agent step; ``actions [D,T,A] float32`` in [-1, 1], all NaN for a demonstration without, or None where none has
+    any; ``rewards [D,T] float32`` (the task's own, summed over the action repeat) or None. ``metadata`` has at least
+    ``task`` (str) and ``action_repeat`` (frames a step).
     ``lengths [D] int64`` has each demonstration's own number of steps, 1..T; None when all have T. What stands behind
     a demonstration's end means nothing.
     """
@@ -62,10 +62,18 @@ class Trajectories(NamedTuple):
         inside = np.arange(self.rewards.shape[1]) < self.steps[:, None]
         return np.where(inside, self.rewards, 0.0).sum(axis=1, dtype=np.float64)
 
+    @property
+    def without_actions(self) -> list[int]:
+        """The numbers of the demonstrations that have no actions."""
+        if self.actions is None:
+            return list(range(len(self.steps)))
+        return np.flatnonzero(np.isnan(self.actions).all(axis=(1, 2))).tolist()
+
     def demonstration(self, d: int) -> "Demonstration":
         """Demonstration ``d`` at its own length."""
         steps = self.steps[d]
         actions, rewards = (None if part is None else part[d, :steps] for part in (self.actions, self.rewards))
+        actions = None if actions is None or np.isnan(actions).all() else actions
         return Demonstration(self.observed[d, : steps + 1], actions, rewards)
 
     def first(self, count: int) -> "Trajectories":
@@ -106,11 +114,14 @@ def check(trajectories: Trajectories, *, name: str) -> None:
         or trajectories.lengths.max() > steps
     ):
         raise UserError(f"{name}: 'lengths' must be {demonstrations} numbers from 1 to {steps}")
-    for key in ("states", "actions", "rewards"):
-        if key in present and not np.isfinite(present[key]).all():
+    actions = None
+    if trajectories.actions is not None:
+        actions = np.delete(trajectories.actions, trajectories.without_actions, axis=0)
+    for key, array in (("states", trajectories.states), ("actions", actions), ("rewards", trajectories.rewards)):
+        if array is not None and not np.isfinite(array).all():
             raise UserError(f"{name}: {key!r} has values that are not finite")
-    if trajectories.actions is not None and np.abs(trajectories.actions).max() > 1:
-        raise UserError(f"{name}: 'actions' must lie in [-1, 1], not up to {np.abs(trajectories.actions).max():g}")
+    if actions is not None and np.abs(actions).max(initial=0.0) > 1:
+        raise UserError(f"{name}: 'actions' must lie in [-1, 1], not up to {np.abs(actions).max():g}")
 
 
 class Demonstration(NamedTuple):
@@ -121,42 +132,54 @@ class Demonstration(NamedTuple):
     rewards: np.ndarray | None = None
 
 
-def assemble(demonstrations: Sequence[Demonstration], metadata: dict[str, Any], *, name: str) -> Trajectories:
+def assemble(
+    demonstrations: Sequence[Demonstration],
+    metadata: dict[str, Any],
+    *,
+    name: str,
+    release: Callable[[], object] | None = None,
+) -> Trajectories:
     """Demonstrations of any lengths as one record; behind the end of the shorter ones stand zeros.
 
-    Actions or rewards that one of them lacks are left out. Raises UserError, a line that starts with ``name``, where
-    there is none, or where they differ in the size of frames or actions.
+    Where some have actions, those without have NaN; rewards that one of them lacks are left out. ``release`` is called
+    after each has been copied, the last one first, so that it need not stay in memory. Raises UserError, a line that
+    starts with ``name``, where there is none, or where they differ in the size of frames or actions.
     """
     if not demonstrations:
         raise UserError(f"{name}: holds no demonstrations")
     lengths = np.array([len(demonstration.observed) - 1 for demonstration in demonstrations])
+    longest = int(lengths.max())
     observed, actions, rewards = (
-        _padded([getattr(demonstration, key) for demonstration in demonstrations], key, name=name)
+        _room([getattr(demonstration, key) for demonstration in demonstrations], longest, key, name=name)
         for key in Demonstration._fields
     )
     assert observed is not None
+    if any(demonstration.rewards is None for demonstration in demonstrations):
+        rewards = None
+    for d in reversed(range(len(demonstrations))):
+        last = demonstrations[d]
+        steps = len(last.observed) - 1
+        observed[d, : steps + 1] = last.observed
+        if actions is not None:
+            actions[d, :steps] = np.nan if last.actions is None else last.actions
+            actions[d, steps:] = np.nan if last.actions is None else 0.0
+        if rewards is not None:
+            rewards[d, :steps] = last.rewards
+        del last
+        if release is not None:
+            release()
     states, frames = (None, observed) if observed.ndim == 5 else (observed, None)
     same = (lengths == lengths[0]).all()
     return Trajectories(states, actions, rewards, metadata, frames, None if same else lengths)
 
 
-def _padded(parts: Sequence[np.ndarray | None], key: str, *, name: str) -> np.ndarray | None:
+def _room(parts: Sequence[np.ndarray | None], longest: int, key: str, *, name: str) -> np.ndarray | None:
+    """Zeros for all parts; None where there are none."""
     given = [part for part in parts if part is not None]
-    if len(given) < len(parts):
+    if not given:
         return None
-    if len({part.shape[1:] for part in given}) > 1:
-        what = "frames" if key == "observed" else key
-        raise UserError(f"{name}: the demonstrations' {what} differ in size")
-    longest = max(len(part) for part in given)
-    whole = np.zeros((len(given), longest, *given[0].shape[1:]), given[0].dtype)
-    for row, part in zip(whole, given, strict=True):
-        row[: len(part)] = part
-    return whole
-
-
-def unit_actions(actions: np.ndarray, *, name: str) -> np.ndarray:
-    """``actions [T,A]`` as float32 in [-1, 1]; UserError where they leave it by more than rounding."""
-    actions = actions.astype(np.float32)
-    if not np.abs(actions).max(initial=0.0) <= 1 + _ROUNDING:
-        raise UserError(f"{name}: actions must lie in [-1, 1], not up to {np.abs(actions).max():g}")
-    return np.clip(actions, -1.0, 1.0)
+    shapes = list({part.shape[1:]: None for part in given})
+    if len(shapes) > 1:
+        what, listed = "frames" if key == "observed" else key, " and ".join(str(list(shape)) for shape in shapes[:2])
+        raise UserError(f"{name}: the demonstrations' {what} differ in size ({listed}): convert them to one size")
+    return np.zeros((len(parts), longest + (key == "observed"), *shapes[0]), given[0].dtype)

@@ -6,63 +6,60 @@ the last action was not kept. Hence T observations are T-1 steps here, and retur
 states are observations too, which cannot be rendered again, so they are left out.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from patchail_jax.demos.form import Demonstration, Trajectories, assemble, unit_actions
+from patchail_jax.demos import pictures
+from patchail_jax.demos.form import Trajectories
+from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.pickled_array import Array
 from patchail_jax.demos.unpickle import load
-from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
-
-_log = logging.getLogger(__name__)
 
 _Arrays = Sequence[np.ndarray] | np.ndarray
 _DEMONSTRATION_BYTES = 1000  # about what it takes beside its frames
 
 
-def read(
-    path: Path, *, task: str, action_repeat: int, image_size: int | None, num_demonstrations: int | None, memory: int
-) -> Trajectories:
-    """The file's demonstrations, or the first ``num_demonstrations``, with the newest frame of each stack.
+def read(path: Path, request: Request) -> Trajectories:
+    """The file's demonstrations, with the newest frame of each stack.
 
-    ``image_size`` None keeps the frames' own. Raises UserError for a file of another form, see also ``unpickle``, and
-    where frames and file together need more than ``memory`` bytes.
+    Raises UserError for a file of another form, see also ``unpickle`` and ``Gathering.add``, and where frames and file
+    together need more than ``request.memory`` bytes.
     """
-    content = load(path, memory=memory)
+    content = load(path, memory=request.memory)
     if not isinstance(content, Sequence) or isinstance(content, str | bytes) or len(content) < 4:
         raise UserError(f"{path}: not a list of observations, states, actions and rewards")
-    stacks = _each(content[0], "observations", path)[:num_demonstrations]
+    stacks = _each(content[0], "observations", path)[: request.num_demonstrations]
     actions, rewards = (_each(part, name, path) for part, name in ((content[2], "actions"), (content[3], "rewards")))
-    sizes = [_newest_bytes(stack, path) for stack in stacks]
+    gathering = Gathering(request, str(path))
+    sizes = [_newest_bytes(stack, request.layout, f"{path}: demonstration {d}") for d, stack in enumerate(stacks)]
     # The frames, and all of them again with the shorter demonstrations filled up. A file may hold one array many times.
     needed = path.stat().st_size + sum(sizes) + len(sizes) * (max(sizes, default=0) + _DEMONSTRATION_BYTES)
     needed += 2 * sum(_bytes(part) for part in (actions, rewards))
-    if needed > memory:
+    if needed > request.memory:
         raise UserError(f"{path}: needs {needed / 1024**3:.1f} GiB, more than is free: use --num_demonstrations")
-    demonstrations = []
     for number, stack in enumerate(stacks):
-        newest = stack[:, -3:].transpose(0, 2, 3, 1)
-        size = image_size or min(newest.shape[1:3])
-        frames = np.stack([square(np.ascontiguousarray(frame), size) for frame in newest])
-        demonstrations.append(
-            Demonstration(frames, _actions(actions, number, len(stack), path), _rewards(rewards, number, len(stack)))
+        gathering.add_arrays(
+            stack, _part(actions, number), _rewards(rewards, number, len(stack)), name=f"{len(stack)} observations"
         )
-    if demonstrations and demonstrations[0].rewards is None:
-        _log.warning("%s: no reward for each step, so returns will not be known", path)
-    source = f"pickle {path.name}, frames as they came"
-    return assemble(demonstrations, {"task": task, "action_repeat": action_repeat, "source": source}, name=str(path))
+    if gathering.demonstrations and gathering.demonstrations[0].rewards is None:
+        gathering.notes.setdefault("no reward for each step, so returns are not known")
+    return gathering.finish(f"pickle {path.name}, frames as they came")
 
 
-def _newest_bytes(stack: np.ndarray, path: Path) -> int:
-    """Bytes of the newest frames of ``stack [T,3S,H,W] uint8``; ``UserError`` for another form."""
-    if stack.dtype != np.uint8 or stack.ndim != 4 or stack.shape[1] % 3 or len(stack) < 2 or 0 in stack.shape:
-        raise UserError(f"{path}: observations must be [T,3S,H,W] uint8, not {stack.dtype}{list(stack.shape)}")
-    return 3 * stack.nbytes // stack.shape[1]
+def _newest_bytes(stack: np.ndarray, layout: str, where: str) -> int:
+    """Bytes of the newest frames of a stack; ``UserError`` where it is no series of pictures."""
+    if stack.ndim != 4 or len(stack) < 2 or 0 in stack.shape:
+        raise UserError(f"{where}: observations must be pictures [T,3S,H,W], not {stack.dtype}{list(stack.shape)}")
+    try:
+        found = pictures.find_layout(stack.shape[1:], asked=layout)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    height, width = found.sides(stack.shape[1:])
+    return 3 * len(stack) * height * width
 
 
 def _each(part: Any, name: str, path: Path) -> _Arrays:
@@ -81,17 +78,11 @@ def _bytes(arrays: _Arrays) -> int:
     return arrays.nbytes if isinstance(arrays, np.ndarray) else sum(array.nbytes for array in arrays)
 
 
-def _actions(actions: _Arrays, number: int, length: int, path: Path) -> np.ndarray:
-    fitting = actions[number] if number < len(actions) else np.zeros(0)
-    if fitting.ndim != 2 or len(fitting) != length or fitting.dtype.kind != "f":
-        form = list(fitting.shape)
-        raise UserError(
-            f"{path}: demonstration {number} has {length} observations and actions {form}, not [{length},A]"
-        )
-    return unit_actions(fitting[:-1], name=str(path))
+def _part(arrays: _Arrays, number: int) -> np.ndarray | None:
+    return arrays[number] if number < len(arrays) and arrays[number].ndim else None
 
 
 def _rewards(rewards: _Arrays, number: int, length: int) -> np.ndarray | None:
-    if number >= len(rewards) or rewards[number].shape != (length,):
-        return None
-    return rewards[number][1:].astype(np.float32)
+    """Those that came with the observations behind the first one."""
+    given = _part(rewards, number)
+    return None if given is None or given.shape not in ((length,), (length, 1)) else given[1:]

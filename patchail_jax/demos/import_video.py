@@ -1,66 +1,76 @@
 """Videos of the behaviour as demonstrations without actions: their time, their size and how lossy they are."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from patchail_jax.demos.form import Demonstration, Trajectories, assemble
+from patchail_jax.demos.form import Trajectories
+from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.video_frames import Clip, open_clip
 from patchail_jax.envs import dmc
-from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
 
 _SLACK = 1.02  # of the video's rate: 29.97 frames a second are 30
 _LARGEST_DRAWN = 480  # pixels, of the suite's off-screen buffer
 
 
-def read(
-    paths: Sequence[Path],
-    *,
-    task: str,
-    action_repeat: int,
-    image_size: int,
-    control_rate: float | None = None,
-    frames_per_second: float | None = None,
-    crop: tuple[int, int, int] | None = None,
-    start: float = 0.0,
-    end: float | None = None,
-    memory: int,
-) -> Trajectories:
-    """One demonstration a video: a frame for every agent step, cut to a square and reduced by area to ``image_size``.
+class Cutting(NamedTuple):
+    """What of a video is taken.
 
-    ``control_rate`` is agent steps a second of the task's time (None: of the suite's task at ``action_repeat``);
-    ``frames_per_second`` is the video's true rate, where the file does not say it or says another (a folder of png,
-    slow motion); ``crop`` is (left, top, side) in the video's pixels, None the middle square; ``start`` and ``end`` in
-    seconds of the behaviour. Frames are read one at a time. Raises UserError for files that cannot be read, a rate too
-    low to show every step, a crop or size beyond the picture, and frames that need more than ``memory`` bytes.
+    ``control_rate`` is agent steps a second of the task's time (None: of the suite's task at its action repeat);
+    ``frames_per_second`` is the video's true rate, where the file does not say it or says another (a folder of
+    pictures, slow motion); ``crop`` is (left, top, side) in the video's pixels, None the middle square; ``start``,
+    ``end`` (None: the last) and ``split`` in seconds of the behaviour: one demonstration ends and the next starts at
+    each of ``split``.
     """
-    rate = control_rate or steps_per_second(task, action_repeat)
-    demonstrations, sides, lossy = [], [], False
-    room = memory // 2  # the frames are put together at the end
-    for path in paths:
-        clip = open_clip(path, frames_per_second=frames_per_second)
-        _check_rate(clip, rate, action_repeat)
-        frames = []
-        for picture in clip.at_rate(rate, start, end):
-            cut = _cut(picture, crop, path)
-            sides.append(min(cut.shape[:2]))
-            frames.append(square(cut, image_size))
-            room -= frames[-1].nbytes
-            if room < 0:
-                raise UserError(f"{path}: more frames than memory has room for: use --end or --image_size")
-        if len(frames) < 2:
-            raise UserError(f"{path}: shows {len(frames)} agent steps from {start:g} s on; there must be 2 or more")
-        demonstrations.append(Demonstration(np.stack(frames)))
-        lossy |= clip.lossy
+
+    control_rate: float | None = None
+    frames_per_second: float | None = None
+    crop: tuple[int, int, int] | None = None
+    start: float = 0.0
+    end: float | None = None
+    split: tuple[float, ...] = ()
+
+
+def read(paths: Sequence[Path], request: Request, cutting: Cutting) -> Trajectories:
+    """A demonstration for each part of each video: a frame for every agent step, cut to a square and reduced by area.
+
+    Frames are read one at a time. Raises UserError for files that cannot be read, a rate too low to show every step,
+    times that do not rise, a crop or size beyond the picture, and frames that need more memory than there is.
+    """
+    rate = cutting.control_rate or steps_per_second(request.task, request.action_repeat)
+    if cutting.split and len(paths) > 1:
+        raise UserError("--split is for one video: convert several one by one")
+    times = [cutting.start, *cutting.split, *([] if cutting.end is None else [cutting.end])]
+    if not 0 <= cutting.start < math.inf or any(not earlier < later for earlier, later in itertools.pairwise(times)):
+        listed = ", ".join(f"{time:g}" for time in times)
+        raise UserError(f"--start, --split and --end must rise from 0 s on, not {listed}")
     names = ", ".join(path.name for path in paths)
-    metadata: dict[str, Any] = {"task": task, "action_repeat": action_repeat, "source": f"video {names}"}
-    if lossy:
-        metadata |= {"lossy": True, "video_size": max(sides)}
-    return assemble(demonstrations, metadata, name=names)
+    gathering = Gathering(request, names, steps_per_second=rate)
+    for path in paths:
+        clip = open_clip(path, frames_per_second=cutting.frames_per_second)
+        _check_rate(clip, rate, request.action_repeat)
+        gathering.source = str(path)
+        end = clip.length if cutting.end is None else min(cutting.end, clip.length)
+        spans = [
+            start + np.arange(max(0, round((end - start) * rate))) / rate
+            for start, end in itertools.pairwise([cutting.start, *cutting.split, end])
+        ]
+        shown = _cut(clip.pictures(np.concatenate(spans)), cutting.crop, path, gathering)
+        for span in spans:
+            if len(span) < 2:
+                at = cutting.start if len(spans) == 1 else span[0] if len(span) else end
+                raise UserError(f"{path}: shows {len(span)} agent steps from {at:g} s on; there must be 2 or more")
+            name = path.name if len(spans) == 1 else f"{path.name} from {span[0]:g} s"
+            gathering.add(itertools.islice(shown, len(span)), None, None, name=name)
+        gathering.notes |= clip.notes
+        gathering.lossy |= clip.lossy
+    gathering.source = names
+    return gathering.finish(f"video {names}")
 
 
 def steps_per_second(task: str, action_repeat: int) -> float:
@@ -95,11 +105,14 @@ def _check_rate(clip: Clip, rate: float, action_repeat: int) -> None:
         )
 
 
-def _cut(picture: np.ndarray, crop: tuple[int, int, int] | None, path: Path) -> np.ndarray:
-    if crop is None:
-        return picture
-    left, top, side = crop
-    height, width = picture.shape[:2]
-    if left < 0 or top < 0 or side < 1 or left + side > width or top + side > height:
-        raise UserError(f"{path}: --crop {left},{top},{side} leaves the picture of {width}x{height} pixels")
-    return picture[top : top + side, left : left + side]
+def _cut(
+    pictures: Iterable[np.ndarray], crop: tuple[int, int, int] | None, path: Path, gathering: Gathering
+) -> Iterator[np.ndarray]:
+    for picture in pictures:
+        height, width = picture.shape[:2]
+        left, top, side = crop or ((width - min(width, height)) // 2, (height - min(width, height)) // 2, 0)
+        side = side or min(width, height)
+        if left < 0 or top < 0 or side < 1 or left + side > width or top + side > height:
+            raise UserError(f"{path}: --crop {left},{top},{side} leaves the picture of {width}x{height} pixels")
+        gathering.video_size = max(gathering.video_size, side)
+        yield picture[top : top + side, left : left + side]

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from patchail_jax.demos.trajectory import Trajectories, whole_file
 from patchail_jax.envs import dmc, rendering, tasks
+from patchail_jax.envs.environment import make
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 
@@ -82,6 +83,16 @@ def render(
                     bar.update()
                 _write(files[d], frames[d])
     return frames
+
+
+def reset_frames(view: View, count: int) -> np.ndarray:
+    """What a suite's task shows at the start of ``count`` episodes, ``[count,H,W,3] uint8``; UserError for another."""
+    rendering.choose_backend()
+    environment = make(view, episode_frames=view.action_repeat)
+    try:
+        return np.stack([environment.reset(seed).frame for seed in range(count)])
+    finally:
+        environment.close()
 
 
 def task_action_size(task: str) -> int:

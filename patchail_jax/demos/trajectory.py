@@ -94,11 +94,14 @@ def subsample(trajectories: Trajectories, action_repeat: int) -> Trajectories:
         None if observed is None else observed[:, : kept * k + 1 : k]
         for observed in (trajectories.states, trajectories.frames)
     )
+    metadata = {**metadata, "action_repeat": action_repeat}
+    if "steps_per_second" in metadata:
+        metadata["steps_per_second"] /= k
     return Trajectories(
         states,
         None,
         rewards,
-        {**metadata, "action_repeat": action_repeat},
+        metadata,
         frames,
         None if lengths is None else lengths // k,
     )

@@ -26,6 +26,7 @@ _ALLOWED = {
     *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
     *("EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
 }
+_LOOKED_AT, _LINES = 2**20, 5  # bytes, and the fewest lines in them to tell by
 _Unpickler: Any = pickle._Unpickler  # Any, because the type stubs name none of its parts
 _ERRORS = (pickle.UnpicklingError, struct.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
@@ -39,11 +40,21 @@ def load(path: Path, *, memory: int) -> Any:
         with path.open("rb") as stream:
             return _Reader(_Stream(stream, path.stat().st_size, memory)).load()
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {_text_copy(path) or error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (*_ERRORS, MemoryError, RecursionError) as error:
-        raise UserError(f"{path}: not a whole pickle ({' '.join(str(error).split())[:120]})") from error
+        found = _text_copy(path) or f"not a whole pickle ({' '.join(str(error).split())[:120]})"
+        raise UserError(f"{path}: {found}") from error
+
+
+def _text_copy(path: Path) -> str:
+    """What to do where every line ends in CR LF, as no pickle of numbers has it by chance; "" where not."""
+    with path.open("rb") as stream:
+        beginning = stream.read(_LOOKED_AT)
+    lines = beginning.count(b"\n")
+    changed = lines >= _LINES and beginning.count(b"\r\n") == lines
+    return "was copied as text, which turned LF into CR LF: copy it as binary from where it came" if changed else ""
 
 
 class _Stream:

@@ -1,181 +1,199 @@
-"""Pictures of a video at any rate, one at a time: films by ffmpeg, gif and folders of png by Pillow."""
+"""Pictures of a video at chosen times, one at a time: films by PyAV, moving pictures and folders of them by Pillow."""
 
-import abc
 import logging
-import re
-import subprocess
-import tempfile
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
+from patchail_jax.demos import picture_files, pictures
+from patchail_jax.demos.pictures import Notes
 from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 
-FILMS = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv")
-# Only these containers, whatever a file is named: others (playlists) make ffmpeg open further files and addresses.
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
-_EARLY = 0.25  # of a frame
-_PICTURE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+# Only these containers, whatever a file is named: others (playlists) make the library open further files and addresses.
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts"
+_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+EARLY = 0.25  # of a frame: times in a container are rounded
+_VARIES = 1.5  # times the usual gap between two frames
+_SKIPPED = 10.0  # seconds, from which on it is quicker to look for the place than to decode what lies before
+_HDR = {"smpte2084": 16, "arib-std-b67": 18}  # transfer functions, by their numbers in ITU-T H.273
+_BT2020 = 9  # colour primaries
 
 
 class Clip(Protocol):
-    """A video: its file, its frames a second, and whether its pictures were compressed with loss."""
+    """A video: its file, frames a second, seconds, whether it was compressed with loss, and what is odd about it."""
 
     path: Path
     rate: float
+    length: float
     lossy: bool
+    notes: Notes
 
-    def at_rate(self, rate: float, start: float, end: float | None) -> Iterator[np.ndarray]:
-        """``rate`` pictures ``[H,W,3] uint8`` for each second from ``start`` to ``end`` (None: the last)."""
+    def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
+        """``[H,W,3] uint8``: what is shown at each of ``times``, rising seconds from the first frame on."""
 
 
 def open_clip(path: Path, *, frames_per_second: float | None) -> Clip:
-    """The video behind ``path``; ``frames_per_second`` None is what the file says. UserError for another kind."""
+    """The video behind ``path``; ``frames_per_second`` None is what the file says. UserError where it is none."""
     if path.is_dir():
-        return _Folder(path, frames_per_second)
+        return picture_files.Folder(path, frames_per_second)
     if not path.is_file():
         raise UserError(f"{path}: no such video")
-    if path.suffix.lower() == ".gif":
-        return _Gif(path, frames_per_second)
-    if path.suffix.lower() in FILMS:
-        return _Film(path, frames_per_second)
-    raise UserError(f"{path}: not a video that can be read: {', '.join((*FILMS, '.gif'))} or a folder of .png")
+    if path.suffix.lower() in picture_files.MOVING:
+        return picture_files.Moving(path, frames_per_second)
+    return Film(path, frames_per_second)
 
 
-class _Film:
-    """ffmpeg decodes and keeps time; ``frames_per_second`` replaces the times that the file gives its frames."""
+def every_picture(clip: Clip) -> Iterator[np.ndarray]:
+    """Every picture of a clip that was opened with a rate of its own."""
+    return clip.pictures(np.arange(round(clip.length * clip.rate)) / clip.rate)
+
+
+class Film:
+    """PyAV decodes. The times of all frames are known before the first is decoded.
+
+    ``frames_per_second`` replaces the times that the file gives its frames.
+    """
 
     lossy = True
 
     def __init__(self, path: Path, frames_per_second: float | None) -> None:
         self.path, self._given = path, frames_per_second
-        told = subprocess.run(self._command(), capture_output=True, text=True, errors="replace").stderr
-        found = re.search(r"Stream .*Video: .*?([\d.]+) (?:fps|tbr)", told)
-        if "Video:" not in told:
-            raise UserError(f"{path}: {_last_line(told)}")
-        if frames_per_second is None and not found:
-            raise UserError(f"{path}: does not say how many frames a second it has: use --frames_per_second")
-        self.rate = frames_per_second or float(found[1] if found else 0)
+        self.notes: Notes = {}
+        with self._open() as container:
+            stream = self._choose(container)
+            self._describe(stream)
+            count, stamps = self._stamps(container, stream)
+            self._base: Fraction = stream.time_base
+        if count < 2 and frames_per_second is None:
+            raise UserError(f"{path}: has {count} frames: a video has two or more")
+        gaps = np.diff(stamps) * float(self._base)
+        if frames_per_second is None and (len(stamps) < count or gaps.min() <= 0):
+            raise UserError(f"{path}: does not say when its frames are shown: use --frames_per_second")
+        self._first = int(stamps[0]) if len(stamps) else 0
+        if frames_per_second is not None:
+            self.rate, self.length = frames_per_second, count / frames_per_second
+            return
+        usual = np.median(gaps)
+        if gaps.max() > _VARIES * usual:
+            self.notes.setdefault(f"{path.name}: frames are {gaps.min():.3g} to {gaps.max():.3g} s apart")
+        # Times are rounded to the container's clock, so many gaps together say more than the middle one.
+        self.rate = 1 / float(gaps[np.abs(gaps - usual) <= 0.5 * usual].mean())
+        self.length = float(gaps.sum()) + 1 / self.rate
 
-    def _command(self) -> list[str]:
-        import imageio_ffmpeg
+    def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
+        """``[H,W,3] uint8``: of every time the newest frame, up to the end of what can be read."""
+        wanted = times + EARLY / self.rate
+        number, shown, time = 0, None, 0.0
+        for time, frame in self._frames(float(wanted[0]) if len(wanted) else 0.0):
+            while shown is not None and number < len(wanted) and wanted[number] < time:
+                yield self._picture(shown)
+                number += 1
+            if number == len(wanted):
+                return
+            shown = frame
+        for late in wanted[number:] if shown is not None else ():
+            if late > time + (1 + EARLY / 2) / self.rate:
+                self.notes.setdefault(
+                    f"{self.path.name}: nothing can be read after {time:.2f} s of {self.length:.2f} s"
+                )
+                return
+            yield self._picture(shown)
 
-        # "file:" so that no name is taken for an option or an address.
-        source = ["-format_whitelist", _CONTAINERS, "-protocol_whitelist", "file", "-i", f"file:{self.path}"]
-        return [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", *source]
+    def _frames(self, start: float) -> Iterator[tuple[float, Any]]:
+        """Every frame with its time, or those from ``start`` on and some before."""
+        import av
 
-    def at_rate(self, rate: float, start: float, end: float | None) -> Iterator[np.ndarray]:
-        times = f"N/({self._given}*TB)" if self._given else "PTS-STARTPTS"
-        span = f"trim=start={start}" + ("" if end is None else f":end={end}")
-        # For every step the newest frame; a quarter of a frame early, as a container's times are rounded.
-        shift = f"setpts=PTS-STARTPTS-{_EARLY}/({self.rate}*TB)"
-        filters = f"settb=1/90000,setpts={times},{span},{shift},fps=fps={rate}:round=up"
-        # Each picture as a ppm, which says its size.
-        command = [*self._command(), "-loglevel", "error", "-map", "0:v:0", "-vf", filters]
-        command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
-        with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL)
-            assert process.stdout is not None
+        with self._open() as container:
+            stream = self._choose(container)
+            stream.thread_type = "AUTO"
+            if self._given is None and start > _SKIPPED:
+                container.seek(self._first + int(start / self._base), stream=stream)
             try:
-                while picture := _read_ppm(process.stdout):
-                    yield np.frombuffer(picture[0], np.uint8).reshape(picture[1])
-                process.wait()
-            finally:
-                process.stdout.close()
-                process.kill()
-                process.wait()
-            errors.seek(0)
-            said = errors.read().decode(errors="replace")
-        if process.returncode:
-            raise UserError(f"{self.path}: {_last_line(said)}")
-        if said.strip():
-            _log.warning("%s is damaged, what can be read is taken (%s)", self.path, _last_line(said))
+                for number, frame in enumerate(container.decode(stream)):
+                    if number == 0 and self._given is None and self._seconds(frame) > start > _SKIPPED:
+                        yield from self._frames(0.0)  # its index led too far
+                        return
+                    yield (number / self._given if self._given else self._seconds(frame)), frame
+            except av.error.FFmpegError as error:
+                self.notes.setdefault(f"{self.path.name} is damaged; what can be read is taken ({_reason(error)})")
+                _log.warning("%s is damaged, what can be read is taken (%s)", self.path, _reason(error))
 
+    def _seconds(self, frame: Any) -> float:
+        return float(((frame.pts if frame.pts is not None else frame.dts) - self._first) * self._base)
 
-class _Pictures(abc.ABC):
-    """Pictures with a time each; a picture is shown until the next."""
+    def _open(self) -> Any:
+        import av
 
-    path: Path
-    rate: float
-    lossy: bool
-    _times: np.ndarray
-    _length: float
-
-    def at_rate(self, rate: float, start: float, end: float | None) -> Iterator[np.ndarray]:
-        last = self._length if end is None else min(end, self._length)
-        wanted = start + np.arange(max(0, round((last - start) * rate))) / rate
         try:
-            for number in np.searchsorted(self._times, wanted + _EARLY / self.rate, side="right") - 1:
-                yield np.asarray(self._picture(int(number)).convert("RGB"))
-        except _PICTURE_ERRORS as error:
-            raise UserError(f"{self.path}: cannot be read ({' '.join(str(error).split())[:120]})") from error
+            # "file:" so that no name is taken for an option or an address.
+            return av.open(f"file:{self.path}", options=_OPTIONS, metadata_errors="replace")
+        except (av.error.FFmpegError, ValueError) as error:
+            kinds = (
+                f"mp4, mov, avi, webm, mkv, ts, {', '.join(picture_files.MOVING)} and folders of pictures can be read"
+            )
+            raise UserError(f"{self.path}: not a whole video ({_reason(error)}); {kinds}") from error
 
-    @abc.abstractmethod
-    def _picture(self, number: int) -> Any:
-        """The picture of that number, opened by Pillow."""
+    def _choose(self, container: Any) -> Any:
+        """The first video stream that is no cover picture."""
+        import av
 
+        cover = av.stream.Disposition.attached_pic
+        moving = [stream for stream in container.streams.video if not stream.disposition & cover]
+        if not moving:
+            held = ", ".join(sorted({str(stream.type) for stream in container.streams})) or "nothing"
+            held = "a cover picture" if container.streams.video else held
+            raise UserError(f"{self.path}: holds no video, only {held}")
+        if moving[0].codec_context is None:
+            raise UserError(f"{self.path}: its video is of a kind that cannot be decoded")
+        if len(moving) > 1:
+            self.notes.setdefault(f"{self.path.name}: the first of its {len(moving)} videos is taken")
+        return moving[0]
 
-class _Folder(_Pictures):
-    lossy = False
+    def _describe(self, stream: Any) -> None:
+        """Notes what pictures lose here."""
+        context, name = stream.codec_context, self.path.name
+        kinds = [kind for kind, number in _HDR.items() if int(context.color_trc) == number]
+        kinds += ["bt2020"] if int(context.color_primaries) == _BT2020 else []
+        if kinds:
+            self.notes.setdefault(
+                f"{name}: HDR colours ({', '.join(kinds)}) look flat here, as nothing maps them to an ordinary screen's"
+            )
+        if stream.metadata.get("alpha_mode") == "1":
+            self.notes.setdefault(f"{name}: its transparency is not read")
 
-    def __init__(self, path: Path, frames_per_second: float | None) -> None:
-        self._files = sorted((file for file in path.iterdir() if file.suffix.lower() == ".png"), key=_by_number)
-        if not self._files:
-            raise UserError(f"{path}: a folder without .png files")
-        if frames_per_second is None:
-            raise UserError(f"{path}: a folder of png does not say how many there are a second: --frames_per_second")
-        self.path, self.rate = path, frames_per_second
-        self._times = np.arange(len(self._files)) / self.rate
-        self._length = len(self._files) / self.rate
+    def _stamps(self, container: Any, stream: Any) -> tuple[int, np.ndarray]:
+        """How many frames there are, and the times that are known of them, in order and units of the stream's clock."""
+        import av
 
-    def _picture(self, number: int) -> Any:
-        with Image.open(self._files[number], formats=["PNG"]) as picture:
-            picture.load()
-            return picture
-
-
-class _Gif(_Pictures):
-    lossy = True  # 256 colours
-
-    def __init__(self, path: Path, frames_per_second: float | None) -> None:
-        self.path, shown = path, []
+        stamps: list[int | None] = []
         try:
-            self._gif = Image.open(path, formats=["GIF"])
-            for number in range(getattr(self._gif, "n_frames", 1)):
-                self._gif.seek(number)
-                shown.append(1 / frames_per_second if frames_per_second else self._gif.info.get("duration", 0) / 1000)
-        except _PICTURE_ERRORS as error:
-            raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from error
-        if min(shown) <= 0:
-            raise UserError(f"{path}: does not say how long its frames are shown: use --frames_per_second")
-        self._times, self._length = np.cumsum([0.0, *shown[:-1]]), float(sum(shown))
-        self.rate = len(shown) / self._length
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    stamps.append(packet.dts if packet.pts is None else packet.pts)
+        except av.error.FFmpegError:
+            pass  # decoding comes to the same place, and says so
+        return len(stamps), np.sort(np.array([stamp for stamp in stamps if stamp is not None], np.int64))
 
-    def _picture(self, number: int) -> Any:
-        self._gif.seek(number)
-        return self._gif
+    def _picture(self, frame: Any) -> np.ndarray:
+        import av
 
-
-def _read_ppm(stream: Any) -> tuple[bytes, tuple[int, int, int]] | None:
-    """The bytes and the shape of the next picture; None at the end."""
-    if stream.readline() != b"P6\n":
-        return None
-    width, height = map(int, stream.readline().split())
-    stream.readline()  # the largest value, 255
-    pixels = stream.read(width * height * 3)
-    return (pixels, (height, width, 3)) if len(pixels) == width * height * 3 else None
+        try:
+            if any(component.is_alpha for component in frame.format.components):
+                picture = pictures.on_black(frame.to_ndarray(format="rgba"), self.notes)
+            else:
+                picture = frame.to_ndarray(format="rgb24")
+        except (av.error.FFmpegError, ValueError) as error:
+            raise UserError(f"{self.path}: its pictures cannot be read ({_reason(error)})") from error
+        turns = Fraction(frame.rotation, 90)
+        if turns.denominator != 1:
+            raise UserError(f"{self.path}: is turned by {frame.rotation} degrees; write it upright first")
+        return np.rot90(picture, int(turns))
 
 
-def _by_number(file: Path) -> list[Any]:
-    """frame_2 before frame_10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)]
-
-
-def _last_line(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return f"ffmpeg says: {lines[-1]}" if lines else "ffmpeg cannot read it"
+def _reason(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:120]

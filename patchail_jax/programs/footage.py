@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from patchail_jax.acting.evaluate import evaluate
-from patchail_jax.demos.video_frames import open_clip
+from patchail_jax.demos.video_frames import every_picture, open_clip
 from patchail_jax.envs.look import square
 from patchail_jax.envs.workers import InlinePool
 from patchail_jax.errors import UserError
@@ -16,25 +16,22 @@ from patchail_jax.run.reopened import Trained
 from patchail_jax.types import Purpose
 
 FRAMES = "frames"  # of an npz file: [T+1,H,W,3] uint8
-SUFFIXES = (".mp4", ".npz")
 
 
 def footage(source: str, trained: Trained) -> np.ndarray:
     """Frames ``[T+1,H,W,3] uint8`` of the run's size; ``source`` is "expert", "agent", "random" or a file's name.
 
-    A file is an mp4, a frame a step; an npz with ``frames``; or an npz of demonstrations, of which the first is taken.
+    A file is a video, a frame a step; an npz with ``frames``; or an npz of demonstrations, of which the first is taken.
     Of frames that are not square the middle square is taken, as ``patchail demos convert`` does. ``UserError`` for
     anything else, for fewer than two frames, and for frames smaller than the run's.
     """
     if source in INPUTS:
         return INPUTS[source](trained)
     path = Path(source).expanduser()
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or a file that ends in {' or '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise UserError(f"there is no file {path}")
+    if not path.exists():
+        raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or a file that is there: a video or an npz")
     side = trained.specs.image_size
-    frames = read_film(path, image_size=side) if path.suffix == ".mp4" else _read_npz(path, trained)
+    frames = _read_npz(path, trained) if path.suffix == ".npz" else read_film(path, image_size=side)
     _check_count(path, len(frames))
     return frames
 
@@ -46,7 +43,7 @@ def read_film(path: Path, *, image_size: int) -> np.ndarray:
     """
     # A rate of its own, one frame a second: so every frame is shown once, however irregular the film's times are.
     clip = open_clip(path, frames_per_second=1.0)
-    return _squares(path, clip.at_rate(clip.rate, 0.0, None), image_size)
+    return _squares(path, every_picture(clip), image_size)
 
 
 def _read_npz(path: Path, trained: Trained) -> np.ndarray:

@@ -15,7 +15,10 @@ from collections.abc import Callable
 import numpy as np
 
 from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.demos.first_frames import compare
 from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.envs.outcome import Outcome, Reset
+from patchail_jax.envs.workers import AnyPool
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.run.learner import Learner
 from patchail_jax.storage.run_folder import RunFolder
@@ -76,6 +79,18 @@ class FirstSteps:
         film = np.concatenate([frames[:, :1].repeat(self._stack, axis=1), frames[:, 1:]], axis=1)
         steps = self._logits(film.reshape(-1, *frames.shape[2:]))
         return steps[self._stack - 1 :: film.shape[1]]  # those in between lead from one episode into the next
+
+
+def look_at_first_frames(experts: ExpertSet, pool: AnyPool, *, resets: int) -> None:
+    """Warns where frames of a file do not begin as the task's episodes do, of which ``resets`` are looked at."""
+    seen = []
+    for seed in range(resets):
+        pool.send({0: Reset(seed)})
+        outcome = pool.receive()[0]
+        if isinstance(outcome, Outcome):
+            seen.append(outcome.frame)
+    if seen and (odd := compare(experts.frames[:, 0], np.stack(seen))):
+        _log.warning("%s. See: patchail demos inspect FILE.npz --task TASK", odd)
 
 
 def make_first_steps(

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.acting.actors import Actors
 from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.demos.first_frames import RESETS
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.devices.frames_on_devices import FramesOnDevices, fits
 from patchail_jax.devices.hosts import Hosts
@@ -33,7 +34,7 @@ from patchail_jax.run.design import (
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.run.evaluations import Contest, Evaluations
 from patchail_jax.run.experience import Experience
-from patchail_jax.run.first_steps import make_first_steps
+from patchail_jax.run.first_steps import look_at_first_frames, make_first_steps
 from patchail_jax.run.inheritance import inherited
 from patchail_jax.run.learner import Learner
 from patchail_jax.run.log import Log
@@ -102,6 +103,8 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     experts = None
     if not method.needs.task_reward:
         experts = load_experts(config, specs.action_size, method.needs, agent_renderer=pool.renderer)
+        if not experts.drawn and not config.env.factory:  # a robot is not reset for this
+            look_at_first_frames(experts, evaluation_pool, resets=RESETS)
 
     stopwatch, clock = Stopwatch(), Clock(config)
     experience = make_experience(config, method, specs, devices, experts, hosts, stopwatch)

@@ -57,9 +57,19 @@ def test_lengths_are_left_out_where_all_are_the_same():
     assert together.lengths is None and together.steps.tolist() == [5, 5]
 
 
-def test_what_one_lacks_all_lack(parts):
+def test_rewards_that_one_lacks_all_lack_and_actions_it_alone(parts, tmp_path):
     blind = assemble([parts[0], parts[1]._replace(actions=None)], TASK, name="these")
-    assert blind.actions is None and blind.rewards is not None
+    assert blind.without_actions == [1] and blind.demonstration(1).actions is None and blind.rewards is not None
+    np.testing.assert_array_equal(blind.demonstration(0).actions, parts[0].actions)
+    trajectory.save(tmp_path / "blind.npz", blind)
+    assert trajectory.load(tmp_path / "blind.npz").without_actions == [1]
+    some = blind._replace(actions=np.where(np.arange(2) == 0, np.nan, blind.actions).astype(np.float32))
+    with pytest.raises(UserError, match="'actions' has values that are not finite"):
+        trajectory.save(tmp_path / "some.npz", some)
+    none = assemble([part._replace(actions=None) for part in parts], TASK, name="these")
+    assert none.actions is None and none.without_actions == list(range(len(parts)))
+    mute = assemble([parts[0], parts[1]._replace(rewards=None)], TASK, name="these")
+    assert mute.rewards is None and mute.without_actions == []
     with pytest.raises(UserError, match="these: holds no demonstrations"):
         assemble([], TASK, name="these")
     with pytest.raises(UserError, match="these: the demonstrations' frames differ in size"):

@@ -1,30 +1,23 @@
 """Films, gifs and folders of png become frames at the agent's rate, of the right place and size."""
 
-import subprocess
-
-import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
 
 from patchail_jax.demos import import_video, trajectory
+from patchail_jax.demos.gathering import Request
+from patchail_jax.demos.import_video import Cutting
 from patchail_jax.errors import UserError
 from patchail_jax.outputs.video import write_video
+from tests.films import film, sound
 
-SETTINGS = {"task": "cartpole_swingup", "action_repeat": 2, "image_size": 16, "memory": 10**9}
+ASKED = {"task": "cartpole_swingup", "action_repeat": 2, "image_size": 16, "memory": 10**9}
 GREYS = np.linspace(20, 220, 40).round()
 
 
 def clip(count=40, size=32):
     """Frame i is of one grey, ``GREYS[i]``, that survives any codec."""
     return np.broadcast_to(GREYS[:count, None, None, None], (count, size, size, 3)).astype(np.uint8)
-
-
-def film(path, frames, fps, *options):
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command += ["-s", f"{frames.shape[2]}x{frames.shape[1]}", "-r", str(fps), "-i", "-", *options, str(path)]
-    subprocess.run(command, input=frames.tobytes(), check=True)
-    return path
 
 
 def folder(path, frames):
@@ -35,7 +28,8 @@ def folder(path, frames):
 
 
 def read(*paths, **settings):
-    return import_video.read(paths, **{**SETTINGS, **settings})
+    cutting = {key: settings.pop(key) for key in Cutting._fields if key in settings}
+    return import_video.read(paths, Request(**{**ASKED, **settings}), Cutting(**cutting))
 
 
 def shown(frames):
@@ -107,7 +101,9 @@ def test_crop_and_middle_square_and_reduction_by_area(tmp_path):
     np.testing.assert_array_equal(read(source, crop=(0, 4, 8), **fixed).frames[0, 0], 255)
     with pytest.raises(UserError, match="--crop 33,4,8 leaves the picture of 40x20 pixels"):
         read(source, crop=(33, 4, 8), **fixed)
-    with pytest.raises(UserError, match="frames of 40x20 pixels are too small for an image size of 24"):
+    with pytest.raises(
+        UserError, match="frames of 20x20 pixels are too small for an image size of 24: use --image_size 20"
+    ):
         read(source, frames_per_second=50.0, image_size=24)
 
 
@@ -144,12 +140,6 @@ def empty(path):
     path.write_bytes(b"")
 
 
-def sound(path):
-    film(path, clip(), 50)
-    silent = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "lavfi", "-i", "sine=duration=1"]
-    subprocess.run([*silent, "-f", "mp4", str(path)], check=True)
-
-
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".gif"])
 @pytest.mark.parametrize("make", [playlist, cut_short, text, empty, sound])
 def test_what_is_not_a_whole_video_is_one_line(tmp_path, make, suffix):
@@ -165,7 +155,7 @@ def test_a_broken_png_is_one_line(tmp_path):
     source = folder(tmp_path / "frames", clip(5))
     file = source / "frame_3.png"
     file.write_bytes(file.read_bytes()[:60])
-    with pytest.raises(UserError, match="frames: cannot be read"):
+    with pytest.raises(UserError, match="frames: picture 3: cannot be read"):
         read(source, frames_per_second=50.0)
 
 
@@ -173,12 +163,12 @@ def test_a_broken_png_is_one_line(tmp_path):
     ("make", "settings", "said"),
     [
         (lambda path: folder(path / "frames", clip(5)), {}, "--frames_per_second"),
-        (lambda path: folder(path / "frames", []), {"frames_per_second": 50.0}, "without .png"),
+        (lambda path: folder(path / "frames", []), {"frames_per_second": 50.0}, "without pictures"),
         (lambda path: path / "missing.mp4", {}, "no such video"),
         (lambda path: film(path / "film.mp4", clip(), 50), {"start": 0.79}, "agent steps from 0.79 s on"),
         (lambda path: film(path / "film.mp4", clip(), 50), {"memory": 9000}, "more frames than memory"),
         (lambda path: film(path / "film.mp4", clip(), 50), {"task": "my_robot"}, "give --control_rate"),
-        (lambda path: (path / "film.txt").touch() or path / "film.txt", {}, "not a video that can be read"),
+        (lambda path: (path / "film.txt").touch() or path / "film.txt", {}, "film.txt: not a whole video"),
     ],
 )
 def test_wrong_settings_are_one_line(tmp_path, make, settings, said):

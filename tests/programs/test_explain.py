@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import subprocess
 
-import imageio_ffmpeg
 import jax
 import numpy as np
 import pytest
@@ -25,6 +23,7 @@ from patchail_jax.programs.train import train
 from patchail_jax.reports import comparison
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.replica import Replica
+from tests.films import film
 from tests.storage.bucket import make_bucket
 from tests.test_train import arguments
 
@@ -141,9 +140,7 @@ def test_a_film_is_cut_to_its_middle_square_as_the_import_of_videos_cuts_it(trai
 def test_every_frame_of_a_film_of_irregular_times_is_seen_once(tmp_path):
     greys = np.linspace(20, 220, 12).round()
     frames = np.broadcast_to(greys[:, None, None, None], (12, 32, 48, 3)).astype(np.uint8)
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command += ["-s", "48x32", "-r", "25", "-i", "-", "-vf", "setpts=N*N/25/TB", "-fps_mode", "vfr"]
-    subprocess.run([*command, str(tmp_path / "film.mp4")], input=frames.tobytes(), check=True)
+    film(tmp_path / "film.mp4", frames, 25, times=np.arange(12) ** 2 / 25)
     seen = read_film(tmp_path / "film.mp4", image_size=16)
     assert np.abs(seen.mean(axis=(1, 2, 3))[:, None] - greys).argmin(axis=1).tolist() == list(range(12))
 
@@ -216,8 +213,8 @@ def test_the_page_of_a_real_run_has_its_episode(run, tmp_path):
     ("words", "message"),
     [
         (["--checkpoint=3"], "no checkpoint 3 in .*; there are 20, 40, 60"),
-        (["--input=somebody"], "expert, agent, random, or a file that ends in .mp4 or .npz"),
-        (["--input=/nowhere.mp4"], "no file /nowhere.mp4"),
+        (["--input=somebody"], "expert, agent, random, or a file that is there"),
+        (["--input=/nowhere.mp4"], "no input '/nowhere.mp4'"),
         (["--kind=saliency"], "invalid choice"),
         (["--compare", "x"], "give --run=RUN, or --compare"),
     ],
@@ -230,7 +227,7 @@ def test_bad_input_is_one_line(run, words, message):
 
 def test_files_that_are_no_films_are_one_line(trained, tmp_path):
     for name, content, message in (
-        ("no.mp4", b"text", "no.mp4: ffmpeg says: "),
+        ("no.mp4", b"text", "no.mp4: not a whole video"),
         ("no.npz", b"text", "cannot be read as an npz file"),
     ):
         (tmp_path / name).write_bytes(content)

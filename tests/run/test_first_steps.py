@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from patchail_jax.run.first_steps import FEWEST, MOST, FirstSteps
+from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.envs.outcome import Lost, Outcome
+from patchail_jax.run.first_steps import FEWEST, MOST, FirstSteps, look_at_first_frames
 
 STACK, T = 3, 8
 SEEN = "at the first step of episodes"
@@ -78,3 +80,22 @@ def test_the_newest_episodes_count(caplog):
         first.add(one)
     first.check(1.0, update=100)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("turn", "said"), [(1, ""), (-1, "seem to be upside down")])
+def test_a_start_looks_at_frames_of_a_file_beside_the_task_s_own(caplog, turn, said):
+    """``lost`` is an environment that has just failed: it shows nothing, and nothing is said of it."""
+    scene = np.zeros((8, 8, 3), np.uint8)
+    scene[:3] = 200
+    experts = ExpertSet(np.stack([scene[::turn]] * 3)[:, None].repeat(2, axis=1), None, None, 1, drawn=False)
+    asked = []
+
+    class Pool:
+        def send(self, commands):
+            asked.append(commands[0].seed)
+
+        def receive(self):
+            return {0: Lost("gone") if asked[-1] == 1 else Outcome(scene, 0.0, 1.0, last=False)}
+
+    look_at_first_frames(experts, Pool(), resets=3)
+    assert asked == [0, 1, 2] and (said in caplog.text if said else not caplog.records)

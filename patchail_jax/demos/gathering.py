@@ -1,0 +1,235 @@
+"""What every import does with an episode, wherever it comes from: fits its parts, sizes its frames, notes the rest."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from patchail_jax.demos import pictures
+from patchail_jax.demos.form import Demonstration, Trajectories, assemble
+from patchail_jax.demos.pictures import Notes
+from patchail_jax.envs.look import square
+from patchail_jax.errors import UserError
+
+FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}
+TOO_MUCH = "more frames than memory has room for: use --image_size, --num_demonstrations or --end"
+_ROUNDING = 1e-3
+_BLOCK = 256  # frames
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every import.
+
+    ``memory`` in bytes; ``image_size`` in pixels a side (None: the frames' own); ``num_demonstrations`` is how many of
+    the first are taken (None: all). ``layout`` is one of ``pictures.LAYOUTS``, "" where it is to be found. ``bounds
+    ((low, high), ...)``, one for all numbers of an action or one each, become [-1, 1]; ``actions`` False leaves them
+    out.
+    """
+
+    task: str
+    action_repeat: int
+    memory: int
+    image_size: int | None = None
+    num_demonstrations: int | None = None
+    flip: str = "none"
+    layout: str = ""
+    bounds: tuple[tuple[float, float], ...] = ()
+    actions: bool = True
+
+
+@dataclass
+class Gathering:
+    """Demonstrations of one import, from ``source`` (its name in messages), as they come.
+
+    ``foreign_units`` are actions in a robot's own units: where one lies outside of [-1, 1], those of all demonstrations
+    are left out with a note, and otherwise it is refused. ``lossy`` and ``video_size`` are set for frames of videos,
+    see ``import_video.advice``, and ``steps_per_second`` where it is known.
+    """
+
+    request: Request
+    source: str
+    foreign_units: bool = False
+    notes: Notes = field(default_factory=dict)
+    lossy: bool = False
+    video_size: int = 0
+    steps_per_second: float | None = None
+    demonstrations: list[Demonstration] = field(default_factory=list)
+    _spent: int = 0
+    _left_out: dict[str, list[int]] = field(default_factory=dict)
+    _unit_scale: bool | None = None
+    _beyond: list[int] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many as were asked for."""
+        return len(self.demonstrations) == self.request.num_demonstrations
+
+    def add_arrays(self, frames: np.ndarray, actions: Any, rewards: Any, *, name: str) -> None:
+        """Takes in an episode whose pictures are one array of any layout and numbers, see ``add``."""
+        where = self.where(name)
+        try:
+            if frames.ndim != 4:
+                raise UserError(f"pictures must have four axes (time and three), not {list(frames.shape)}")
+            layout = pictures.find_layout(frames.shape[1:], asked=self.request.layout)
+            newest = pictures.from_array(frames, layout, self.notes)
+            colours = pictures.to_bytes(newest, self.notes)
+            self._check_scale(newest)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        self.add(colours, actions, rewards, name=name)
+
+    def add(self, frames: Iterable[np.ndarray], actions: Any, rewards: Any, *, name: str) -> None:
+        """Takes in an episode of ``frames``, each ``[H,W,3] uint8``, one or two of them at a time in memory.
+
+        ``actions [T,A]`` and ``rewards [T]`` or ``[T,1]``, or None: for T+1 frames one between two of them, for T
+        frames one at each, of which the last led to nothing that is shown. Other numbers of them do not fit: they are
+        left out with a note. Raises UserError, which names source and demonstration, for frames that are smaller than
+        asked for, fewer than two or more than memory has room for, and for actions outside of [-1, 1].
+        """
+        where, kept, spent = self.where(name), _Kept(), 0
+        flipped, size = FLIPS[self.request.flip], self.request.image_size
+        for frame in frames:
+            size = size or min(frame.shape[:2])
+            try:
+                spent += kept.append(square(np.flip(frame, flipped), size))
+            except UserError as error:
+                raise UserError(f"{where}: {error}: use --image_size {min(frame.shape[:2])}") from error
+            if self._spent + 2 * spent > self.request.memory:  # twice while they are put together
+                raise UserError(f"{where}: {TOO_MUCH}")
+        if len(kept) < 2:
+            raise UserError(f"{where}: has {len(kept)} frames; there must be 2 or more for one step")
+        self._spent, steps = self._spent + spent, len(kept) - 1
+        if not self.request.actions:
+            actions = None
+        fitting = self._actions(self._fit(actions, steps, "actions"), where)
+        reward = self._fit(rewards, steps, "rewards")
+        if reward is not None:
+            reward = reward.reshape(steps, -1)
+            if reward.shape[1] != 1 or reward.dtype.kind not in "fiub":
+                raise UserError(f"{where}: rewards must be one number a step, not {reward.dtype}[{reward.shape[1]}]")
+            reward = reward[:, 0].astype(np.float32)
+            if not np.isfinite(reward).all():
+                self.leave_out("rewards that are not finite are left out")
+                reward = None
+        self.demonstrations.append(Demonstration(kept.whole(), fitting, reward))
+
+    def leave_out(self, reason: str) -> None:
+        """Notes ``reason`` for the demonstration that comes next; equal ones become one line."""
+        self._left_out.setdefault(reason, []).append(len(self.demonstrations))
+
+    def where(self, name: str) -> str:
+        """The beginning of a message on the demonstration that comes next, which the file calls ``name``."""
+        return f"{self.source}: demonstration {len(self.demonstrations)} ({name})"
+
+    def finish(self, origin: str) -> Trajectories:
+        """All of them; ``origin`` is what the file of demonstrations says of where they come from."""
+        longest = max((demonstration.observed.nbytes for demonstration in self.demonstrations), default=0)
+        if longest * len(self.demonstrations) > self.request.memory:
+            raise UserError(f"{self.source}: as long as the longest demonstration, they are {TOO_MUCH}")
+        metadata: dict[str, Any] = {
+            "task": self.request.task,
+            "action_repeat": self.request.action_repeat,
+            "source": origin,
+        }
+        if self.request.flip != "none":
+            metadata["flipped"] = self.request.flip
+        if self.steps_per_second is not None:
+            metadata["steps_per_second"] = self.steps_per_second
+        if self.lossy:
+            metadata |= {"lossy": True, "video_size": self.video_size}
+        if self._beyond:
+            beyond = f"actions of {_listed(self._beyond)} lie outside of [-1, 1]"
+            self.notes.setdefault(f"{beyond}, so those of all are left out; --action_bounds scales them")
+            self.demonstrations = [demonstration._replace(actions=None) for demonstration in self.demonstrations]
+        known = [demonstration.rewards is not None for demonstration in self.demonstrations]
+        if any(known) and not all(known):
+            self.notes.setdefault("rewards of a part of the demonstrations are left out")
+        notes = [*self.notes, *(f"{_listed(numbers)}: {reason}" for reason, numbers in self._left_out.items())]
+        if notes:
+            metadata["notes"] = notes
+        held = self.demonstrations
+        return assemble(held, metadata, name=self.source, release=held.pop)
+
+    def _fit(self, given: Any, steps: int, what: str) -> np.ndarray | None:
+        if given is None:
+            return None
+        array = np.asarray(given)
+        count = len(array) if array.ndim else 0
+        if count not in (steps, steps + 1):
+            self.leave_out(f"{count} {what} do not fit {steps + 1} frames and are left out")
+            return None
+        return array[:steps]
+
+    def _actions(self, actions: np.ndarray | None, where: str) -> np.ndarray | None:
+        if actions is None:
+            return None
+        if actions.ndim == 1:
+            actions = actions[:, None]
+        if actions.ndim != 2 or actions.dtype.kind != "f":
+            raise UserError(
+                f"{where}: actions must be rows of floats in [-1, 1], not {actions.dtype}{list(actions.shape)}: "
+                "use --no_actions to take the frames alone"
+            )
+        if not np.isfinite(actions).all():
+            raise UserError(f"{where}: has actions that are not finite: use --no_actions to take the frames alone")
+        if self.request.bounds:
+            bounds = np.array(self.request.bounds, np.float64)
+            if len(bounds) not in (1, actions.shape[1]):
+                raise UserError(
+                    f"{where}: has actions of {actions.shape[1]} numbers, and {len(bounds)} bounds are given"
+                )
+            low, high = bounds.T
+            actions = 2 * (actions - low) / (high - low) - 1
+        largest = float(np.abs(actions).max(initial=0.0))
+        if largest > 1 + _ROUNDING:
+            if self.foreign_units:
+                self._beyond.append(len(self.demonstrations))
+                return None
+            raise UserError(
+                f"{where}: actions must lie in [-1, 1], not up to {largest:g}: use --action_scale, --action_bounds or "
+                "--no_actions"
+            )
+        return np.clip(actions, -1.0, 1.0).astype(np.float32)
+
+    def _check_scale(self, frames: np.ndarray) -> None:
+        """``UserError`` where floats of one demonstration lie in 0..1 and those of another in 0..255."""
+        if frames.dtype.kind != "f" or not frames.any():
+            return
+        unit = bool(frames.max() <= 1 and not (frames == np.floor(frames)).all())
+        if self._unit_scale not in (None, unit):
+            raise UserError("pictures lie in 0..1 and those before in 0..255, or the other way round")
+        self._unit_scale = unit
+
+
+class _Kept:
+    """Frames of one size, in blocks: small ones between large pictures that come and go leave holes in memory."""
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, frame: np.ndarray) -> int:
+        """Takes in ``frame [H,W,3]``; returns its bytes."""
+        if self._count % _BLOCK == 0:
+            self._blocks.append(np.empty((_BLOCK, *frame.shape), np.uint8))
+        self._blocks[-1][self._count % _BLOCK] = frame
+        self._count += 1
+        return frame.nbytes
+
+    def whole(self) -> np.ndarray:
+        """All of them, ``[T,H,W,3]``."""
+        return (
+            np.concatenate(self._blocks)[: self._count]
+            if len(self._blocks) > 1
+            else self._blocks[0][: self._count].copy()
+        )
+
+
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:20])) + (f" and {len(numbers) - 20} more" if len(numbers) > 20 else "")
+    return f"demonstration{'s' if len(numbers) > 1 else ''} {shown}"

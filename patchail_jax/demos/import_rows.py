@@ -1,0 +1,205 @@
+"""Rows of observations one after the other, as V-D4RL, Dreamer and AIME keep them: HDF5 shards, or npz files.
+
+Each row has a picture with the action and the reward that led to it, and says whether an episode starts or ends there.
+An episode may begin in one file and end in the next; without such marks a file is an episode.
+"""
+
+import itertools
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from patchail_jax.demos.form import Trajectories
+from patchail_jax.demos.gathering import Gathering, Request
+from patchail_jax.errors import UserError
+
+_PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action"), ("reward",)
+_FIRST, _LAST = 0, 2  # of step_type, dm_env's
+
+
+class Table(Protocol):
+    """A file of named columns."""
+
+    path: Path
+
+    def __contains__(self, name: str) -> bool: ...
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of a column."""
+
+    def take(self, name: str, start: int = 0, end: int | None = None) -> np.ndarray:
+        """Rows ``start .. end-1`` of a column."""
+
+
+def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
+    """The episodes of npz files, and of folders of them, in the order of their numbers, read one at a time.
+
+    Raises UserError for another form, see also ``Gathering.add``.
+    """
+    gathering = Gathering(request, "")
+    rows = Rows(gathering)
+    for path in files_of(paths, (".npz",)):
+        if gathering.full:
+            break
+        gathering.source = str(path)
+        archive = _Archive(path, request.memory)
+        if not is_rows(archive):
+            raise UserError(f"{path}: has no 'observation' or 'image', but {', '.join(archive.arrays) or 'nothing'}")
+        rows.add(archive)
+    rows.finish()
+    gathering.source = ", ".join(map(str, paths))
+    return gathering.finish(f"npz {', '.join(path.name for path in paths)}")
+
+
+def is_rows(table: Table) -> bool:
+    """Whether the file has pictures in rows."""
+    return _one_of(_PICTURES, table) is not None
+
+
+class Rows:
+    """Cuts rows into episodes and hands them to ``gathering``."""
+
+    def __init__(self, gathering: Gathering) -> None:
+        self._gathering = gathering
+        self._open: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
+        self._name, self._ended, self._orphans = "", False, 0
+        self._shifted: list[bool] = []
+
+    def add(self, table: Table) -> None:
+        """The rows of the next file."""
+        pictures, actions, rewards = (_one_of(names, table) for names in (_PICTURES, _ACTIONS, _REWARDS))
+        assert pictures is not None
+        count = table.shape(pictures)[0]
+        for column in (actions, rewards):
+            if column is not None and table.shape(column)[0] != count:
+                raise UserError(f"{table.path}: {column} has {table.shape(column)[0]} rows, and {pictures} has {count}")
+        firsts, lasts, marked = self._marks(table, count)
+        if not marked:
+            self._close()
+        cuts = sorted({0, count, *firsts, *(last + 1 for last in lasts)})
+        for start, end in itertools.pairwise(cuts):
+            if self._gathering.full:
+                return
+            if start in firsts:
+                self._close()
+                self._name = f"row {start} of {table.path.name}"
+            elif not self._open:
+                self._orphans += end - start
+                continue
+            self._open.append(
+                (
+                    table.take(pictures, start, end),
+                    None if actions is None else table.take(actions, start, end),
+                    None if rewards is None else table.take(rewards, start, end),
+                )
+            )
+            if end - 1 in lasts:
+                self._ended = True
+                self._close()
+
+    def finish(self) -> None:
+        """After the last file. UserError where no episode starts in any."""
+        self._close()
+        if self._orphans and not self._gathering.demonstrations:
+            raise UserError(
+                f"{self._gathering.source}: no episode starts in it, its {self._orphans} rows go on with one of "
+                "another file: give the whole folder"
+            )
+        if self._orphans:
+            self._gathering.notes.setdefault(
+                f"{self._orphans} rows before the first step of any episode are left out: is a file missing?"
+            )
+        if self._shifted and all(self._shifted):
+            self._gathering.notes.setdefault(
+                "the actions of last rows are zero and those of first rows are not: are they the ones taken at their "
+                "row's picture? Read here is the action that led to it"
+            )
+
+    def _close(self) -> None:
+        """The open episode is whole, or will not be."""
+        if not self._open or self._gathering.full:
+            return
+        frames, actions, rewards = (
+            None
+            if any(part is None for part in parts)
+            else np.concatenate([part for part in parts if part is not None])
+            for parts in zip(*self._open, strict=True)
+        )
+        assert frames is not None
+        ended, self._ended, self._open = self._ended, False, []
+        if len(frames) < 2:
+            self._gathering.notes.setdefault(f"{self._name}: an episode of one picture, no step, is left out")
+            return
+        if not ended:
+            self._gathering.leave_out("ends without a last step, so its return may lack rewards")
+        if actions is not None and actions.ndim == 2 and actions.dtype.kind == "f":
+            self._shifted.append(bool((np.nan_to_num(actions[0]) != 0).any() and (actions[-1] == 0).all()))
+        actions, rewards = (None if part is None else part[1:] for part in (actions, rewards))
+        self._gathering.add_arrays(frames, actions, rewards, name=self._name)
+
+    def _marks(self, table: Table, count: int) -> tuple[set[int], set[int], bool]:
+        """Rows that start and that end an episode, and whether the file says so."""
+        if "step_type" in table:
+            kinds = table.take("step_type").reshape(-1)
+            first, last = kinds == _FIRST, kinds == _LAST
+        elif "is_first" in table:
+            first = table.take("is_first").reshape(-1).astype(bool)
+            ends = [table.take(name).reshape(-1).astype(bool) for name in ("is_last", "is_terminal") if name in table]
+            last = np.any(ends, axis=0) if ends else np.append(first[1:], False)
+        else:
+            return {0}, {count - 1}, False
+        if len(first) != count:
+            raise UserError(f"{table.path}: marks the starts of {len(first)} rows, and has pictures of {count}")
+        return set(np.flatnonzero(first).tolist()), set(np.flatnonzero(last).tolist()), True
+
+
+class _Archive:
+    """The arrays of an npz file, in memory."""
+
+    def __init__(self, path: Path, memory: int) -> None:
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as parts:
+                size = sum(part.file_size for part in parts.infolist())
+            if size > memory:
+                raise UserError(f"{path}: takes {size / 1024**3:.1f} GiB, and {memory / 1024**3:.1f} GiB are free")
+            with np.load(path, allow_pickle=False) as archive:
+                self.arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+        except (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from error
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of an array; ``UserError`` for one of no axes."""
+        if not getattr(self.arrays[name], "shape", ()):
+            raise UserError(f"{self.path}: {name} must be an array of rows")
+        return tuple(self.arrays[name].shape)
+
+    def take(self, name: str, start: int = 0, end: int | None = None) -> np.ndarray:
+        """Rows ``start .. end-1``."""
+        self.shape(name)
+        taken: np.ndarray = self.arrays[name][start:end]
+        return taken
+
+
+def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
+    """Files as they are given; of folders those that end in ``suffixes``, 2 before 10. UserError where none is."""
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        held = [file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith(".")]
+        if not held:
+            raise UserError(f"{path}: a folder without files that end in {' or '.join(suffixes)}")
+        files += sorted(held, key=lambda file: [(part.zfill(30)) for part in re.split(r"([0-9]+)", file.name)])
+    return files
+
+
+def _one_of(names: Sequence[str], table: Table) -> str | None:
+    return next((name for name in names if name in table), None)

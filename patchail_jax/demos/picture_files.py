@@ -1,0 +1,112 @@
+"""Videos that Pillow reads: moving pictures (gif, webp, png) and folders of pictures."""
+
+import abc
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from patchail_jax.demos.pictures import ERRORS, Notes, from_picture
+from patchail_jax.errors import UserError
+
+MOVING = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG", ".png": "PNG"}
+STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+_LOSSY = ("JPEG", "WEBP", "GIF")  # of gif the colours
+_EARLY = 0.25  # of a frame
+
+
+class _Pictures(abc.ABC):
+    """Pictures with a time each; a picture is shown until the next."""
+
+    path: Path
+    rate: float
+    length: float
+    lossy: bool
+    notes: Notes
+    _times: np.ndarray
+
+    def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
+        """``[H,W,3] uint8`` at each of ``times``; UserError for a picture that cannot be read."""
+        numbers = np.searchsorted(self._times, times + _EARLY / self.rate, side="right") - 1
+        for number in numbers[times + _EARLY / self.rate < self.length]:
+            name = f"{self.path}: picture {number}"
+            try:
+                yield from_picture(self._picture(int(number)), self.notes)
+            except UserError as error:
+                raise UserError(f"{name}: {error}") from error
+            except ERRORS as error:
+                raise UserError(f"{name}: cannot be read ({_one_line(error)})") from error
+
+    @abc.abstractmethod
+    def _picture(self, number: int) -> Any:
+        """The picture of that number, opened by Pillow."""
+
+
+class Folder(_Pictures):
+    """Pictures of one kind and size, in the order of the numbers in their names; hidden files are not looked at."""
+
+    def __init__(self, path: Path, frames_per_second: float | None) -> None:
+        files = [file for file in path.iterdir() if file.suffix.lower() in STILL and not file.name.startswith(".")]
+        kinds = sorted({STILL[file.suffix.lower()] for file in files})
+        if not kinds:
+            raise UserError(f"{path}: a folder without pictures ({', '.join(STILL)})")
+        if len(kinds) > 1:
+            raise UserError(f"{path}: holds pictures of several kinds ({', '.join(kinds)}): leave those of the video")
+        if frames_per_second is None:
+            raise UserError(
+                f"{path}: a folder of pictures does not say how many there are a second: --frames_per_second"
+            )
+        self.path, self.rate, self.notes = path, frames_per_second, {}
+        self._files, self._kind, self._size = sorted(files, key=_by_number), kinds[0], (0, 0)
+        self.lossy = self._kind in _LOSSY
+        self._times = np.arange(len(files)) / self.rate
+        self.length = len(files) / self.rate
+
+    def _picture(self, number: int) -> Any:
+        with Image.open(self._files[number], formats=[self._kind]) as picture:
+            picture.load()
+            self._size = self._size if any(self._size) else picture.size
+            if picture.size != self._size:
+                sizes = "{}x{} and {}x{}".format(*self._size, *picture.size)
+                raise UserError(f"{self._files[number].name}: pictures of one video are of one size, not {sizes}")
+            return picture
+
+
+class Moving(_Pictures):
+    """One file of several pictures that says how long each is shown."""
+
+    def __init__(self, path: Path, frames_per_second: float | None) -> None:
+        self.path, self.notes, shown = path, {}, []
+        kind = MOVING[path.suffix.lower()]
+        self.lossy = kind in _LOSSY
+        try:
+            self._file = Image.open(path, formats=[kind])
+            for number in range(getattr(self._file, "n_frames", 1)):
+                self._file.seek(number)
+                self._file.load()  # which finds the duration of webp
+                told = self._file.info.get("duration", 0) / 1000
+                shown.append(1 / frames_per_second if frames_per_second else told)
+        except ERRORS as error:
+            raise UserError(f"{path}: cannot be read ({_one_line(error)})") from error
+        if len(shown) < 2:
+            raise UserError(f"{path}: one picture, which does not move")
+        if min(shown) <= 0:
+            raise UserError(f"{path}: does not say how long its frames are shown: use --frames_per_second")
+        self._times, self.length = np.cumsum([0.0, *shown[:-1]]), float(sum(shown))
+        self.rate = 1 / float(np.median(shown))
+
+    def _picture(self, number: int) -> Any:
+        self._file.seek(number)
+        return self._file
+
+
+def _by_number(file: Path) -> list[Any]:
+    """frame_2 before frame_10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", file.name)]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120]
