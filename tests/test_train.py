@@ -167,8 +167,9 @@ def test_other_methods_die_and_go_on_as_well(cache, tmp_path, monkeypatch, metho
                     train(config)
         train(config)
     assert_same_run(tmp_path / "whole", tmp_path / "run")
-    logged = lines(tmp_path / "run")
-    assert [line["frame"] for line in logged if line["kind"] == "evaluation"] == [0, 100, 200, 300, 400]
+    logged, repeat = lines(tmp_path / "run"), config.env.action_repeat
+    wanted = [-(-frame // repeat) * repeat for frame in (0, 100, 200, 300, 400)]
+    assert [line["frame"] for line in logged if line["kind"] == "evaluation"] == wanted
     state, arrays = last_checkpoint(tmp_path / "run")[1:]
     learning = 400 // config.env.action_repeat - config.agent.first_update_step
     assert updates_of(state) >= pretraining + learning // config.agent.steps_per_update
