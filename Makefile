@@ -1,5 +1,5 @@
 # Every target makes .venv and what it needs by itself. A GPU: make quickstart EXTRAS=cuda12
-.PHONY: help quickstart test test-parity test-faults mutants docs bench evidence results lint clean
+.PHONY: help quickstart test test-parity test-faults test-latest mutants docs bench evidence results lint clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -27,6 +27,10 @@ test-parity: $(READY)  ## all numbers of the published program, the slow ones to
 
 test-faults: $(READY)  ## 50 kills at random moments of a run of each of three methods; ARGS='--kills=9 --seed=1'
 	@for method in patchail rot bc; do $(PYTHON) -m tests.faults.kills $$method $(ARGS) || exit 1; done
+
+test-latest:  ## all tests with the newest versions that setup.py allows, in .venv; make clean brings the tested ones back
+	@LOCKED= launch/setup.sh
+	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
 
 mutants: $(READY)  ## small faults put in one by one: which of them does no test see? ARGS='--only=NAME'
 	@$(PYTHON) -m tests.mutants $(ARGS)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv with everything the project needs, the OpenGL libraries included; safe to run again.
 # EXTRAS=cuda12, cuda13 or tpu adds the JAX of an accelerator; EXTRAS=tpu,gcs the storage of gs:// run folders as well.
+# Versions are those of launch/locks, which were tested; LOCKED= takes the newest ones that setup.py allows.
 # TOOLS= leaves out what tests and linters need: a machine that only trains can do without it.
 # MUJOCO_GL=disabled leaves OpenGL out: runs on physics features, and environments of your own, can do without it.
 set -euo pipefail
@@ -94,12 +95,14 @@ start(lambda words: print("drawing with", require_backend()), [])' 2>&1
 # labmaze, for dm_control's mazes, has no wheels from Python 3.13 on. The suite does without it, and uv, unlike pip, can
 # leave a dependency out.
 install() {
-  local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+  local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check) versions=(--upgrade) python
+  python=$(version_of .venv/bin/python)
+  [ -z "${LOCKED-1}" ] || versions=(--constraint "launch/locks/python${python%.*}.txt")
   if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then
-    "${pip[@]}" --editable "$1"
+    "${pip[@]}" "${versions[@]}" --editable "$1"
   else
     "${pip[@]}" uv &&
-      VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --editable "$1" \
+      VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet "${versions[@]}" --editable "$1" \
         --override <(echo 'labmaze; sys_platform == "never"')
   fi
 }

@@ -1,18 +1,22 @@
 """launch/setup.sh on machines of stand-ins: what is missing is one line, what works is proved, and again works too."""
 
+import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 FAKE = Path(__file__).parent / "fake_machine.py"
 TOOLS = ("bash", "cat", "dirname", "env", "rm", "sh", "touch")
 OPENGL = "libegl1 libegl-mesa0 libgl1-mesa-dri"
 SUPPORTED = "3.11, 3.12 or 3.13"
+LOCKED = "--constraint launch/locks/python{}.txt"
 
 
 class Machine:
@@ -96,13 +100,36 @@ def test_a_machine_with_everything_is_ready_in_a_path_with_a_space(machine, extr
     done = machine.with_python("python3", "3.11.2").set_up(EXTRAS=extras)
     assert done.returncode == 0, done.stderr
     assert machine.stamps == [f"ready-{extras}" if extras else "ready"]
-    assert machine.diary == [f"pip --editable .[dev{',' if extras else ''}{extras}]"]
+    assert machine.diary == [f"pip {LOCKED.format('3.11')} --editable .[dev{',' if extras else ''}{extras}]"]
     assert "(Python 3.11.2)" in done.stderr
 
 
 def test_a_machine_that_only_trains_gets_no_tools(machine):
     assert machine.with_python("python3", "3.12.1").set_up(TOOLS="").returncode == 0
-    assert machine.diary == ["pip --editable ."] and machine.stamps == ["ready"]
+    assert machine.diary == [f"pip {LOCKED.format('3.12')} --editable ."] and machine.stamps == ["ready"]
+
+
+def test_the_newest_versions_are_taken_where_they_are_asked_for(machine):
+    assert machine.with_python("python3", "3.12.1").set_up(LOCKED="").returncode == 0
+    assert machine.diary == ["pip --upgrade --editable .[dev]"]
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_every_package_that_is_asked_for_has_a_version_in_the_lock(version):
+    """``launch/locks.sh`` writes them anew."""
+    lines = (ROOT / f"launch/locks/python{version}.txt").read_text().splitlines()
+    locked = {Requirement(line).name.lower(): Requirement(line) for line in lines if line and line[0] not in "# -"}
+    asked = [Requirement(text) for text in importlib.metadata.requires("patchail_jax")]
+    environment = {"python_version": version, "python_full_version": f"{version}.1"}
+    needed = [
+        one
+        for one in asked
+        if any(one.marker is None or one.marker.evaluate({**environment, "extra": extra}) for extra in ("dev", "docs"))
+    ]
+    assert len(needed) > 30
+    for one in needed:
+        (exact,) = locked[re.sub(r"[-_.]+", "-", one.name).lower()].specifier
+        assert exact.operator == "==" and one.specifier.contains(exact.version, prereleases=True), (one, exact)
 
 
 def test_python_3_13_leaves_labmaze_out(machine):
@@ -110,7 +137,7 @@ def test_python_3_13_leaves_labmaze_out(machine):
     assert done.returncode == 0, done.stderr
     assert machine.diary == [
         "pip uv",
-        'uv pip install --quiet --editable .[dev] --override labmaze; sys_platform == "never"',
+        f'uv pip install --quiet {LOCKED.format("3.13")} --editable .[dev] --override labmaze; sys_platform == "never"',
     ]
 
 
@@ -126,7 +153,7 @@ def test_a_python_of_another_version_gets_one_beside_it_by_uv(machine, version, 
     assert done.returncode == 0 and machine.stamps == ["ready-tpu"], done.stderr
     assert f"python3 is Python {version}, but {SUPPORTED} is needed: bringing 3.12 by uv" in done.stderr
     asked = [] if has_uv else ["pip --target .uv uv"]
-    assert machine.diary == [*asked, "uv python install --quiet 3.12", "pip --editable .[tpu]"]
+    assert machine.diary == [*asked, "uv python install --quiet 3.12", f"pip {LOCKED.format('3.12')} --editable .[tpu]"]
     assert "(Python 3.12.8)" in done.stderr and (machine.tree / ".python").is_dir()  # not in a home that is closed
 
 
