@@ -86,9 +86,10 @@ def test_states_n_steps_apart_stay_in_their_demonstration_and_are_drawn_evenly(e
 
 
 def test_demonstrations_too_short_for_the_pairs_are_refused_in_one_line(load):
-    with pytest.raises(UserError, match=r"its longest demonstration has \d+ steps .* are 99 apart: lower") as error:
-        load(apart=99)
+    with pytest.raises(UserError, match=r"its longest demonstration has 4 steps .* are 5 apart: lower") as error:
+        load(apart=5)
     assert "\n" not in str(error.value)
+    assert load(apart=4).frames.shape[1] == 5
 
 
 def test_same_generator_same_pairs(expert):
@@ -114,10 +115,10 @@ def load(tmp_path, tiny, monkeypatch):
 
     monkeypatch.setattr(render, "render", fake_render)
 
-    def loading(*, recorded=tiny, num_demonstrations=3, action_repeat=2, task="cartpole_swingup"):
+    def loading(*, recorded=tiny, num_demonstrations=3, action_repeat=2, task="cartpole_swingup", apart=1):
         trajectory.save(tmp_path / "mine.npz", recorded)
         view = View(task, action_repeat, image_size=2, quality="fast")
-        selection = select(view, path=str(tmp_path / "mine.npz"), num_demonstrations=num_demonstrations)
+        selection = select(view, path=str(tmp_path / "mine.npz"), num_demonstrations=num_demonstrations, apart=apart)
         return load_expert_set(selection, view, cache_dir=tmp_path)
 
     return loading
