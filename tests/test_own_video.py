@@ -103,12 +103,17 @@ def test_a_run_that_is_going_on_is_not_recorded(imitator, tmp_path):
             demos.main(["record", str(imitator[0]), str(tmp_path / "a.npz")])
 
 
-def test_an_environment_of_one_s_own_from_its_reward_to_its_imitator(cache, tmp_path):  # noqa: F811
+def test_an_environment_of_one_s_own_from_its_reward_to_its_imitator(cache, tmp_path, capsys):  # noqa: F811
     train(parse(arguments(tmp_path / "expert", cache, *ROBOT, method="drqv2")).config)
     output = tmp_path / "corridor.npz"
     demos.main(["record", str(tmp_path / "expert"), str(output), "--episodes", "3"])
     held = trajectory.load(output, expected_task="corridor", action_repeat=1)
     assert held.states is None and held.frames.shape[0] == 3 and held.frames.shape[2:] == (16, 16, 3)
+
+    capsys.readouterr()
+    with pytest.raises(UserError, match="no task 'corridor' .* give --control_rate"):
+        demos.main(["record", str(tmp_path / "expert"), str(tmp_path / "dataset"), "--episodes", "3"])
+    assert "episode" not in capsys.readouterr().out  # nothing was played for it
 
     own = [*ROBOT, f"--config.demos.path={output}", "--config.demos.num_demonstrations=3"]
     train(parse(arguments(tmp_path / "run", cache, *own, "--config.env.workers=process")).config)

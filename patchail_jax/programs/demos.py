@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +87,7 @@ def _record(options: argparse.Namespace) -> None:
         episodes=options.episodes,
         seed=options.seed,
         report=lambda number, value: _say(f"episode {number:3d}  return {value:8.1f}"),
+        check=lambda metadata: options.output.suffix or _rate(metadata, options.control_rate),
     )
     _write(options.output, recorded, options.control_rate)
     _say(*description.describe(recorded), f"written: {options.output}")
@@ -107,13 +109,17 @@ def _write(output: Path, demonstrations: Trajectories, rate: float | None) -> No
     from patchail_jax.outputs.lerobot_dataset import write_dataset
 
     metadata = demonstrations.metadata
-    rate = rate or metadata.get("steps_per_second")
-    rate = rate or import_video.steps_per_second(metadata["task"], metadata["action_repeat"])
     frames = demonstrations.frames
     if frames is None:
         view = View(metadata["task"], metadata["action_repeat"], image_size=84)
         frames = render.render(demonstrations, view, cache_dir=default_cache_dir())
-    write_dataset(output, demonstrations, frames, fps=rate)
+    write_dataset(output, demonstrations, frames, fps=_rate(metadata, rate))
+
+
+def _rate(metadata: dict[str, Any], asked: float | None) -> float:
+    """Steps a second; ``UserError`` for a task of one's own that does not say."""
+    own: float | None = asked or metadata.get("steps_per_second")
+    return own or import_video.steps_per_second(metadata["task"], metadata["action_repeat"])
 
 
 def _inspect(options: argparse.Namespace) -> None:

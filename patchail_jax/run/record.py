@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 from patchail_jax.acting.record import record
 from patchail_jax.demos.form import Trajectories
@@ -17,10 +18,18 @@ from patchail_jax.storage.run_folder import reopen_run
 from patchail_jax.types import Purpose
 
 
-def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int, float], None]) -> Trajectories:
+def record_run(
+    location: str,
+    *,
+    episodes: int,
+    seed: int,
+    report: Callable[[int, float], None],
+    check: Callable[[dict[str, Any]], object] = lambda metadata: None,
+) -> Trajectories:
     """``episodes`` episodes with the mean action of the newest checkpoint in ``location``, all kept.
 
-    ``report(number, return)`` is called after each. ``UserError`` for a folder without a run or a checkpoint, and for
+    ``report(number, return)`` is called after each, ``check(metadata)`` before the first: what it refuses is refused
+    before minutes of playing. ``UserError`` for a folder without a run or a checkpoint, and for
     a run that is going on.
     """
     if episodes < 1:
@@ -43,6 +52,7 @@ def record_run(location: str, *, episodes: int, seed: int, report: Callable[[int
             "recording_seed": seed,
             **{package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")},
         }
+        check(metadata)
         return record(
             environment,
             lambda observations: devices.exploit(policy, observations),
