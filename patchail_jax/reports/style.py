@@ -13,8 +13,11 @@ from patchail_jax.reports.published import METHOD_LABELS
 
 mpl.use("Agg")
 
-# Okabe and Ito's colours: people who do not see red or green can tell them apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#000000")
+# In the order of METHOD_LABELS. Okabe and Ito's colours, which people who do not see red or green can tell apart, and
+# for LAIfO and BCO a violet and a teal.
+_COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#6A3D9A", "#56B4E9", "#1B9E9E", "#8C6D31", "#000000",
+)  # fmt: skip
 INK, MUTED, RULE = "#1a1a1a", "#6b6b6b", "#c8c8c8"
 HIGH, LOW = "#b2182b", "#2166ac"  # of signed values, as in overlays
 
