@@ -13,7 +13,8 @@ LAUNCHERS = {
     "skypilot": Verb("patchail_jax.launch.skypilot:main", "on any cloud by SkyPilot, a managed job a run"),
 }
 TEXT = f"""\
-sweeps: {", ".join(SWEEPS)}
+sweeps: {", ".join(list(SWEEPS)[:7])},
+        {", ".join(list(SWEEPS)[7:])}
 
 example: patchail launch local figure6a --jobs=2 --dry_run
 

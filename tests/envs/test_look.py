@@ -6,6 +6,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from patchail_jax.demos import import_video, render, trajectory
+from patchail_jax.demos.gathering import Request
 from patchail_jax.envs.look import VideoLook, drawn_size, square, video_look
 from patchail_jax.envs.outcome import Outcome
 from patchail_jax.envs.view import View
@@ -95,9 +96,8 @@ def test_the_look_hides_the_traces_of_a_video(tmp_path, scale):
     view = View("walker_walk", action_repeat=8, image_size=84 * scale, quality="fast")
     large = render.render(recorded, view, cache_dir=tmp_path)
     write_video(tmp_path / "film.mp4", large[0], fps=50.0)
-    film = import_video.read(
-        [tmp_path / "film.mp4"], task="walker_walk", action_repeat=2, image_size=84, control_rate=50.0, memory=10**9
-    ).frames[0]
+    asked = Request("walker_walk", action_repeat=2, memory=10**9, image_size=84)
+    film = import_video.read([tmp_path / "film.mp4"], asked, import_video.Cutting(control_rate=50.0)).frames[0]
     assert len(film) == 60
     one = recorded._replace(states=recorded.states[1:])
     drawn = render.render(one, view._replace(image_size=84), cache_dir=tmp_path)[0]

@@ -35,7 +35,7 @@ def disk(tmp_path_factory):
     if done.returncode:
         pytest.skip(f"no small file system can be mounted here: {done.stderr.decode().strip()}")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a failed test may hold a file
 
 
 @pytest.fixture
