@@ -18,7 +18,7 @@ def compile_convolutions_with_eigen() -> None:
     """On machines without accelerators, tells XLA's CPU compiler to leave convolutions to Eigen; dots stay YNNPACK's.
 
     By default XLA's CPU compiler (jax 0.10 to 0.12) hands the weight gradients of convolutions to YNNPACK, which takes
-    2 to 14 times as long as Eigen for them. XLA reads its flags when the first device is asked for. What the user says
+    up to 14 times as long as Eigen for them. XLA reads its flags when the first device is asked for. What the user says
     about the flag in ``XLA_FLAGS`` stays as it is, and so does everything where JAX may find an accelerator.
     """
     flags = os.environ.get("XLA_FLAGS", "")
