@@ -118,8 +118,8 @@ def pace() -> str:
 
 
 def trace(path: str, *names: str) -> str:
-    """Six log lines of a run in ``results/``, from its first to its last: the scalars ``names``."""
-    lines = [json.loads(line) for line in (RESULTS / f"{path}_metrics.jsonl").read_text().splitlines()]
+    """Six log lines of the run in the folder ``path``, from its first to its last: the scalars ``names``."""
+    lines = [json.loads(line) for line in (ROOT / path / "metrics.jsonl").read_text().splitlines()]
     kind = "evaluation" if names[0].startswith("evaluation/") else "train"
     lines = [line for line in lines if line["kind"] == kind and names[0] in line]
     chosen = [lines[round(number * (len(lines) - 1) / 5)] for number in range(6)]
