@@ -4,6 +4,7 @@
 line that says what to do, for bad input.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from ml_collections import ConfigDict
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
+from patchail_jax.maps.explainer import Explainer
 from patchail_jax.programs.train import train as _train
 from patchail_jax.run.design import action_size_of, make_method, make_specs, run_folder_of
 from patchail_jax.run.refusals import refuse
 from patchail_jax.run.reopened import Trained, open_trained
 from patchail_jax.storage.remote import reading_copy
 from patchail_jax.types import AgentBatch, Batch, ExpertBatch
+from patchail_jax.updates.prepare_batch import stack_at
 
 
 def train(config: ConfigDict, *, profile: bool = False) -> str:
@@ -47,7 +50,15 @@ class LoadedRun:
 
     def __init__(self, trained: Trained) -> None:
         self._trained = trained
-        self._policy: Any = None
+
+    @functools.cached_property
+    def _policy(self) -> Any:
+        return self._trained.devices.publish(self._trained.state)
+
+    @functools.cached_property
+    def _explainer(self) -> Explainer:
+        """Made once: each compiles its own functions. ``UserError`` where the method has no discriminator."""
+        return self._trained.explainer()
 
     @property
     def config(self) -> ConfigDict:
@@ -74,25 +85,21 @@ class LoadedRun:
         batch = frames if frames.ndim == 5 else frames[None]
         stack = self._trained.specs.frame_stack
         batch = np.concatenate([batch[:, :1].repeat(stack - 1, axis=1), batch], axis=1)[:, -stack:]
-        observations = np.concatenate(list(batch.swapaxes(0, 1)), axis=-1)
-        devices = self._trained.devices
-        if self._policy is None:
-            self._policy = devices.publish(self._trained.state)
-        actions = devices.exploit(self._policy, observations)
+        actions = self._trained.devices.exploit(self._policy, np.asarray(stack_at(batch, 0, stack)))
         return actions if frames.ndim == 5 else actions[0]
 
     def reward(self, frames: np.ndarray) -> np.ndarray:
         """The reward ``[T]`` of each step of ``frames [T+1,H,W,3]``: Eq. 5, without Eq. 9 and 10."""
-        return self._trained.explainer().explain(self._trained.state, self._checked(frames), []).rewards
+        return self._explainer.explain(self._trained.state, self._checked(frames), []).rewards
 
     def patch_rewards(self, frames: np.ndarray) -> np.ndarray:
         """The reward of each patch, ``[T,P,P]``, of ``frames [T+1,H,W,3]`` (h of Eq. 5)."""
-        self._trained.explainer()  # refuses a method without a discriminator
+        _ = self._explainer  # refuses a method without a discriminator
         return self._trained.devices.patch_rewards(self._trained.state, self._checked(frames))
 
     def explain(self, frames: np.ndarray, kind: str = "patch_rewards") -> np.ndarray:
         """A map over the pixels, ``[T,H,W]``: ``patch_rewards``, ``attention``, ``weighted`` or ``gradcam``."""
-        return self._trained.explainer().explain(self._trained.state, self._checked(frames), [kind]).maps[kind]
+        return self._explainer.explain(self._trained.state, self._checked(frames), [kind]).maps[kind]
 
     def _checked(self, frames: np.ndarray, axes: Sequence[int] = (4,)) -> np.ndarray:
         frames, shape = np.asarray(frames), self._trained.specs.frame_shape

@@ -69,6 +69,18 @@ def test_rewards_patches_and_maps_are_of_one_discriminator(run):
     assert rewards.mean() != pytest.approx(run.reward(run.frames("random")).mean())
 
 
+def test_asked_again_nothing_compiles(run, caplog):
+    frames = run.frames("expert")
+
+    def ask():
+        run.reward(frames), run.patch_rewards(frames), run.explain(frames, "weighted"), run.act(frames)
+
+    ask()
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        ask()
+    assert not [record.message for record in caplog.records if "ompil" in record.message]
+
+
 @pytest.mark.parametrize(
     ("frames", "message"),
     [

@@ -51,9 +51,8 @@ def _parser() -> Arguments:
     ):
         report = reports.add_parser(name, help=text, description=text)
         report.add_argument("runs", nargs="+", metavar="RUNS", help="run folders, or folders above them")
-        report.add_argument(
-            "--output", type=output_folder, default=Path("reports"), help="folder to write into (%(default)s)"
-        )
+        where = Path("results" if name == "results" else "reports")
+        report.add_argument("--output", type=output_folder, default=where, help="folder to write into (%(default)s)")
         if name == "results":
             report.add_argument("--size", default="small", help="the folder in it (%(default)s)")
         if name == "curves":

@@ -4,11 +4,13 @@ The CSV has the columns of ``eval.csv``; the JSON beside it says how it was made
 """
 
 import csv
+import functools
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -35,14 +37,15 @@ _COLUMNS = ("task", "method", "seed", "last return", "best", "last, of the exper
 _METHOD_COLUMNS = ("method", "tasks", "runs", "interquartile mean of the last returns, of the expert's", "95% interval")
 
 
-class Result(NamedTuple):
+@dataclass(frozen=True)
+class Result:
     """One run's evaluations ``(frame, return, hour)``, in order, and what they were made with."""
 
     path: Path
     evaluations: list[tuple[int, float, float]]
     about: dict[str, Any]
 
-    @property
+    @functools.cached_property
     def run(self) -> Run:
         """What reports know of a run."""
         config = self.about["config"]

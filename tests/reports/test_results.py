@@ -9,6 +9,17 @@ from patchail_jax.reports.results import results, write_table
 from tests.reports.fakes import make_run
 
 
+def test_results_go_where_results_are_kept_unless_another_folder_is_named(tmp_path, monkeypatch, capsys):
+    folder = make_run(tmp_path / "runs", num_frames=40_000, returns=returns(0.001))
+    (folder / "versions.json").write_text('{"machine": "a machine, 1 core"}')
+    monkeypatch.chdir(tmp_path)
+    reports(["results", "runs"])
+    assert capsys.readouterr().out.splitlines() == [
+        "results/small/cheetah_run/patchail/seed_0.csv",
+        "results/README.md",
+    ]
+
+
 def returns(scale):
     return lambda frame: scale * frame
 
