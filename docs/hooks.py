@@ -3,14 +3,13 @@
 So no number in a page can be older than the file it comes from. A name or a file that is not there stops the build.
 """
 
-import csv
 import html
 import inspect
 import json
 import re
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from patchail_jax.configs import quickstart  # noqa: E402 - it is found here wherever mkdocs was started
 from patchail_jax.launch.sweeps.paper import SWEEPS  # noqa: E402
 from patchail_jax.launch.sweeps.sweep import runs  # noqa: E402
+from patchail_jax.reports.results import results as kept_results  # noqa: E402
 from patchail_jax.run import config as fields  # noqa: E402
 from patchail_jax.run.presets import PRESETS, VARIANTS  # noqa: E402
 from patchail_jax.storage.run_folder import flatten  # noqa: E402
@@ -106,13 +106,11 @@ def bench() -> str:
 def pace() -> str:
     """Frames a second of whole runs, by size, method, environments and machine: the median over ``results/``."""
     rates: dict[tuple[str, ...], list[float]] = {}
-    for path in sorted(RESULTS.glob("*/*/*/seed_*.csv")):
-        about = json.loads(path.with_suffix(".json").read_text())
-        with path.open() as stream:
-            *_, last = csv.DictReader(stream)
-        environments = f"{about['config']['env']['num_envs']}"
-        row = (path.relative_to(RESULTS).parts[0], f"`{about['config']['method']}`", environments, about["machine"])
-        rates.setdefault(row, []).append(float(last["frame"]) / float(last["hour"]) / 3600)
+    for size in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
+        for one in kept_results(size):
+            frame, _, hour = one.evaluations[-1]
+            row = (size.name, f"`{one.run.method}`", f"{one.run.config['env']['num_envs']}", one.about["machine"])
+            rates.setdefault(row, []).append(frame / hour / 3600)
     rows = [(*row, f"{len(found)}", f"{statistics.median(found):,.0f}") for row, found in rates.items()]
     return _table(("size", "method", "environments", "machine", "runs", "frames a second"), rows)
 
@@ -129,9 +127,7 @@ def trace(path: str, *names: str) -> str:
 
 def group(name: str) -> str:
     """The fields of a group of the config, ``top`` for those without one: default, bounds and what they are."""
-    known = {
-        field: value for field, value in _leaves(fields.FIELDS) if field.partition(".")[0] == name or name == "top"
-    }
+    known = {field: value for field, value in _LEAVES.items() if field.partition(".")[0] == name or name == "top"}
     if name == "top":
         known = {field: value for field, value in known.items() if "." not in field}
     rows = []
@@ -150,7 +146,7 @@ def preset(method: str) -> str:
     changed = PRESETS[method]
     if not changed:
         return "This method changes none of the defaults."
-    defaults = {field: value.default if isinstance(value, fields.Number) else value for field, value in _LEAVES.items()}
+    defaults = flatten(fields.defaults(fields.FIELDS))
     rows = [(f"`{field}`", f"`{value!r}`", f"`{defaults[field]!r}`") for field, value in changed.items()]
     return _table(("field", f"`{method}`", "default"), rows)
 
@@ -188,14 +184,6 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
 def _bounds(number: fields.Number) -> str:
     zero = f"; 0: {number.zero}" if number.zero else ""
     if number.most == float("inf"):
@@ -230,5 +218,5 @@ def _comments() -> dict[str, str]:
     return found
 
 
-_LEAVES = dict(_leaves(fields.FIELDS))
+_LEAVES = flatten(fields.FIELDS)
 _COMMENTS = _comments()

@@ -19,7 +19,7 @@ from patchail_jax.launch import jobsets, options
 from patchail_jax.launch.local import BAD_INPUT
 from patchail_jax.launch.manifest import hand_over, require_shared, to_yaml
 from patchail_jax.launch.standing import TO_DO, left
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, identifier, told
+from patchail_jax.launch.sweeps.sweep import JAX_PLATFORMS, PlannedRun, command, identifier, on_platform
 
 NAME_LIMIT = 40  # characters; the controller adds its own to a pod's name, and 63 is the end
 # From SIGTERM to SIGKILL: for a checkpoint of a large replay, and the most that a Spot node has left.
@@ -97,7 +97,7 @@ def _pod(run: PlannedRun, place: Place) -> dict[str, Any]:
     accelerators = {"google.com/tpu": place.chips} if place.tpu else {"nvidia.com/gpu": place.gpus}
     needs: dict[str, Any] = {name: count for name, count in accelerators.items() if count}
     needs |= {"cpu": place.cpus, "memory": f"{place.memory_gb}Gi"}
-    run = told(run, f"--config.platform={place.platform}") if place.platform else run
+    run = on_platform(run, place.platform)
     container: dict[str, Any] = {
         "name": "patchail",
         "image": place.image,
@@ -134,7 +134,7 @@ def _pod(run: PlannedRun, place: Place) -> dict[str, Any]:
 def _environment(place: Place) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if place.platform:
-        found.append({"name": "JAX_PLATFORMS", "value": {"gpu": "cuda,cpu", "tpu": "tpu,cpu"}[place.platform]})
+        found.append({"name": "JAX_PLATFORMS", "value": JAX_PLATFORMS[place.platform]})
     if place.platform == "gpu":
         found.append({"name": "LD_LIBRARY_PATH", "value": DRIVER})
     if place.wandb_secret:

@@ -17,7 +17,7 @@ from pathlib import Path
 from patchail_jax.launch import options
 from patchail_jax.launch.places import Place, make_places, require_memory_together
 from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line, told
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
 from patchail_jax.launch.table import Row, Table, last_words, read_progress
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.storage.remote import local_folder
@@ -182,7 +182,7 @@ def main(argv: Sequence[str]) -> int:
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
     places = make_places(chosen.jobs, gpus=gpus, cores=chosen.cores, idle=chosen.idle)
     found = standings(runs)
-    runs = [told(run, "--config.platform=gpu") for run in runs] if gpus else runs
+    runs = [on_platform(run, "gpu" if gpus else "") for run in runs]
     jobs = [Job(run, STATUS.get(found[run.name], "waiting"), looked=time.monotonic()) for run in runs]
     if chosen.dry_run:
         sys.stdout.write(f"# {chosen.jobs} at a time\n")

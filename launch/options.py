@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,9 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
 from patchail_jax.launch.sweeps.sweep import PlannedRun, runs, selected
 from patchail_jax.programs import command_line
-from patchail_jax.programs.arguments import Arguments
+from patchail_jax.programs.arguments import Arguments, number_ranges
+
+_seeds = functools.partial(number_ranges, what="seed")
 
 
 def parser(description: str | None, *, launcher: str = "LAUNCHER") -> argparse.ArgumentParser:
@@ -24,7 +25,7 @@ def parser(description: str | None, *, launcher: str = "LAUNCHER") -> argparse.A
     made.add_argument("sweep", help=argparse.SUPPRESS)
     made.add_argument("--tasks", type=_words, default=(), help="only these, with commas between them")
     made.add_argument("--methods", type=_words, default=(), help="only these, with commas between them")
-    made.add_argument("--seeds", type=_numbers, default=(), help="only these, such as 0,2 or 0-4")
+    made.add_argument("--seeds", type=_seeds, default=(), help="only these, such as 0,2 or 0-4")
     made.add_argument("--labels", type=_words, default=(), help="only these variants, with commas between them")
     made.add_argument("--root", default="", help="where run folders go, by default under the sweep's name in runs/")
     made.add_argument("--dry_run", action="store_true", help="print exactly what would run, and do nothing")
@@ -91,14 +92,3 @@ def config_of(run: PlannedRun) -> ConfigDict:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(",") if word)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """``0,2-4`` as 0, 2, 3, 4."""
-    numbers: list[int] = []
-    for word in _words(text):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
-        if found is None or (found[2] and int(found[2]) < int(found[1])):
-            raise argparse.ArgumentTypeError(f"{word!r} is no seed and no range of them, such as 0-4")
-        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
-    return tuple(numbers)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line, told
+from patchail_jax.launch.sweeps.sweep import JAX_PLATFORMS, PlannedRun, command, on_platform, shell_line, told
 
 HOME = "patchail_jax"  # the source's folder on the workers, in the home of the user who logs in
 LOCK, PID = "sweep.lock", "sweep.pid"  # beside it; whatever the sweep has started holds the lock
@@ -47,7 +47,7 @@ def sweep_script(runs: Sequence[PlannedRun], *, wandb_secret: str, per_host: boo
 
     ``sweep.status`` gets 1 where a run did not finish, 143 where the sweep was stopped.
     """
-    lines = [f"echo $$ > ../{PID}", "export JAX_PLATFORMS=tpu,cpu", _ATTEMPT]
+    lines = [f"echo $$ > ../{PID}", f"export JAX_PLATFORMS={JAX_PLATFORMS['tpu']}", _ATTEMPT]
     if per_host:
         lines += [f"export {' '.join(f'{name}={value}' for name, value in ONE_HOST.items())}", _MINE]
     if wandb_secret:
@@ -55,6 +55,6 @@ def sweep_script(runs: Sequence[PlannedRun], *, wandb_secret: str, per_host: boo
         lines.append(f'WANDB_API_KEY="$({read})" && export WANDB_API_KEY')
     alone = ("--config.hosts.coordinator=alone",) if per_host else ()
     for number, run in enumerate(runs):
-        line = shell_line(command(told(run, "--config.platform=tpu", *alone), python=".venv/bin/python"))
+        line = shell_line(command(on_platform(told(run, *alone), "tpu"), python=".venv/bin/python"))
         lines.append(f"{f'mine {number} && ' if per_host else ''}attempt {line}")
     return "\n".join([*lines, "echo ${stopped:-$failed} > sweep.status", ""])

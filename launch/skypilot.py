@@ -19,7 +19,14 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.manifest import require_shared, to_yaml
 from patchail_jax.launch.standing import left
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, identifier, shell_line, told
+from patchail_jax.launch.sweeps.sweep import (
+    JAX_PLATFORMS,
+    PlannedRun,
+    command,
+    identifier,
+    on_platform,
+    shell_line,
+)
 
 NAME_LIMIT = 50  # characters
 KEY = "WANDB_API_KEY"
@@ -48,8 +55,7 @@ def task(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
     environment: dict[str, str] = {}
     if place.accelerators:
         resources["accelerators"] = place.accelerators
-        environment["JAX_PLATFORMS"] = {"gpu": "cuda,cpu", "tpu": "tpu,cpu"}[place.platform]
-        run = told(run, f"--config.platform={place.platform}")
+        environment["JAX_PLATFORMS"] = JAX_PLATFORMS[place.platform]
     return {
         "name": identifier(sweep, run.name, limit=NAME_LIMIT),
         "resources": resources,
@@ -57,7 +63,7 @@ def task(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
         **({"envs": environment} if environment else {}),
         **({"secrets": {KEY: None}} if place.has_key else {}),  # its value comes with --secret
         "setup": f"sudo env TOOLS= EXTRAS={shell_line([place.extras])} launch/setup.sh",
-        "run": shell_line(command(run, python=".venv/bin/python")),
+        "run": shell_line(command(on_platform(run, place.platform), python=".venv/bin/python")),
     }
 
 

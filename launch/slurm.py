@@ -21,7 +21,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.local import LAUNCHED, SAVED
 from patchail_jax.launch.standing import left
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, shell_line, told
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
 from patchail_jax.storage.remote import local_folder
 
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
@@ -115,8 +115,8 @@ def main(argv: Sequence[str]) -> int:
     chosen, runs = options.parse(flags, argv)
     folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)
     runs = left(runs, queued=queued(folder) if chosen.cluster == "slurm" else {})
-    platform = ("--config.platform=gpu",) if chosen.gres or chosen.gpus else ()
-    commands = [command(told(run, *platform), python=chosen.python) for run in runs]
+    platform = "gpu" if chosen.gres or chosen.gpus else ""
+    commands = [command(on_platform(run, platform), python=chosen.python) for run in runs]
     if chosen.dry_run:
         lines = [f"# submitit, cluster {chosen.cluster}, logs in {folder}, an array job of {len(commands)} with"]
         lines += [f"#   {name}: {value}" for name, value in sorted(parameters.items())]

@@ -24,6 +24,11 @@ class ProcessLost(UserError):
     """
 
 
+def one_line(error: BaseException, most: int | None = None) -> str:
+    """The message of ``error`` on one line, its first ``most`` characters, or its type's name where it has none."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def choose(table: Mapping[str, Choice], name: str, *, field: str) -> Choice:
     """``table[name]``, or a ``UserError`` that says what ``field`` of the config may be."""
     if name not in table:

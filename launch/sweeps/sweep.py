@@ -117,6 +117,15 @@ def selected(
     ]
 
 
+# What JAX_PLATFORMS is on a cluster's machines: the CPU is one of them, as first weights are drawn by the host.
+JAX_PLATFORMS = {"gpu": "cuda,cpu", "tpu": "tpu,cpu"}
+
+
+def on_platform(run: PlannedRun, platform: str) -> PlannedRun:
+    """The run, which refuses any other platform than "gpu" or "tpu"; "" is any."""
+    return told(run, f"--config.platform={platform}") if platform else run
+
+
 def told(run: PlannedRun, *flags: str) -> PlannedRun:
     """The run with ``flags`` of its launcher, which an override may change."""
     return run._replace(flags=(*run.flags[:2], *flags, *run.flags[2:]))

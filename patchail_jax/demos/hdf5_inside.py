@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 SUFFIXES = (".hdf5", ".h5", ".hdf")
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError)
@@ -70,4 +70,4 @@ def open_file(path: Path, memory: int) -> Iterator[Inside]:
         with h5py.File(path, "r", locking=False) as file:  # network disks often have no locks
             yield Inside(file, path, memory)
     except _ERRORS as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from error
+        raise UserError(f"{path}: cannot be read ({one_line(error, 120)})") from error

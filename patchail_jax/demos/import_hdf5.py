@@ -9,6 +9,7 @@ from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.hdf5_inside import SUFFIXES, Inside, open_file
 from patchail_jax.demos.import_rows import Rows, files_of, is_rows
+from patchail_jax.demos.natural_order import by_number
 from patchail_jax.errors import UserError
 
 
@@ -66,7 +67,7 @@ def _robomimic(inside: Inside, gathering: Gathering, camera: str, mask: str) -> 
 
 def _names(inside: Inside, mask: str) -> list[str]:
     """Of the demonstrations, demo_2 before demo_10."""
-    held = sorted(inside.get("data"), key=lambda name: (len(name), name))
+    held = sorted(inside.get("data"), key=by_number)
     if not mask:
         return held
     known = sorted(inside.get("mask")) if "mask" in inside else []

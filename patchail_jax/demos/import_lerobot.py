@@ -13,11 +13,18 @@ from PIL import Image
 from patchail_jax.demos import pictures
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.video_frames import EARLY, open_clip
-from patchail_jax.errors import UserError
+from patchail_jax.demos.picture_files import EARLY
+from patchail_jax.demos.video_frames import open_clip
+from patchail_jax.errors import UserError, one_line
 
 _LARGEST_INFO = 2**26  # bytes
-_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, NotImplementedError)
+_READ_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    NotImplementedError,
+)  # the last is pyarrow's
 # Of a dataset's own patterns for names none is used: they may name anything.
 _TABLES = {"v3.0": "data/chunk-{0:03d}/file-{1:03d}.parquet", "v2.1": "data/chunk-{0:03d}/episode_{1:06d}.parquet"}
 _FILMS = {
@@ -64,7 +71,7 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
             else:
                 _read_film(gathering, film, list(group))
     except _READ_ERRORS as error:
-        raise UserError(f"{folder}: not a whole LeRobot dataset ({' '.join(str(error).split())[:160]})") from error
+        raise UserError(f"{folder}: not a whole LeRobot dataset ({one_line(error, 160)})") from error
     gathering.source = str(folder)
     return gathering.finish(f"lerobot {folder.name}, {key}")
 
@@ -185,9 +192,7 @@ def _decoded(images: Any, gathering: Gathering, where: str) -> Iterator[np.ndarr
                 gathering.video_size = max(gathering.video_size, min(picture.size))
                 yield pictures.from_picture(picture, gathering.notes)
         except pictures.ERRORS as error:
-            raise UserError(
-                f"{where}: picture {number} cannot be read ({' '.join(str(error).split())[:80]})"
-            ) from error
+            raise UserError(f"{where}: picture {number} cannot be read ({one_line(error, 80)})") from error
 
 
 def _rows(episode: _Episode, *more: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from patchail_jax.demos import pictures
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 _READ_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 
@@ -41,7 +41,7 @@ def read(dataset_id: str, request: Request, *, camera: str = "") -> Trajectories
             gathering.add_arrays(frames, actions, episode.rewards, name=f"episode {episode.id}")
             ended += bool(np.any(episode.terminations))
     except _READ_ERRORS as error:
-        raise UserError(f"minari {dataset_id}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+        raise UserError(f"minari {dataset_id}: cannot be read ({one_line(error, 200)})") from error
     if ended:
         count = len(gathering.demonstrations)
         gathering.notes.setdefault(f"{ended} of {count} episodes end by a termination, the others when time is up")

@@ -5,7 +5,6 @@ An episode may begin in one file and end in the next; without such marks a file 
 """
 
 import itertools
-import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.errors import UserError
+from patchail_jax.demos.natural_order import by_number
+from patchail_jax.errors import UserError, one_line
 
 _PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action"), ("reward",)
 _FIRST, _LAST = 0, 2  # of step_type, dm_env's
@@ -169,7 +169,7 @@ class _Archive:
             with np.load(path, allow_pickle=False) as archive:
                 self.arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
         except (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from error
+            raise UserError(f"{path}: cannot be read ({one_line(error, 120)})") from error
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays
@@ -197,7 +197,7 @@ def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
         held = [file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith(".")]
         if not held:
             raise UserError(f"{path}: a folder without files that end in {' or '.join(suffixes)}")
-        files += sorted(held, key=lambda file: [(part.zfill(30)) for part in re.split(r"([0-9]+)", file.name)])
+        files += sorted(held, key=lambda file: by_number(file.name))
     return files
 
 

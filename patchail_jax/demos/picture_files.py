@@ -1,7 +1,6 @@
 """Videos that Pillow reads: moving pictures (gif, webp, png) and folders of pictures."""
 
 import abc
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from patchail_jax.demos.natural_order import by_number
 from patchail_jax.demos.pictures import ERRORS, Notes, from_picture
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 MOVING = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG", ".png": "PNG"}
 STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 _LOSSY = ("JPEG", "WEBP", "GIF")  # of gif the colours
-_EARLY = 0.25  # of a frame
+EARLY = 0.25  # of a frame: times in a container are rounded
 
 
 class _Pictures(abc.ABC):
@@ -30,15 +30,15 @@ class _Pictures(abc.ABC):
 
     def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
         """``[H,W,3] uint8`` at each of ``times``; UserError for a picture that cannot be read."""
-        numbers = np.searchsorted(self._times, times + _EARLY / self.rate, side="right") - 1
-        for number in numbers[times + _EARLY / self.rate < self.length]:
+        numbers = np.searchsorted(self._times, times + EARLY / self.rate, side="right") - 1
+        for number in numbers[times + EARLY / self.rate < self.length]:
             name = f"{self.path}: picture {number}"
             try:
                 yield from_picture(self._picture(int(number)), self.notes)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
             except ERRORS as error:
-                raise UserError(f"{name}: cannot be read ({_one_line(error)})") from error
+                raise UserError(f"{name}: cannot be read ({one_line(error, 120)})") from error
 
     @abc.abstractmethod
     def _picture(self, number: int) -> Any:
@@ -60,7 +60,7 @@ class Folder(_Pictures):
                 f"{path}: a folder of pictures does not say how many there are a second: --frames_per_second"
             )
         self.path, self.rate, self.notes = path, frames_per_second, {}
-        self._files, self._kind, self._size = sorted(files, key=_by_number), kinds[0], (0, 0)
+        self._files, self._kind, self._size = sorted(files, key=lambda file: by_number(file.name)), kinds[0], (0, 0)
         self.lossy = self._kind in _LOSSY
         self._times = np.arange(len(files)) / self.rate
         self.length = len(files) / self.rate
@@ -90,7 +90,7 @@ class Moving(_Pictures):
                 told = self._file.info.get("duration", 0) / 1000
                 shown.append(1 / frames_per_second if frames_per_second else told)
         except ERRORS as error:
-            raise UserError(f"{path}: cannot be read ({_one_line(error)})") from error
+            raise UserError(f"{path}: cannot be read ({one_line(error, 120)})") from error
         if len(shown) < 2:
             raise UserError(f"{path}: one picture, which does not move")
         if min(shown) <= 0:
@@ -101,12 +101,3 @@ class Moving(_Pictures):
     def _picture(self, number: int) -> Any:
         self._file.seek(number)
         return self._file
-
-
-def _by_number(file: Path) -> list[Any]:
-    """frame_2 before frame_10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", file.name)]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]

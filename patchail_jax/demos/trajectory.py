@@ -19,7 +19,7 @@ import numpy as np
 
 from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 _GIB = 1024**3
 # What numpy and zipfile raise on damaged archives (found by flipping bytes); NotImplementedError is a RuntimeError.
@@ -63,7 +63,7 @@ def save(path: str | Path, trajectories: Trajectories) -> None:
         with whole_file(path) as unfinished, unfinished.open("wb") as stream:
             np.savez_compressed(stream, metadata=np.array(json.dumps(trajectories.metadata)), **arrays)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({_one_line(error)})") from error
+        raise UserError(f"{path}: cannot be written ({one_line(error)})") from error
 
 
 def shipped(task: str) -> Path:
@@ -138,7 +138,7 @@ def _read(path: Path, memory: int | None) -> Trajectories:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}
     except _READ_ERRORS as error:
-        raise UserError(f"{path}: cannot be read ({_one_line(error)}): copy or record it again") from error
+        raise UserError(f"{path}: cannot be read ({one_line(error)}): copy or record it again") from error
     if "states" not in arrays and "frames" not in arrays:
         raise UserError(f"{path}: has no array 'states' or 'frames': see demos/shipped/README.md for the form")
     if "metadata" not in arrays:
@@ -152,7 +152,7 @@ def _read(path: Path, memory: int | None) -> Trajectories:
             raise ValueError("not one string")
         metadata = json.loads(text.item())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: 'metadata' must be one JSON string ({_one_line(error)})") from error
+        raise UserError(f"{path}: 'metadata' must be one JSON string ({one_line(error)})") from error
     return Trajectories(**{key: arrays.get(key) for key in DTYPES}, metadata=metadata)
 
 
@@ -167,7 +167,3 @@ def _stride(recorded: int, wanted: int, *, steps: int, name: str) -> int:
             "lower config.env.action_repeat"
         )
     return wanted // recorded
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

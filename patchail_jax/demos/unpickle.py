@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from patchail_jax.demos.pickled_array import CALLS, Array, Name, Type
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 _GIB = 1024**3
 _OBJECT_BYTES = 64  # about what the smallest object takes, however short its instruction
@@ -44,7 +44,7 @@ def load(path: Path, *, memory: int) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (*_ERRORS, MemoryError, RecursionError) as error:
-        found = _text_copy(path) or f"not a whole pickle ({' '.join(str(error).split())[:120]})"
+        found = _text_copy(path) or f"not a whole pickle ({one_line(error, 120)})"
         raise UserError(f"{path}: {found}") from error
 
 

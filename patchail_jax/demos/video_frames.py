@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from patchail_jax.demos import picture_files, pictures
+from patchail_jax.demos.picture_files import EARLY
 from patchail_jax.demos.pictures import Notes
 from patchail_jax.errors import UserError
 
@@ -17,7 +18,6 @@ _log = logging.getLogger(__name__)
 # Only these containers, whatever a file is named: others (playlists) make the library open further files and addresses.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts"
 _OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
-EARLY = 0.25  # of a frame: times in a container are rounded
 _VARIES = 1.5  # times the usual gap between two frames
 _SKIPPED = 10.0  # seconds, from which on it is quicker to look for the place than to decode what lies before
 _HDR = {"smpte2084": 16, "arib-std-b67": 18}  # transfer functions, by their numbers in ITU-T H.273

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jax._src.clusters import ClusterEnv
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 # Variables of launchers that have started several processes, whether or not JAX knows how those meet.
 _SIZES = {"SLURM": "SLURM_STEP_NUM_TASKS", "Open MPI": "OMPI_COMM_WORLD_SIZE"}
@@ -36,8 +36,9 @@ def cluster() -> Cluster | None:
             kind = next((kind for kind in ClusterEnv._cluster_types if _asks(kind) and kind.is_env_present()), None)
             found = None if kind is None else Cluster(kind.name or kind.__name__, kind.get_process_count())
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"JAX cannot find out of how many processes this is one ({reason}); {_REMEDY}") from error
+        raise UserError(
+            f"JAX cannot find out of how many processes this is one ({one_line(error, 200)}); {_REMEDY}"
+        ) from error
     for launcher, started in _started().items():
         if started > 1 and (found is None or found.processes == 1):
             raise UserError(f"{launcher} has started {started} processes, and JAX does not find the others; {_REMEDY}")

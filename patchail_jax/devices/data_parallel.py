@@ -39,19 +39,18 @@ class Devices:
     """
 
     def __init__(self, method: Method, specs: Specs, *, count: int = 0, mapping: str = "pmap") -> None:
-        local = jax.local_devices()
+        local, several = jax.local_devices(), jax.process_count() > 1
         if count > len(local):
             raise UserError(f"config.devices is {count}, but only {len(local)} {local[0].platform} devices are here")
-        if count and jax.process_count() > 1:
+        if count and several:
             raise UserError(f"config.devices is {count}; several processes use all of their devices: leave it 0")
         self.devices = local[: count or None]
-        several = jax.process_count() > 1
         self.mapping = choose(MAPPINGS, mapping, field="device_mapping")
         self._on = self.mapping(self.devices, several=several)
         self._method, self._frame_stack = method, specs.frame_stack
         self._reach = 1 if method.discriminator is None else method.discriminator.reach
 
-        def of_some(one: Any, state: Any, batches: Any, shard: Any) -> Any:
+        def updates(one: Any, state: Any, batches: Any, shard: Any) -> Any:
             def update(state: Any, batch: Any) -> Any:
                 if shard is not None:
                     batch = with_pixels(shard, batch, devices=self.count, processes=jax.process_count())
@@ -65,7 +64,7 @@ class Devices:
             return state, NamedScalars.of(jax.lax.pmean(jax.tree.map(jnp.mean, metrics), DEVICE_AXIS))
 
         def mapped(one: Any, on: Any) -> Any:
-            return on.map(functools.partial(of_some, one), whole=(True, False, False), whole_out=True)
+            return on.map(functools.partial(updates, one), whole=(True, False, False), whole_out=True)
 
         self._counted = functools.partial(mapped, method.update)
         self._update = mapped(method.update, self._on)

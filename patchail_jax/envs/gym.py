@@ -6,7 +6,7 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 
 def make(*, task: str, image_size: int) -> dm_env.Environment:
@@ -22,7 +22,7 @@ def make(*, task: str, image_size: int) -> dm_env.Environment:
     try:
         environment = gymnasium.make(task, render_mode="rgb_array")
     except (gymnasium.error.Error, ImportError) as error:
-        raise UserError(f"Gymnasium cannot make {task!r}: {' '.join(str(error).split())}") from error
+        raise UserError(f"Gymnasium cannot make {task!r}: {one_line(error)}") from error
     if not isinstance(environment.action_space, gymnasium.spaces.Box):
         kind = type(environment.action_space).__name__
         environment.close()
@@ -62,7 +62,7 @@ class _GymnasiumEnvironment(dm_env.Environment):
         try:
             picture: np.ndarray = self._environment.render()
         except DependencyNotInstalled as error:
-            raise UserError(f"Gymnasium cannot draw: {' '.join(str(error).split())}") from error
+            raise UserError(f"Gymnasium cannot draw: {one_line(error)}") from error
         return picture
 
     def observation_spec(self) -> specs.Array:

@@ -6,6 +6,8 @@ One update:
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import flax.struct
 import jax
@@ -73,6 +75,16 @@ def make(specs: Specs, config: Config) -> Method:
         policy, optimizer_state, metrics = cloner.clone(state.policy, state.policy_optimizer, batch, key)
         return State(state.update + 1, state.key, policy, optimizer_state), metrics
 
+    return method_of(learner, init, update, Needs(actions=True, environment=False))
+
+
+def method_of(
+    learner: drqv2.Learner,
+    init: Callable[[jax.Array], Any],
+    update: Callable[[Any, Batch], tuple[Any, Metrics]],
+    needs: Needs,
+) -> Method:
+    """A method whose state has the policy that it clones, and which plays as the learner does."""
     return Method(
         init=init,
         publish=lambda state: state.policy,
@@ -80,5 +92,5 @@ def make(specs: Specs, config: Config) -> Method:
         exploit=learner.exploit,
         update=update,
         inherit=lambda state, parts: dataclasses.replace(state, policy={**state.policy, **parts}),
-        needs=Needs(actions=True, environment=False),
+        needs=needs,
     )

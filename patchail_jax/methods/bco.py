@@ -14,28 +14,21 @@ In the paper the agent plays at random, the model is trained to its end, then th
 with what the policy plays. Here all of it goes on at once: replay grows by what the newest policy plays, with noise.
 """
 
-import dataclasses
-
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
-from patchail_jax.methods import drqv2
-from patchail_jax.methods.bc import make_cloner
-from patchail_jax.methods.method import Config, Method, Metrics, Policy
+from patchail_jax.methods import bc, drqv2
+from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy
 from patchail_jax.types import Batch, ExpertBatch, Specs
 from patchail_jax.updates.prepare_batch import stack_at
 
 
 @flax.struct.dataclass
-class State:
-    """Arrays only; ``policy`` and ``inverse``, the inverse dynamics, are ``{"encoder": ..., "actor": ...}``."""
+class State(bc.State):
+    """``bc``'s, and ``inverse``, the inverse dynamics, ``{"encoder": ..., "actor": ...}`` as ``policy`` is."""
 
-    update: jax.Array
-    key: jax.Array
-    policy: Policy
-    policy_optimizer: optax.OptState
     inverse: Policy
     inverse_optimizer: optax.OptState
 
@@ -46,7 +39,7 @@ def make(specs: Specs, config: Config) -> Method:
     learner = drqv2.make_learner(specs, *groups)
     both = specs.frame_stack + 1  # frames of s and s'
     model = drqv2.make_learner(specs._replace(frame_stack=both), *groups)
-    cloner, imitator = make_cloner(learner), make_cloner(model)
+    cloner, imitator = bc.make_cloner(learner), bc.make_cloner(model)
 
     def init(key: jax.Array) -> State:
         policy_key, inverse_key = jax.random.split(key)
@@ -66,11 +59,4 @@ def make(specs: Specs, config: Config) -> Method:
         metrics |= {name.replace("cloning/", "inverse/"): value for name, value in found.items()}
         return State(state.update + 1, state.key, policy, policy_optimizer, inverse, inverse_optimizer), metrics
 
-    return Method(
-        init=init,
-        publish=lambda state: state.policy,
-        explore=learner.explore,
-        exploit=learner.exploit,
-        update=update,
-        inherit=lambda state, parts: dataclasses.replace(state, policy={**state.policy, **parts}),
-    )
+    return bc.method_of(learner, init, update, Needs())

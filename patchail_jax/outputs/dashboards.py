@@ -16,9 +16,9 @@ from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 from patchail_jax.outputs.identity import RunIdentity
-from patchail_jax.outputs.optional import one_line
+from patchail_jax.outputs.optional import LONGEST
 from patchail_jax.outputs.tensorboard import TensorBoard
 from patchail_jax.storage.run_folder import RunFolder
 
@@ -180,7 +180,7 @@ def _start_wandb(
         started.define_metric("frame")
         started.define_metric("*", step_metric="frame")
     except Exception as error:
-        _log.warning("W&B cannot start (%s); this run goes on without it", one_line(error))
+        _log.warning("W&B cannot start (%s); this run goes on without it", one_line(error, LONGEST))
         return None
     _log.info("W&B: %s", mode if mode != "offline" else f"offline; later: wandb sync {run.path}/wandb/offline-run-*")
     return started

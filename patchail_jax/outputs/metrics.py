@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 from patchail_jax.outputs.append import append
 from patchail_jax.outputs.dashboards import Dashboard, Kind
 from patchail_jax.outputs.identity import RunIdentity
-from patchail_jax.outputs.optional import OptionalOutputs, one_line
+from patchail_jax.outputs.optional import LONGEST, OptionalOutputs
 from patchail_jax.storage.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
@@ -158,7 +158,9 @@ def _keep_lines(path: Path, keep: Callable[[str], bool]) -> None:
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written ({error.strerror or one_line(error)}); free some space") from error
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or one_line(error, LONGEST)}); free some space"
+        ) from error
 
 
 def _append_line(path: Path, line: str) -> None:
@@ -169,5 +171,5 @@ def _append_line(path: Path, line: str) -> None:
         _log.warning(
             "a line of %s could not be written (%s), and the run goes on. Free some space, or check the disk",
             path.name,
-            error.strerror or one_line(error),
+            error.strerror or one_line(error, LONGEST),
         )

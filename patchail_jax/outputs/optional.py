@@ -8,9 +8,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from patchail_jax.errors import one_line
+
 _log = logging.getLogger(__name__)
 
-_LONGEST = 300  # characters of an error: ffmpeg may write pages
+LONGEST = 300  # characters of an error: ffmpeg may write pages
 
 
 class OptionalOutputs:
@@ -33,9 +35,6 @@ class OptionalOutputs:
                 first = kind not in self._failed
                 self._failed.add(kind)
             if first:
-                _log.warning("%s failed (%s); the run goes on, and later failures are not shown", kind, one_line(error))
-
-
-def one_line(error: BaseException) -> str:
-    """The message of ``error`` on one line, or its type's name where it has none."""
-    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+                _log.warning(
+                    "%s failed (%s); the run goes on, and later failures are not shown", kind, one_line(error, LONGEST)
+                )

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +31,17 @@ def positive(text: str) -> int:
 def whole_numbers(text: str) -> list[int]:
     """``500000,1000000`` as a list of whole numbers from 1, as ``type=`` of a flag."""
     return [positive(part.replace("_", "")) for part in text.split(",")]
+
+
+def number_ranges(text: str, *, what: str) -> tuple[int, ...]:
+    """``0,2-4`` as 0, 2, 3, 4, for ``type=`` of a flag; ``what`` one of them is called."""
+    numbers: list[int] = []
+    for word in filter(None, text.split(",")):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
+        if found is None or (found[2] and int(found[2]) < int(found[1])):
+            raise argparse.ArgumentTypeError(f"{word!r} is no {what} and no range of them, such as 0-4")
+        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return tuple(numbers)
 
 
 def output_folder(text: str) -> Path:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 from patchail_jax.programs.config_files import load, packaged
 from patchail_jax.run.config import refuse_numbers
 
@@ -113,5 +113,6 @@ def _explain(error: Exception, words: Sequence[str], known: Sequence[str]) -> Us
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"; did you mean config.{near[0]}?" if near else ""
             return UserError(f"no config key {name}{hint}")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(reason.replace("invalid literal for int() with base 10:", "it must be a whole number, not"))
+    return UserError(
+        one_line(error).replace("invalid literal for int() with base 10:", "it must be a whole number, not")
+    )

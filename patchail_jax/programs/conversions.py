@@ -18,7 +18,7 @@ from patchail_jax.demos.gathering import FLIPS, Request
 from patchail_jax.demos.import_video import Cutting
 from patchail_jax.demos.pictures import LAYOUTS
 from patchail_jax.errors import UserError
-from patchail_jax.programs.arguments import Arguments
+from patchail_jax.programs.arguments import Arguments, number_ranges
 from patchail_jax.storage.memory import available
 
 _GIB = 1024**3
@@ -128,12 +128,9 @@ def _seconds(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
 
 
-def _episodes(text: str) -> list[int]:
-    """``0-9,12``: numbers, and ranges with both ends."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        numbers += range(int(first), int(last or first) + 1)
+def _episodes(text: str) -> tuple[int, ...]:
+    """``0-9,12``, one at least."""
+    numbers = number_ranges(text, what="episode")
     if not numbers:
         raise ValueError(text)
     return numbers

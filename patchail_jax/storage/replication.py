@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from patchail_jax.errors import one_line
 from patchail_jax.storage.lease import BEAT_SECONDS, LeaseLost
 from patchail_jax.storage.remote import is_remote, local_folder, reachable, storage
 from patchail_jax.storage.replica import Replica
@@ -84,7 +85,7 @@ class ReplicaThread:
             _log.warning("%s: nothing more is copied there, and this run goes on in %s", error, replica.folder)
         except Exception as error:
             if not self._behind:
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                reason = one_line(error, 200)
                 _log.warning("%s cannot be reached (%s): the run goes on, and tries again", replica.remote, reason)
             self._behind = True
         else:

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-STATE = Path(os.environ["FAKE_CLOUD"])
+STATE = Path(os.environ["FAKE_CLOUDS"])
 
 
 def install(folder):

@@ -11,6 +11,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch import jobsets, kubernetes, skypilot, standing, tpu_pod
 from patchail_jax.launch.kubernetes import job_set
 from patchail_jax.launch.options import parse, parser
+from tests.launch.stand_ins import install
 from tests.launch.test_local import KEY
 from tests.launch.test_tpu_pod import AWKWARD
 
@@ -73,14 +74,8 @@ def test_skypilot_s_line_is_the_run_s_words(capsys):
 @pytest.fixture
 def cloud(tmp_path, monkeypatch):
     """Stand-ins for kubectl and sky, and where they keep what they were given."""
-    state, programs = tmp_path / "cloud", tmp_path / "bin"
-    for folder in (state, programs):
-        folder.mkdir()
-    monkeypatch.setenv("FAKE_CLOUD", str(state))
-    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    importlib.import_module("tests.launch.fake_clouds").install(programs)
-    return state
+    return install("clouds", tmp_path, monkeypatch, behind="/usr/bin:/bin")
 
 
 def diary(cloud):

@@ -1,7 +1,6 @@
 """The SLURM launcher, with submitit's local executor in the cluster's place, or with stand-ins for SLURM's programs."""
 
 import contextlib
-import importlib
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ import submitit
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import slurm
+from tests.launch.stand_ins import install
 from tests.launch.test_local import FAKE, KEY
 
 WORDS = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0", "--config.num_frames=400", f"--python={FAKE}"]
@@ -67,12 +67,7 @@ def test_a_task_that_loses_its_place_saves_and_runs_again(tmp_path, capsys, monk
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
     """A cluster of stand-ins, and where it keeps the states of tasks."""
-    state, programs = tmp_path / "cluster", tmp_path / "bin"
-    for folder in (state, programs):
-        folder.mkdir()
-    monkeypatch.setenv("FAKE_SLURM", str(state))
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    importlib.import_module("tests.launch.fake_slurm").install(programs)
+    state = install("slurm", tmp_path, monkeypatch, behind=os.environ["PATH"])
     yield state
     (state / "over").touch()
 
