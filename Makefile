@@ -44,7 +44,7 @@ bench: $(READY)  ## milliseconds per update and environment steps per second, on
 evidence: $(READY)  ## on a machine with a GPU: doctor, bench, then the next run of the paper's size; MINUTES=25
 	@$(PYTHON) -m patchail_jax evidence --minutes=$(or $(MINUTES),25) $(ARGS)
 
-results: $(READY)  ## every task and method in small, an hour a run on one core, until stopped; JOBS=2
+results: $(READY)  ## every task and method in small, each run on one core, until stopped; JOBS=2
 	@trap : INT TERM; $(PYTHON) -m patchail_jax launch local small --jobs=$(or $(JOBS),1) --cores=1 --idle $(ARGS); status=$$?; \
 	$(PYTHON) -m patchail_jax reports results runs/small; exit $$status
 

@@ -56,7 +56,7 @@ SWEEPS: dict[str, tuple[Grid, ...]] = {
             for name in ("random_shift", "random_erasing", "random_resized_crop", "rand_augment")
         },
     ),
-    # Every task on one CPU core an hour a run, in order of worth, for a sweep that may be stopped at any time.
+    # Every task, one CPU core a run, in order of worth, for a sweep that may be stopped at any time.
     "small": (
         Grid(SMALL_TASKS, ("patchail",), seeds=SMALL_SEEDS, variant="small"),
         Grid(SMALL_TASKS, ("drqv2",), seeds=SMALL_SEEDS, variant="small"),

@@ -12,7 +12,7 @@ from patchail_jax.errors import one_line
 
 _log = logging.getLogger(__name__)
 
-LONGEST = 300  # characters of an error: ffmpeg may write pages
+LONGEST = 300  # characters of an error: libraries may write pages
 
 
 class OptionalOutputs:

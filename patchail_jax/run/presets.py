@@ -125,7 +125,7 @@ def published(task: str, method: str) -> Mapping[str, Value]:
     return fields
 
 
-# A task in small, for one CPU core and about an hour: small pictures, networks and batches, and 80,000 steps.
+# A task in small, for one CPU core: small pictures, networks and batches, and 80,000 steps.
 _SMALL: Mapping[str, Value] = {
     "num_frames": 160_000,
     "env.frame_stack": 2,
