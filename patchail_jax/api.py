@@ -149,7 +149,7 @@ class Update:
         self._check("expert.frames", expert.frames, pairs, self.specs.frame_stack + 1)
         count = self._devices.count
         if windows % count or pairs % count:
-            raise UserError(f"{windows} windows and {pairs} pairs cannot be shared evenly by {count} devices")
+            raise UserError(f"{windows} windows and {pairs} pairs cannot be divided evenly among {count} devices")
 
         def shared(leaf: Any) -> np.ndarray:
             leaf = np.asarray(leaf)

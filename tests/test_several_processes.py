@@ -81,7 +81,7 @@ def test_stopped_and_killed_processes_go_on_as_if_nothing_had_been(undisturbed, 
         assert time.monotonic() - before < 2 * LOST_SECONDS + 20
         assert statuses[1 - killed] not in (0, 128 + signal.SIGTERM), processes.said()
         said = processes.said()[1 - killed]
-        assert "goes on from the last checkpoint" in said or "distributed service detected fatal errors" in said
+        assert "resume from the last checkpoint" in said or "distributed service detected fatal errors" in said
         assert newest_checkpoint(tmp_path / "run") < 400
 
     newest = max(map(newest_checkpoint, processes.folders))

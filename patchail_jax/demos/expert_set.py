@@ -148,7 +148,11 @@ def load_expert_set(
     if seen.frames is not None:
         frames = seen.frames
         if whole.metadata.get("lossy") and view.look == "none":
-            _log.warning("%s: frames of a lossy video; set config.env.look=video, or their traces are learnt", source)
+            _log.warning(
+                "%s: its frames come from a lossy video; set config.env.look=video, or the discriminator learns "
+                "the compression",
+                source,
+            )
     else:
         frames = render.render(seen, view.drawn(), cache_dir=cache_dir, source=str(source))
     if view.look != "none":

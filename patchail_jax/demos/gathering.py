@@ -199,7 +199,7 @@ class Gathering:
             return
         unit = bool(frames.max() <= 1 and not (frames == np.floor(frames)).all())
         if self._unit_scale not in (None, unit):
-            raise UserError("pictures lie in 0..1 and those before in 0..255, or the other way round")
+            raise UserError("some pictures have values in 0..1 and others in 0..255")
         self._unit_scale = unit
 
 

@@ -71,7 +71,7 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
             else:
                 _read_film(gathering, film, list(group))
     except _READ_ERRORS as error:
-        raise UserError(f"{folder}: not a whole LeRobot dataset ({one_line(error, 160)})") from error
+        raise UserError(f"{folder}: not a complete LeRobot dataset ({one_line(error, 160)})") from error
     gathering.source = str(folder)
     return gathering.finish(f"lerobot {folder.name}, {key}")
 

@@ -52,7 +52,7 @@ def _bounds_of(space: Any, gathering: Gathering) -> tuple[tuple[float, float], .
     """Low and high of every number of an action, () where they are those of the form; None for other actions."""
     low, high = getattr(space, "low", None), getattr(space, "high", None)
     if low is None or high is None or low.ndim != 1 or low.dtype.kind != "f":
-        gathering.notes.setdefault(f"actions are no vectors of floats but {type(space).__name__}, and are left out")
+        gathering.notes.setdefault(f"actions are {type(space).__name__}, not vectors of floats, and are left out")
         return None
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         return ()

@@ -105,8 +105,8 @@ class Rows:
         self._close()
         if self._orphans and not self._gathering.demonstrations:
             raise UserError(
-                f"{self._gathering.source}: no episode starts in it, its {self._orphans} rows go on with one of "
-                "another file: give the whole folder"
+                f"{self._gathering.source}: no episode starts in it; its {self._orphans} rows continue an "
+                "episode of another file: give the whole folder"
             )
         if self._orphans:
             self._gathering.notes.setdefault(
@@ -114,8 +114,8 @@ class Rows:
             )
         if self._shifted and all(self._shifted):
             self._gathering.notes.setdefault(
-                "the actions of last rows are zero and those of first rows are not: are they the ones taken at their "
-                "row's picture? Read here is the action that led to it"
+                "the last rows of episodes have actions of zero and the first rows have not: is a row's action taken "
+                "after its picture? It was read as the action that led to the picture"
             )
 
     def _close(self) -> None:

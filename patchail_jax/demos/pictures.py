@@ -59,7 +59,7 @@ def find_layout(shape: tuple[int, ...], *, asked: str = "") -> Layout:
     square = [layout for layout in fitting if len(set(layout.sides(shape))) == 1]
     found = square or fitting
     if len(found) > 1:
-        raise UserError(f"pictures of {list(shape)} may be {' or '.join(map(str, found))}: say which by --layout")
+        raise UserError(f"pictures of {list(shape)} may be {' or '.join(map(str, found))}: choose one with --layout")
     if not found:
         raise UserError(f"pictures of {list(shape)} have no axis of 1, 3 or 4 channels, or of a stack of such frames")
     return found[0]

@@ -112,8 +112,8 @@ def _open(task: str, *, quality: str) -> Any:
         scenes.append([getattr(model, part).copy() for part in _DRAWN_AT_RESET])
     if not all(np.array_equal(first, second) for first, second in zip(*scenes, strict=True)):
         _log.warning(
-            "%s places part of its scene at random at reset, and recorded states do not hold where: "
-            "the demonstrations are drawn with one and the same scene",
+            "%s places part of its scene at random at each reset, and recorded states do not contain it: "
+            "all demonstrations are drawn with the same scene",
             task,
         )
     return environment
@@ -136,7 +136,7 @@ def _read(file: Path, *, into: np.ndarray) -> bool:
         _log.warning("%s cannot be read (%s): rendering again", file, error)
         return False
     if not isinstance(frames, np.ndarray) or frames.shape != into.shape or frames.dtype != into.dtype:
-        _log.warning("%s holds something else than these frames: rendering again", file)
+        _log.warning("%s contains other frames: rendering again", file)
         return False
     into[...] = frames
     return True

@@ -126,7 +126,9 @@ def _read(path: Path, memory: int | None) -> Trajectories:
         raise UserError(f"{path}: no such file of demonstrations")
     try:
         if not zipfile.is_zipfile(path):
-            raise UserError(f"{path}: not a whole .npz file (cut short, or of another kind): copy or record it again")
+            raise UserError(
+                f"{path}: not a complete .npz file (cut short, or of another kind): copy or record it again"
+            )
         with zipfile.ZipFile(path) as parts:
             # Before anything is unpacked, and enough: no part unpacks to more than its entry says.
             size = sum(part.file_size for part in parts.infolist())

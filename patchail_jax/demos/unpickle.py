@@ -44,7 +44,7 @@ def load(path: Path, *, memory: int) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (*_ERRORS, MemoryError, RecursionError) as error:
-        found = _text_copy(path) or f"not a whole pickle ({one_line(error, 120)})"
+        found = _text_copy(path) or f"not a complete pickle ({one_line(error, 120)})"
         raise UserError(f"{path}: {found}") from error
 
 
@@ -67,7 +67,7 @@ class _Stream:
 
     def read(self, count: int) -> bytes:
         if count > self._left:
-            raise UserError(f"not a whole pickle: {count} bytes are declared where {self._left} are left")
+            raise UserError(f"not a complete pickle: {count} bytes are declared where {self._left} are left")
         self.spend(_OBJECT_BYTES + count)
         self._left -= count
         return self._stream.read(count)
@@ -75,7 +75,7 @@ class _Stream:
     def readline(self) -> bytes:
         line = self._stream.readline()
         if not line.endswith(b"\n"):
-            raise UserError("not a whole pickle: it ends within a line")
+            raise UserError("not a complete pickle: it ends within a line")
         self.spend(_OBJECT_BYTES + len(line))
         self._left -= len(line)
         return line

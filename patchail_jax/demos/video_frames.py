@@ -136,7 +136,7 @@ class Film:
             kinds = (
                 f"mp4, mov, avi, webm, mkv, ts, {', '.join(picture_files.MOVING)} and folders of pictures can be read"
             )
-            raise UserError(f"{self.path}: not a whole video ({_reason(error)}); {kinds}") from error
+            raise UserError(f"{self.path}: not a complete video ({_reason(error)}); {kinds}") from error
 
     def _choose(self, container: Any) -> Any:
         """The first video stream that is no cover picture."""
@@ -191,7 +191,7 @@ class Film:
             raise UserError(f"{self.path}: its pictures cannot be read ({_reason(error)})") from error
         turns = Fraction(frame.rotation, 90)
         if turns.denominator != 1:
-            raise UserError(f"{self.path}: is turned by {frame.rotation} degrees; write it upright first")
+            raise UserError(f"{self.path}: is turned by {frame.rotation} degrees; rotate it first")
         return np.rot90(picture, int(turns))
 
 

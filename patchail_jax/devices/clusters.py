@@ -37,7 +37,7 @@ def cluster() -> Cluster | None:
             found = None if kind is None else Cluster(kind.name or kind.__name__, kind.get_process_count())
     except Exception as error:
         raise UserError(
-            f"JAX cannot find out of how many processes this is one ({one_line(error, 200)}); {_REMEDY}"
+            f"JAX cannot tell how many processes this run has ({one_line(error, 200)}); {_REMEDY}"
         ) from error
     for launcher, started in _started().items():
         if started > 1 and (found is None or found.processes == 1):

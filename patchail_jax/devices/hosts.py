@@ -69,8 +69,8 @@ def losses_in_one_line(hosts: Hosts) -> Iterator[None]:
         if hosts.process == 0 and hosts.processes > 2:
             time.sleep(LINGER_SECONDS)
         raise ProcessLost(
-            f"process {hosts.process} cannot go on ({reason}); if another process was lost, the same command, "
-            "started on all again, goes on from the last checkpoint"
+            f"process {hosts.process} cannot go on ({reason}); if another process was lost, start the same "
+            "command on all again: they resume from the last checkpoint"
         ) from error
 
 
@@ -108,7 +108,7 @@ def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Host
         reason = " ".join(str(error).split())
         # Time that is over is nothing that the user gave: another try may find the others.
         kind = ProcessLost if isinstance(error, RuntimeError) else UserError
-        raise kind(f"the processes of this run do not meet ({reason}); see config.hosts") from error
+        raise kind(f"the processes of this run cannot reach each other ({reason}); see config.hosts") from error
     try:
         hosts = Hosts(jax.process_index(), jax.process_count())  # the first look at the devices
     except (RuntimeError, AssertionError) as error:  # the second where its package is not installed

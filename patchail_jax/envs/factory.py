@@ -88,7 +88,7 @@ def _find(factory: str) -> Callable[..., Any]:
 def _action_bounds(spec: Any, *, name: str) -> tuple[np.ndarray, np.ndarray]:
     """What the actions -1 and 1 are for the environment, both ``[A] float64``."""
     if isinstance(spec, dm_env.specs.DiscreteArray) or not np.issubdtype(getattr(spec, "dtype", object), np.floating):
-        raise UserError(f"{name} has discrete actions; only continuous ones can be learnt here")
+        raise UserError(f"{name} has discrete actions; only continuous actions are supported")
     if not isinstance(spec, dm_env.specs.BoundedArray) or len(spec.shape) != 1:
         raise UserError(f"{name} must have actions [A] with bounds (dm_env.specs.BoundedArray), not {spec}")
     low, high = (np.broadcast_to(bound, spec.shape).astype(np.float64) for bound in (spec.minimum, spec.maximum))

@@ -26,7 +26,7 @@ def make(*, task: str, image_size: int) -> dm_env.Environment:
     if not isinstance(environment.action_space, gymnasium.spaces.Box):
         kind = type(environment.action_space).__name__
         environment.close()
-        raise UserError(f"{task} has actions of the kind {kind}: discrete; only continuous ones can be learnt here")
+        raise UserError(f"{task} has actions of the kind {kind}: discrete; only continuous actions are supported")
     return _GymnasiumEnvironment(environment)
 
 

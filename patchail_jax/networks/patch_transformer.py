@@ -51,7 +51,9 @@ class PatchTransformer(Network):
     @nn.compact
     def __call__(self, pixels: Images) -> Float[Array, "B P P"]:
         if self.heads < 1 or self.width < 1 or self.width % self.heads:
-            raise UserError(f"a transformer {self.width} wide cannot be shared evenly by {self.heads} heads")
+            raise UserError(
+                f"config.transformer.width ({self.width}) must be a multiple of transformer.heads ({self.heads})"
+            )
         (tile,) = layers = tile_layers(self.patch_size, pixels.shape[1])
         batch, side = pixels.shape[0], output_size(pixels.shape[1], layers)
         x = Convolution(self.width, tile, self.dtype, "space_to_depth", name="tiles")(scale_pixels(pixels, self.dtype))

@@ -44,7 +44,7 @@ def write_dataset(folder: Path, trajectories: Trajectories, frames: np.ndarray, 
     except ImportError as error:
         raise UserError("pyarrow is not installed: pip install 'patchail_jax[lerobot]'") from error
     if folder.exists():
-        raise UserError(f"{folder} is there already: name a new folder")
+        raise UserError(f"{folder} already exists: name a new folder")
     if trajectories.actions is not None and trajectories.without_actions:
         missing = ", ".join(map(str, trajectories.without_actions))
         raise UserError(f"demonstrations {missing} have no actions, and a LeRobot dataset has them for all or none")

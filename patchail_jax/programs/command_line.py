@@ -38,7 +38,7 @@ def parse(argv: Sequence[str]) -> Options:
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         raise _explain(error, words, known) from error
     if len(rest) > 1:
-        raise UserError(f"what is {rest[1]!r}? Flags start with --, for example --config.seed=1")
+        raise UserError(f"unknown argument {rest[1]!r}: flags start with --, for example --config.seed=1")
     refuse_numbers(holder.value)
     return Options(holder.value, values.print_config, values.profile)
 

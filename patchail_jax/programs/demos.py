@@ -70,11 +70,11 @@ def _refuse_overwriting(options: argparse.Namespace) -> None:
     if options.output.suffix not in (".npz", ""):
         raise UserError(f"{options.output}: demonstrations are written to a name that ends in .npz, or to a folder")
     if options.output.exists() and not options.output.suffix:
-        raise UserError(f"{options.output} is there already: name a new folder")
+        raise UserError(f"{options.output} already exists: name a new folder")
     if not options.output.suffix and importlib.util.find_spec("pyarrow") is None:
         raise UserError(f"{options.output}: a folder is a LeRobot dataset: pip install 'patchail_jax[lerobot]'")
     if options.output.exists() and not options.force:
-        raise UserError(f"{options.output} is there already: use --force to replace it")
+        raise UserError(f"{options.output} already exists: use --force to replace it")
 
 
 def _record(options: argparse.Namespace) -> None:

@@ -71,7 +71,7 @@ def check_matrix_rate(config: ConfigDict) -> Finding:
 def check_rendering(config: ConfigDict) -> Finding:
     """Which OpenGL draws, and how long a frame of the run takes; of one's own environment, that it shows one."""
     if config.env.observation == "features":
-        return Finding("rendering", "ok", "not needed: features are no pictures")
+        return Finding("rendering", "ok", "not needed: features are not rendered")
     if config.env.factory:
         return _own_environment(config)
     from patchail_jax.envs.dmc import load

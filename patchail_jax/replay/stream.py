@@ -57,7 +57,7 @@ class Stream:
     ``expert_steps`` apart, those of the whole demonstration one.
 
     ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
-    pairs beyond the shortest's length, or that the devices cannot share evenly, are left out. ``batch_size`` and
+    pairs beyond the shortest's length, or that the devices cannot divide evenly, are left out. ``batch_size`` and
     ``expert_batch_size`` are this process's share of the batch, the ``process``-th; ``root`` tells processes apart. The
     newest ``remembered`` draws can be recalled, whatever has come into replay since.
     """

@@ -52,7 +52,7 @@ def scores_by_method(table: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
     tasks = sorted({cell.task for cell in scored})
     shared = [task for task in tasks if all((method, task) in by_place for method in methods)]
     if not shared:
-        raise UserError("no task has a score of every method, and an expert to measure it by, at the same frames")
+        raise UserError("no task has scores of every method and of the expert at the same frames")
     return {method: {task: by_place[method, task] for task in shared} for method in methods}
 
 

@@ -107,9 +107,7 @@ def results(folder: Path) -> Iterator[Result]:
             one = Result(path, rows, about)
             _ = one.row()
         except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
-            raise UserError(
-                f"{path} is no result, with the JSON beside it ({error}); mend it or remove both"
-            ) from error
+            raise UserError(f"{path} is no result, with the JSON beside it ({error}); repair or remove both") from error
         yield one
 
 

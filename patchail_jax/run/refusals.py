@@ -63,7 +63,9 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     if updates and method.pretrain is None:
         raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")
     if updates % per_call:
-        raise UserError(f"config.cloning.pretraining_updates is {updates}, no multiple of {per_call} updates_per_call")
+        raise UserError(
+            f"config.cloning.pretraining_updates is {updates}; it must be a multiple of config.replay.updates_per_call ({per_call})"
+        )
 
 
 def _refuse_platform(wanted: str) -> None:
@@ -81,7 +83,7 @@ def _refuse_batches(config: ConfigDict, devices: int) -> None:
     sizes = {"batch_size": config.replay.batch_size, "expert_batch_size": expert_batch_size(config)}
     for name, size in sizes.items():
         if size % devices:
-            raise UserError(f"config.replay.{name} is {size}, which {devices} devices cannot share evenly")
+            raise UserError(f"config.replay.{name} is {size}, which {devices} devices cannot divide evenly")
     batch, pairs = sizes.values()
     if batch % pairs:
         raise UserError(f"config.replay.batch_size ({batch}) must be a multiple of expert_batch_size ({pairs})")

@@ -28,8 +28,8 @@ class Survival:
             return
         self._said = True
         _log.warning(
-            "an episode ended before its time, after %d steps, and rewards of config.reward.form=%s are never %s: the "
-            "agent is paid for %s, whatever the expert does. config.reward.form=airl has both signs",
+            "an episode terminated after %d steps, and rewards of config.reward.form=%s are never %s: the "
+            "agent is rewarded for %s, whatever the expert does. Use config.reward.form=airl, which has both signs",
             len(episode.actions),
             self._form,
             "negative" if self._sign > 0 else "positive",

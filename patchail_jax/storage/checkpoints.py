@@ -81,7 +81,7 @@ class Checkpoints:
         except Exception as error:
             raise unreadable(folder, error) from error
         if not same:
-            raise UserError(f"{folder} is there already and holds something else: it stays, and nothing was saved")
+            raise UserError(f"{folder} already exists with other content: it was left alone, and nothing was saved")
 
     def restore(
         self, template: Any, *, replay: Replay | None = None, gather: Gather = alone
@@ -156,9 +156,9 @@ class Checkpoints:
         """The refusal to begin anew, which all processes come to together."""
         each = steps_of_all(gather, self._manager.all_steps())
         return UserError(
-            f"{self._folder} had checkpoints, and none that every process of this run can use{each}; nothing was "
-            "changed. Put back a copy; or begin anew: set config.run_folder, or move checkpoints and "
-            f"{_ASIDE}* out of this one"
+            f"{self._folder} has no checkpoint left that every process of this run can use{each}; nothing was "
+            "changed. Put back a copy; or start anew: set config.run_folder, or move checkpoints and "
+            f"{_ASIDE}* out of this folder"
         )
 
     def _set_aside(self, step: int) -> None:

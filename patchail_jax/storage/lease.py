@@ -65,7 +65,7 @@ class Lease:
 
     def _watch(self, held: dict[str, Any], sleep: Callable[[float], None]) -> None:
         who = f"process {held['pid']} on {held['host']}"
-        _log.info("%s was running in %s: watching for %.0f s whether it still is", who, self._remote, WATCH_SECONDS)
+        _log.info("%s was running in %s; waiting %.0f s to see whether it still is", who, self._remote, WATCH_SECONDS)
         for _ in range(int(WATCH_SECONDS / _POLL_SECONDS)):
             sleep(_POLL_SECONDS)
             now = self._read()

@@ -116,7 +116,7 @@ def download(
         if all(same(folder / name, own[name]) for name in own) or _download_checkpoint(remote, own, folder, step):
             whole.add(step)
         else:
-            _log.warning("checkpoint %d in %s is not whole: going on without it", step, remote)
+            _log.warning("checkpoint %d in %s is incomplete: it is skipped", step, remote)
             complete = False
     if whole or not manifest.steps:
         for step in local_steps(folder) - whole:

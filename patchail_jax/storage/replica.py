@@ -80,7 +80,7 @@ class Replica:
             download(self.remote, manifest, self.folder)
             if manifest.steps and not local_steps(self.folder):
                 raise UserError(
-                    f"no checkpoint in {self.remote} is whole; nothing was changed there. Put back a copy of "
+                    f"no checkpoint in {self.remote} is complete; nothing was changed there. Put back a copy of "
                     f"{self.remote / 'checkpoints'}; or begin anew: set config.run_folder to another folder"
                 )
             changed = set()

@@ -61,7 +61,9 @@ class ReplicaThread:
         self._thread.join()
         self._attempt(self._replica.push)
         if self._behind or self._lost:
-            _log.warning("%s lacks the last of this run, which is in %s", self._replica.remote, self._replica.folder)
+            _log.warning(
+                "%s lacks the newest files of this run; they are in %s", self._replica.remote, self._replica.folder
+            )
         self._attempt(self._replica.lease.release)
 
     def _work(self) -> None:
@@ -82,7 +84,7 @@ class ReplicaThread:
             action()
         except LeaseLost as error:
             self._lost = True
-            _log.warning("%s: nothing more is copied there, and this run goes on in %s", error, replica.folder)
+            _log.warning("%s: copying has stopped, and the run continues in %s", error, replica.folder)
         except Exception as error:
             if not self._behind:
                 reason = one_line(error, 200)

@@ -145,7 +145,7 @@ def refuse_other_run(path: Path, *, config: dict[str, Any], may_differ: Iterable
         if any(key == name or key.startswith(f"{name}.") for name in may_differ):
             continue
         if key not in before:
-            _log.warning("%s is of a version without config.%s; it goes on with %r", path, key, now[key])
+            _log.warning("%s was made by a version without config.%s; it resumes with %r", path, key, now[key])
         elif before[key] != now.get(key):
             raise UserError(
                 f"{path} holds a run with {key}={before[key]!r}, not {now.get(key)!r}; "

@@ -42,7 +42,7 @@ HOSTILE = {
     "an array added to": (EMPTY + b"I1\na.", "no attribute 'append'"),
     "a list with a key": (b"]I0\nNs.", "changes a list"),
     "bytes beyond the file": (b"\x80\x05\x96" + struct.pack("<Q", 9 * 10**7) + b"abc", "are declared where 3 are left"),
-    "the end of a list without its start": (b"Nl.", "not a whole pickle"),
+    "the end of a list without its start": (b"Nl.", "not a complete pickle"),
     "arguments that are no tuple": (b"cnumpy\ndtype\n]R.", "calls a Name"),
     "copyreg's long codes": (b"\x80\x02\x84\x01\x02\x03\x04.", "EXT4"),
     "an identity of another store": (b"]Q.", "BINPERSID"),
@@ -50,7 +50,7 @@ HOSTILE = {
     "a buffer from elsewhere": (b"\x80\x05\x97.", "NEXT_BUFFER"),
     "a set": (b"\x80\x04\x8f.", "EMPTY_SET"),
     "a frozen set of such a tuple": (b"\x80\x04(" + tower(60) + b"\x91.", "FROZENSET"),
-    "a name with its module in the protocol's place": (b"\x80\x04" + short(b"builtins") + b"N\x93.", "not a whole"),
+    "a name with its module in the protocol's place": (b"\x80\x04" + short(b"builtins") + b"N\x93.", "not a complete"),
     "a protocol of tomorrow": (b"\x80\x63N.", "unsupported pickle protocol"),
 }
 

@@ -80,7 +80,7 @@ def test_frames_channels_last_are_pictures_all_the_same(tmp_path, order, side):
     frames = RNG.integers(256, size=(1, T, 9, side, side), dtype=np.uint8)
     last = np.asarray(frames.transpose(0, 1, 3, 4, 2), order=order)
     if side == 9:
-        with pytest.raises(UserError, match="may be channels_first or channels_last: say which by --layout"):
+        with pytest.raises(UserError, match="may be channels_first or channels_last: choose one with --layout"):
             read(tmp_path, [last, STATES, ACTIONS, REWARDS])
         got = read(tmp_path, [last, STATES, ACTIONS, REWARDS], layout="channels_last")
     else:
@@ -95,7 +95,7 @@ def test_depth_as_a_fourth_channel(tmp_path):
     np.testing.assert_array_equal(got.frames, frames[:, :, :3].transpose(0, 1, 3, 4, 2))
     assert "fourth channel" in notes(got)
     stacks = frames[:, [0, 1, 2]].reshape(2, 1, 12, 8, 8).repeat(T, axis=1)
-    with pytest.raises(UserError, match="may be channels_first or channels_first_depth: say which by --layout"):
+    with pytest.raises(UserError, match="may be channels_first or channels_first_depth: choose one with --layout"):
         read(tmp_path, [stacks, STATES, ACTIONS, REWARDS])
     deep = read(tmp_path, [stacks, STATES, ACTIONS, REWARDS], layout="channels_first_depth")
     np.testing.assert_array_equal(deep.frames[0, 0], stacks[0, 0, 8:11].transpose(1, 2, 0))

@@ -184,18 +184,18 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
     ("how", "said"),
     [
         (lambda f: (f / "meta/info.json").unlink(), "no LeRobot dataset: has no meta/info.json"),
-        (lambda f: (f / "meta/info.json").write_text("{"), "not a whole LeRobot dataset"),
+        (lambda f: (f / "meta/info.json").write_text("{"), "not a complete LeRobot dataset"),
         (lambda f: (f / "meta/info.json").write_text("[]"), "LeRobot of version None"),
         (lambda f: change_info(f, codebase_version="v1.6"), "LeRobot of version 'v1.6'; versions v3.0, v2.1"),
         (lambda f: change_info(f, features={}), "one of its cameras: none"),
         (lambda f: change_info(f, features={"../../x": {"dtype": "video"}}), "lead out of the dataset: refused"),
         (lambda f: change_info(f, data_path="/etc/passwd", video_path="{0.__class__}"), None),
         (lambda f: (f / EPISODES).unlink(), "lists no episodes"),
-        (lambda f: (f / EPISODES).write_bytes(b"PAR1"), "not a whole LeRobot dataset"),
+        (lambda f: (f / EPISODES).write_bytes(b"PAR1"), "not a complete LeRobot dataset"),
         (lambda f: (f / "data/chunk-000/file-001.parquet").unlink(), "file-001.parquet: is not there"),
         (lambda f: table(f / "data/chunk-000/file-001.parquet", rows([3])), "has no rows of episode 2"),
         (lambda f: (f / f"videos/{TOP}/chunk-000/file-001.mp4").unlink(), "no such video"),
-        (lambda f: (f / f"videos/{TOP}/chunk-000/file-000.mp4").write_bytes(b""), "not a whole video"),
+        (lambda f: (f / f"videos/{TOP}/chunk-000/file-000.mp4").write_bytes(b""), "not a complete video"),
         (
             lambda f: rewrite(f / EPISODES, **{f"videos/{TOP}/from_timestamp": [0.0, 0.6, 9.0, 0.0]}),
             "the film has 1.80",
@@ -205,9 +205,9 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
             lambda f: cut_short(f / f"videos/{TOP}/chunk-000/file-000.mp4"),
             "its film is damaged: . of . frames can be read",
         ),
-        (lambda f: rewrite(f / EPISODES, **{"data/file_index": ["../x"] * 4}), "not a whole LeRobot dataset"),
+        (lambda f: rewrite(f / EPISODES, **{"data/file_index": ["../x"] * 4}), "not a complete LeRobot dataset"),
         (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", timestamp=[0.0] * 10), "demonstration 0 .episode 0"),
-        (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", action=[[1.0], *[[1.0, 0.0]] * 9]), "not a whole"),
+        (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", action=[[1.0], *[[1.0, 0.0]] * 9]), "not a complete"),
     ],
 )
 def test_what_is_not_whole_is_one_line(tmp_path, how, said):
@@ -315,7 +315,7 @@ def test_what_cannot_be_written_leaves_nothing(ours, tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         write_dataset(tmp_path / "ours.npz" / "out", held, held.frames, fps=10.0)
     (tmp_path / "there").mkdir()
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         write_dataset(tmp_path / "there", held, held.frames, fps=10.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ours.npz", "there"]
 

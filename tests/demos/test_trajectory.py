@@ -122,7 +122,7 @@ def test_truncated_file(tmp_path, tiny, share):
     trajectory.save(path, tiny)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    assert "not a whole .npz file" in refusal(path)
+    assert "not a complete .npz file" in refusal(path)
 
 
 def test_not_a_zip(tmp_path, tiny):
@@ -130,8 +130,8 @@ def test_not_a_zip(tmp_path, tiny):
     text.write_text("states, actions\n1, 2\n")
     with single.open("wb") as stream:
         np.save(stream, tiny.states)
-    assert "not a whole .npz file" in refusal(text)
-    assert "not a whole .npz file" in refusal(single)
+    assert "not a complete .npz file" in refusal(text)
+    assert "not a complete .npz file" in refusal(single)
 
 
 def test_pickled_objects_are_refused_and_not_run(tmp_path, tiny):

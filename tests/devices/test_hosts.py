@@ -56,7 +56,7 @@ def test_who_outlives_another_process_closes_its_files_and_ends_at_once_with_one
     assert time.monotonic() - before < 20  # less than JAX takes to miss a process, 30
     assert (tmp_path / "closed_0").exists()
     (line,) = (line for line in said.splitlines() if not line.startswith("[Gloo]"))
-    assert line.startswith("error: process 0 cannot go on (") and "goes on from the last checkpoint" in line
+    assert line.startswith("error: process 0 cannot go on (") and "resume from the last checkpoint" in line
 
 
 @pytest.mark.parametrize("kind", [ValueError, jax.errors.JaxRuntimeError])

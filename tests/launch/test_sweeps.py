@@ -116,7 +116,7 @@ def test_a_shell_hands_over_every_word_as_it_was():
         (["figure6a", "--config.reward.agregation=max"], "did you mean config.reward.aggregation"),
         (["figure6a", "--seeds=7"], "no seeds 7"),
         (["figure6a", "--seeds=0-7"], "no seeds 5"),
-        (["figure6a", "--seeds=4-0"], "'4-0' is no seed and no range of them, such as 0-4"),
+        (["figure6a", "--seeds=4-0"], "'4-0' is no seed or a range such as 0-4"),
         (["figure6a", "--seeds=first"], "'first' is no seed"),
         (["table1", "--config.seed=5"], "config.seed is decided by the sweep: use --seeds"),
         (["table1", "--config.run_folder=x"], "config.run_folder is decided by the sweep: use --root"),

@@ -64,7 +64,7 @@ def test_every_place_has_its_own_embedding(one_block):
 
 def test_heads_that_cannot_share_the_width_are_named():
     network = PatchTransformer(patch_size=4, width=9, depth=1, heads=2, dtype=jnp.float32)
-    with pytest.raises(UserError, match="9 wide cannot be shared evenly by 2 heads"):
+    with pytest.raises(UserError, match=r"transformer.width \(9\) must be a multiple of transformer.heads \(2\)"):
         network.init(jax.random.PRNGKey(0), jnp.zeros((1, 12, 12, 3)))
 
 

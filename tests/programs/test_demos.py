@@ -106,7 +106,7 @@ def test_a_file_cut_short_is_refused(film, tmp_path, capsys):
     output = tmp_path / "expert.npz"
     convert(film, output)
     output.write_bytes(output.read_bytes()[:-30])
-    assert "not a whole .npz file" in fail(capsys, "inspect", output)
+    assert "not a complete .npz file" in fail(capsys, "inspect", output)
 
 
 def test_states_of_another_size_are_refused(tmp_path, tiny, capsys):

@@ -21,11 +21,11 @@ def episode(last_discount):
 @pytest.mark.parametrize(
     ("form", "scale", "said"),
     [
-        ("mode", 1.0, "after 5 steps, and rewards of config.reward.form=mode are never negative: the agent is paid for "
-                      "staying alive"),
-        ("gail", 0.5, "form=gail are never negative: the agent is paid for staying alive"),
-        ("gail_log_d", 1.0, "are never positive: the agent is paid for ending episodes"),
-        ("mode", -1.0, "are never positive: the agent is paid for ending episodes"),
+        ("mode", 1.0, "after 5 steps, and rewards of config.reward.form=mode are never negative: the agent is "
+                      "rewarded for staying alive"),
+        ("gail", 0.5, "form=gail are never negative: the agent is rewarded for staying alive"),
+        ("gail_log_d", 1.0, "are never positive: the agent is rewarded for ending episodes"),
+        ("mode", -1.0, "are never positive: the agent is rewarded for ending episodes"),
         ("airl", 1.0, None),
         ("mode", 0.0, None),
     ],

@@ -60,7 +60,7 @@ def test_when_all_are_damaged_the_run_does_not_start_anew(tmp_path, caplog):
         damage(folder / str(step))
     before = contents_of(tmp_path)
     for _ in range(2):  # nor at the second try
-        with pytest.raises(UserError, match=r"had checkpoints, and none .* set config.run_folder") as error:
+        with pytest.raises(UserError, match=r"has no checkpoint left .* set config.run_folder") as error:
             Checkpoints(folder, keep=3).restore(template())
         assert "\n" not in str(error.value)
     assert "checkpoint 1 is damaged" in caplog.text and "checkpoint 2 is damaged" in caplog.text

@@ -71,7 +71,7 @@ def test_other_contents_under_a_step_that_is_there_are_an_error(tmp_path):
     checkpoints.save(10, state=make_state(), host=HOST)
     replay = {**HOST, "replay": {"frames": HOST["replay"]["frames"] + 1, "head": 5}}
     for state, host in ((make_state(2.0), HOST), (make_state(), replay), (make_state(), {})):
-        with pytest.raises(UserError, match=f"{tmp_path}/10 is there already and holds something else") as error:
+        with pytest.raises(UserError, match=f"{tmp_path}/10 already exists with other content") as error:
             checkpoints.save(10, state=state, host=host)
         assert "\n" not in str(error.value)
     assert_equal(checkpoints.restore(template())[0], jax.device_get(make_state()))
