@@ -64,7 +64,8 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
         raise UserError(f"{config.method} is not pre-trained; config.cloning.pretraining_updates must be 0")
     if updates % per_call:
         raise UserError(
-            f"config.cloning.pretraining_updates is {updates}; it must be a multiple of config.replay.updates_per_call ({per_call})"
+            f"config.cloning.pretraining_updates is {updates}; it must be a multiple of "
+            f"config.replay.updates_per_call ({per_call})"
         )
 
 
