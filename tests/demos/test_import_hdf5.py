@@ -152,7 +152,7 @@ def giant(file):
         (replaced("action", ACTIONS * np.nan), "not finite"),
         (replaced("action", ACTIONS[:3]), "action has 3 rows, and observation has 16"),
         (replaced("reward", np.ones((M, 2))), "rewards must be one number a step"),
-        (replaced("step_type", np.ones(M)), "no episode starts in it, its 16 rows go on .* give the whole folder"),
+        (replaced("step_type", np.ones(M)), "no episode starts in it; its 16 rows continue .* give the whole folder"),
         (replaced("step_type", np.zeros(3)), "marks the starts of 3 rows, and has pictures of 16"),
         (replaced("observation", None), "neither"),
         (replaced("observation", 3), "must be a data set of rows"),
@@ -292,7 +292,7 @@ def test_floats_of_a_converted_file_and_actions_of_another_convention(vd4rl):
     actions = ACTIONS.copy()
     actions[[4, 8, 15]] = 0
     change(vd4rl, replaced("action", actions))
-    assert any("actions of last rows are zero" in note for note in read(vd4rl).metadata["notes"])
+    assert any("last rows of episodes have actions of zero" in note for note in read(vd4rl).metadata["notes"])
 
 
 def test_some_in_0_to_1_and_some_in_0_to_255_are_refused(robomimic):
@@ -301,7 +301,7 @@ def test_some_in_0_to_1_and_some_in_0_to_255_are_refused(robomimic):
             pictures = RNG.uniform(0, 255, size=(4, 8, 8, 3)) * scale
             del file[f"data/demo_{number}/obs/agentview_image"], file[f"data/demo_{number}/next_obs"]
             file[f"data/demo_{number}/obs/agentview_image"] = pictures
-    with pytest.raises(UserError, match=r"demonstration 1 \(demo_2\): pictures lie in 0..1 and those before in 0..255"):
+    with pytest.raises(UserError, match=r"demonstration 1 \(demo_2\): some pictures have values in 0..1 and others in 0..255"):
         read(robomimic, camera="agentview")
 
 

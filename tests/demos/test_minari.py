@@ -91,7 +91,7 @@ def test_nested_observations(write):
 
 def test_other_actions_are_left_out_with_a_note(write):
     got = read(write(lambda picture: picture, PICTURE, action_space=spaces.Discrete(4), act=lambda t: t % 4))
-    assert got.actions is None and any("but Discrete" in note for note in got.metadata["notes"])
+    assert got.actions is None and any("are Discrete, not vectors" in note for note in got.metadata["notes"])
 
 
 def test_what_is_not_there_is_one_line(write, monkeypatch):

@@ -207,7 +207,7 @@ def test_a_file_larger_than_memory_is_not_read(tmp_path):
 def test_a_pickle_that_is_cut_short_is_said_to_be(tmp_path):
     content = pickle.dumps(GOOD)
     for length in [*range(60), *range(60, len(content), 97)]:
-        assert "whole pickle" in refusal(tmp_path, content[:length]) or length == 0
+        assert "complete pickle" in refusal(tmp_path, content[:length]) or length == 0
 
 
 def test_random_damage_never_ends_in_a_traceback(tmp_path):
