@@ -6,6 +6,7 @@ So no number in a page can be older than the file it comes from. A name or a fil
 import html
 import inspect
 import json
+import math
 import re
 import statistics
 import sys
@@ -103,6 +104,23 @@ def bench() -> str:
     return "\n".join(parts)
 
 
+def drawing() -> str:
+    """Every ``results/*/tasks_*.json``: agent steps a second of one environment by task, and the cores they ask for."""
+    parts = []
+    for path in sorted(RESULTS.glob("*/tasks_*.json")):
+        measured = json.loads(path.read_text())
+        rows = []
+        for task, rates in measured["tasks"].items():
+            cores = [f"{math.ceil(wanted / rates['full'])}" for wanted in (100, 400)]
+            rows.append((f"`{task}`", *(f"{rates[quality]:,.0f}" for quality in ("full", "fast")), *cores))
+        parts += [
+            f"{measured['machine']}, images of {measured['config']['env']['image_size']} pixels; "
+            f"`{path.relative_to(ROOT)}`.\n",
+            _table(("task", "full", "fast", "cores for 100 steps a second", "cores for 400"), rows),
+        ]
+    return "\n".join(parts)
+
+
 def pace() -> str:
     """Frames a second of whole runs, by size, method, environments and machine: the median over ``results/``."""
     rates: dict[tuple[str, ...], list[float]] = {}
@@ -171,7 +189,7 @@ def count(sweep: str) -> str:
 
 TAKEN: Mapping[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (include, results, bench, pace, trace, group, preset, variant, quick, count)
+    for function in (include, results, bench, drawing, pace, trace, group, preset, variant, quick, count)
 }
 
 

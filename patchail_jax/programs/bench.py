@@ -8,7 +8,8 @@ Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (b
 - beside each, the floor: its operations, counted from the shapes, over the device's measured matrix rate;
 - agent steps per second of the loop as a whole.
 
-``--quick`` measures PatchAIL alone. A CPU, which compiles for minutes, is spared some variants and the other precision.
+``--quick`` measures PatchAIL alone, ``--tasks`` the environments of the paper's tasks. A CPU compiles for minutes, so
+it measures fewer variants, in one precision.
 """
 
 import json
@@ -18,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from patchail_jax.envs.rendering import choose_backend
+from patchail_jax.envs.rendering import QUALITIES, choose_backend
+from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.programs.arguments import Arguments
 from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.verbs import asks_for_help
+from patchail_jax.storage.versions import machine
 from patchail_jax.types import Episode, Specs
 
 SECONDS, ROUNDS = 2.0, 20  # of one measurement, and the rounds it is cut into
@@ -42,6 +45,7 @@ usage: patchail bench [--config=NAME|FILE[:METHOD]] [--config.KEY=VALUE ...] [fl
 Measures environment steps and updates per second; without a config, the quickstart's.
 
   --quick              PatchAIL alone
+  --tasks              only agent steps per second of one environment, for the paper's seven tasks
   --output=FILE        the same numbers as JSON (bench.json)
 {}example:  patchail bench --config=cheetah --quick
 """
@@ -120,6 +124,15 @@ def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
         pool.close()
 
 
+def task_rates(config: ConfigDict) -> Iterator[tuple[str, str, float]]:
+    """Task, quality, and agent steps per second of one environment in one process, for the paper's tasks."""
+    for task in PAPER_TASKS:
+        for quality in QUALITIES:
+            case = config.copy_and_resolve_references()
+            case.env.task, case.env.quality = task, quality
+            yield task, quality, steps_per_second(case, 1)[0]
+
+
 def loop_steps_per_second(config: ConfigDict) -> float:
     """Agent steps per second of the whole loop once it learns, evaluations and checkpoints left out."""
     from patchail_jax.loop import step
@@ -156,6 +169,7 @@ def main(argv: Sequence[str]) -> None:
         return
     flags = Arguments(prog="patchail bench", add_help=False, allow_abbrev=False)
     flags.add_argument("--quick", action="store_true")
+    flags.add_argument("--tasks", action="store_true")
     flags.add_argument("--output", type=Path, default=Path("bench.json"))
     own, words = flags.parse_known_args(argv)
     words = words if names_config(words) else ["--config=quickstart", *words]
@@ -168,6 +182,12 @@ def main(argv: Sequence[str]) -> None:
         sys.stdout.flush()
         own.output.write_text(json.dumps(result, indent=2) + "\n")
 
+    if own.tasks:
+        result |= {"machine": machine(), "tasks": {}}
+        for task, quality, rate in task_rates(config):
+            result["tasks"].setdefault(task, {})[quality] = rate
+            say(f"{task:18s} {quality:5s} {config.env.image_size:3d} px  {rate:8.1f} agent steps/s")
+        return
     action_size = 1
     for num_envs in (1, 2, 4, 8, 16):
         if num_envs > max(2, (os.cpu_count() or 1)):

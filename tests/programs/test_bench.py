@@ -59,3 +59,14 @@ def test_a_benchmark_ends_with_a_file_of_its_figures(tmp_path, monkeypatch, caps
     assert case["floor_ms"] == pytest.approx(floor)
     assert figures["loop_steps_per_second"] > 0 and set(figures["environments"]) >= {"1", "2"}
     assert "update        one" in capsys.readouterr().out
+
+
+def test_the_environments_of_the_paper_s_tasks_are_timed_in_both_qualities(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "SECONDS", 0.1)
+    monkeypatch.setattr(bench, "PAPER_TASKS", ("cartpole_swingup",))
+    output = tmp_path / "tasks.json"
+    bench.main(["--tasks", "--config.env.image_size=16", f"--output={output}"])
+    figures = json.loads(output.read_text())
+    rates = figures["tasks"]["cartpole_swingup"]
+    assert set(rates) == {"full", "fast"} and min(rates.values()) > 0 and not figures["update"]
+    assert capsys.readouterr().out.count("cartpole_swingup") == 2
