@@ -36,7 +36,7 @@ def describe(trajectories: Trajectories) -> list[str]:
         lines.append("actions         none: for methods that imitate from pictures alone")
     else:
         missing = ", ".join(map(str, trajectories.without_actions))
-        without = f"; none of demonstrations {missing}" if missing else ""
+        without = f"; demonstrations without actions: {missing}" if missing else ""
         lines.append(f"actions         {list(trajectories.actions.shape)}, {_range(actions)}{without}")
     returns = trajectories.returns
     if returns is None:
@@ -124,4 +124,4 @@ def _cuts(changes: np.ndarray) -> str:
     if not len(found) or len(changes) <= 2 * _AROUND:
         return ""
     times = ", ".join(str(step + 1) for step in found[:8]) + (" and later" if len(found) > 8 else "")
-    return f"jumps at frame {times}: several episodes in one? (--split)"
+    return f"jumps at frame {times}: several episodes in one?"

@@ -9,6 +9,7 @@ import numpy as np
 
 from patchail_jax.demos import render, trajectory
 from patchail_jax.demos.form import Trajectories
+from patchail_jax.demos.task_fit import refuse_actions
 from patchail_jax.envs.look import video_look
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
@@ -160,8 +161,7 @@ def load_expert_set(
     actions = whole.actions
     if action_size is None:
         action_size = render.task_action_size(view.task) if actions is None else actions.shape[2]
-    if actions is not None and actions.shape[2] != action_size:
-        raise UserError(f"{source}: holds actions of {actions.shape[2]} numbers, and {view.task} has {action_size}")
+    refuse_actions(actions, action_size, task=view.task, source=str(source))
     return ExpertSet(
         frames=frames,
         actions=seen.actions,

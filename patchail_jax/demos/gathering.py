@@ -13,7 +13,7 @@ from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
 
 FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}
-TOO_MUCH = "more frames than memory has room for: use --image_size, --num_demonstrations or --end"
+TOO_MUCH = "more frames than memory has room for: take fewer or smaller ones (--image_size)"
 _ROUNDING = 1e-3
 _BLOCK = 256  # frames
 
@@ -92,6 +92,8 @@ class Gathering:
         flipped, size = FLIPS[self.request.flip], self.request.image_size
         for frame in frames:
             size = size or min(frame.shape[:2])
+            if frame.shape[0] != frame.shape[1]:
+                self.notes.setdefault("pictures of {1}x{0} are cut to their middle square".format(*frame.shape))
             try:
                 spent += kept.append(square(np.flip(frame, flipped), size))
             except UserError as error:

@@ -8,7 +8,7 @@ import numpy as np
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.hdf5_inside import SUFFIXES, Inside, open_file
-from patchail_jax.demos.import_rows import Rows, files_of, is_rows
+from patchail_jax.demos.import_rows import Rows, files_of, is_rows, marks_episodes
 from patchail_jax.demos.natural_order import by_number
 from patchail_jax.errors import UserError
 
@@ -34,6 +34,8 @@ def read(paths: Sequence[Path], request: Request, *, camera: str = "", mask: str
             elif is_rows(inside):
                 if mask:
                     raise UserError(f"{path}: has no masks, which are robomimic's")
+                if not marks_episodes(inside):
+                    raise UserError(f"{path}: has rows without step_type or is_first: where do its episodes start?")
                 rows.add(inside)
             else:
                 raise UserError(
@@ -81,11 +83,14 @@ def _names(inside: Inside, mask: str) -> list[str]:
 
 def _camera(inside: Inside, group: str, camera: str) -> str:
     """The data set of pictures below ``obs``."""
-    known = [name for name in sorted(inside.get(f"{group}/obs")) if len(inside.shape(f"{group}/obs/{name}")) == 4]
+    held = sorted(inside.get(f"{group}/obs"))
+    known = [name for name in held if len(inside.shape(f"{group}/obs/{name}")) == 4]
     for name in (camera, f"{camera}_image"):
         if camera and name in known:
             return name
     if not camera and len(known) == 1:
         return known[0]
-    listed = ", ".join(known) or "none"
-    raise UserError(f"{inside.path}: {group}: use --camera with one of its cameras: {listed}")
+    if not known:
+        listed = ", ".join(f"{name} {list(inside.shape(f'{group}/obs/{name}'))}" for name in held) or "nothing"
+        raise UserError(f"{inside.path}: {group}/obs has no pictures of four axes (time and three), but {listed}")
+    raise UserError(f"{inside.path}: {group}: use --camera with one of its cameras: {', '.join(known)}")

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from PIL import Image
 from patchail_jax.demos import pictures
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
+from patchail_jax.demos.ordinary import require_file
 from patchail_jax.demos.picture_files import EARLY
 from patchail_jax.demos.video_frames import open_clip
 from patchail_jax.errors import UserError, one_line
@@ -78,14 +80,17 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
 
 def _info(folder: Path) -> dict[str, Any]:
     path = folder / "meta" / "info.json"
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{folder}: no LeRobot dataset: has no meta/info.json")
+    require_file(path)
     if path.stat().st_size > _LARGEST_INFO:
         raise UserError(f"{path}: larger than any such file")
     info = json.loads(path.read_text())
     version = info.get("codebase_version") if isinstance(info, dict) else None
     if version not in _VERSIONS:
         raise UserError(f"{folder}: LeRobot of version {version!r}; versions {', '.join(_VERSIONS)} can be read")
+    if not isinstance(fps := info.get("fps"), int | float) or not 0 < fps < math.inf:
+        raise UserError(f"{path}: fps must be more than 0, not {fps!r}")
     return dict(info)
 
 
@@ -127,7 +132,7 @@ def _choose(folder: Path, held: list[_Episode], wanted: Sequence[int] | None) ->
     by_number = {episode.number: episode for episode in held}
     if missing := [number for number in wanted if number not in by_number]:
         raise UserError(f"{folder}: has no episode {missing[0]}; it has {held[0].number} to {held[-1].number}")
-    return [by_number[number] for number in wanted]
+    return [by_number[number] for number in dict.fromkeys(wanted)]
 
 
 def _read_film(gathering: Gathering, path: Path, episodes: Sequence[_Episode]) -> None:

@@ -44,7 +44,7 @@ def read(dataset_id: str, request: Request, *, camera: str = "") -> Trajectories
         raise UserError(f"minari {dataset_id}: cannot be read ({one_line(error, 200)})") from error
     if ended:
         count = len(gathering.demonstrations)
-        gathering.notes.setdefault(f"{ended} of {count} episodes end by a termination, the others when time is up")
+        gathering.notes.setdefault(f"{ended} of {count} episodes end by a termination")
     return gathering.finish(f"minari {dataset_id}")
 
 
@@ -69,8 +69,9 @@ def _pictures(observations: Any, camera: str, dataset_id: str) -> np.ndarray:
     known = [way for way, array in found.items() if array.ndim == 4 and _is_picture(array)]
     if not camera and len(known) == 1:
         return found[known[0]]
-    listed = ", ".join(known) or f"none, only {', '.join(found)}"
-    raise UserError(f"minari {dataset_id}: use --camera with one of its pictures: {listed}")
+    if not known:
+        raise UserError(f"minari {dataset_id}: has no pictures (arrays of four axes), but {', '.join(found)}")
+    raise UserError(f"minari {dataset_id}: use --camera with one of its pictures: {', '.join(known)}")
 
 
 def _is_picture(array: np.ndarray) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.natural_order import by_number
+from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
 
 _PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action"), ("reward",)
@@ -57,6 +58,11 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
 def is_rows(table: Table) -> bool:
     """Whether the file has pictures in rows."""
     return _one_of(_PICTURES, table) is not None
+
+
+def marks_episodes(table: Table) -> bool:
+    """Whether the file says where its episodes start."""
+    return any(name in table for name in ("step_type", "is_first"))
 
 
 class Rows:
@@ -192,12 +198,12 @@ def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            files.append(path)
+            files.append(require_file(path))
             continue
         held = [file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith(".")]
         if not held:
             raise UserError(f"{path}: a folder without files that end in {' or '.join(suffixes)}")
-        files += sorted(held, key=lambda file: by_number(file.name))
+        files += sorted(map(require_file, held), key=lambda file: by_number(file.name))
     return files
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
+from patchail_jax.demos.task_fit import steps_per_second
 from patchail_jax.demos.video_frames import Clip, open_clip
-from patchail_jax.envs import dmc
 from patchail_jax.errors import UserError
 
 _SLACK = 1.02  # of the video's rate: 29.97 frames a second are 30
@@ -48,7 +48,7 @@ def read(paths: Sequence[Path], request: Request, cutting: Cutting) -> Trajector
     times = [cutting.start, *cutting.split, *([] if cutting.end is None else [cutting.end])]
     if not 0 <= cutting.start < math.inf or any(not earlier < later for earlier, later in itertools.pairwise(times)):
         listed = ", ".join(f"{time:g}" for time in times)
-        raise UserError(f"--start, --split and --end must rise from 0 s on, not {listed}")
+        raise UserError(f"--start, --split and --end must be 0 s or more, each later than the one before, not {listed}")
     names = ", ".join(path.name for path in paths)
     gathering = Gathering(request, names, steps_per_second=rate)
     for path in paths:
@@ -64,22 +64,16 @@ def read(paths: Sequence[Path], request: Request, cutting: Cutting) -> Trajector
         for span in spans:
             if len(span) < 2:
                 at = cutting.start if len(spans) == 1 else span[0] if len(span) else end
-                raise UserError(f"{path}: shows {len(span)} agent steps from {at:g} s on; there must be 2 or more")
+                raise UserError(
+                    f"{path}: shows {len(span)} agent steps from {at:g} s on, of {clip.length:.2g} s in all; there "
+                    "must be 2 or more"
+                )
             name = path.name if len(spans) == 1 else f"{path.name} from {span[0]:g} s"
             gathering.add(itertools.islice(shown, len(span)), None, None, name=name)
         gathering.notes |= clip.notes
         gathering.lossy |= clip.lossy
     gathering.source = names
     return gathering.finish(f"video {names}")
-
-
-def steps_per_second(task: str, action_repeat: int) -> float:
-    """Agent steps a second of a suite task's time."""
-    try:
-        with dmc.load(task, quality="full") as environment:
-            return 1.0 / (environment.control_timestep() * action_repeat)
-    except UserError as error:
-        raise UserError(f"{error}; for a task of your own give --control_rate, its agent steps a second") from error
 
 
 def advice(metadata: dict[str, Any], image_size: int) -> list[str]:
@@ -97,7 +91,7 @@ def advice(metadata: dict[str, Any], image_size: int) -> list[str]:
 
 def _check_rate(clip: Clip, rate: float, action_repeat: int) -> None:
     if rate > clip.rate * _SLACK:
-        enough = math.ceil(action_repeat * rate / clip.rate / _SLACK)
+        enough = math.ceil(action_repeat * rate / clip.slowest / _SLACK)
         raise UserError(
             f"{clip.path}: {clip.rate:g} frames a second cannot show {rate:g} agent steps a second (shown twice, the "
             f"expert would stand still): use --action_repeat {enough} here and in training, or --frames_per_second "

@@ -1,6 +1,7 @@
 """Videos that Pillow reads: moving pictures (gif, webp, png) and folders of pictures."""
 
 import abc
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from patchail_jax.errors import UserError, one_line
 MOVING = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG", ".png": "PNG"}
 STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 _LOSSY = ("JPEG", "WEBP", "GIF")  # of gif the colours
+VARIES = 1.5  # times the usual gap between two frames, from which on a video is said to vary
 EARLY = 0.25  # of a frame: times in a container are rounded
 
 
@@ -23,6 +25,7 @@ class _Pictures(abc.ABC):
 
     path: Path
     rate: float
+    slowest: float
     length: float
     lossy: bool
     notes: Notes
@@ -55,15 +58,23 @@ class Folder(_Pictures):
             raise UserError(f"{path}: a folder without pictures ({', '.join(STILL)})")
         if len(kinds) > 1:
             raise UserError(f"{path}: holds pictures of several kinds ({', '.join(kinds)}): leave those of the video")
+        if len(series := sorted({re.sub(r"[0-9]+", "", file.stem) for file in files})) > 1 and any(
+            re.search(r"[0-9]", file.stem) for file in files
+        ):
+            named = ", ".join(name.strip("_-. ") or "only a number" for name in series[:4])
+            raise UserError(f"{path}: holds pictures of several series ({named}): leave those of the video")
         if frames_per_second is None:
             raise UserError(
                 f"{path}: a folder of pictures does not say how many there are a second: --frames_per_second"
             )
-        self.path, self.rate, self.notes = path, frames_per_second, {}
+        self.path, self.notes = path, {}
+        self.rate = self.slowest = frames_per_second
         self._files, self._kind, self._size = sorted(files, key=lambda file: by_number(file.name)), kinds[0], (0, 0)
         self.lossy = self._kind in _LOSSY
         self._times = np.arange(len(files)) / self.rate
         self.length = len(files) / self.rate
+        if missing := _gap([file.stem for file in self._files]):
+            self.notes.setdefault(f"{path.name}: {missing}")
 
     def _picture(self, number: int) -> Any:
         with Image.open(self._files[number], formats=[self._kind]) as picture:
@@ -73,6 +84,21 @@ class Folder(_Pictures):
                 sizes = "{}x{} and {}x{}".format(*self._size, *picture.size)
                 raise UserError(f"{self._files[number].name}: pictures of one video are of one size, not {sizes}")
             return picture
+
+
+def _gap(names: list[str]) -> str:
+    """What is odd about the numbers in ``names``, which are in order; "" for nothing."""
+    groups = [[int(number) for number in re.findall(r"[0-9]+", name)] for name in names]
+    if len({len(group) for group in groups}) > 1 or not groups[0]:
+        return ""
+    numbers = np.array(groups)
+    changing = np.flatnonzero((numbers != numbers[0]).any(axis=0))
+    if len(changing) > 1:
+        return f"its names count {len(changing)} things, as {names[-1]} does: several videos in one?"
+    counted = numbers[:, changing[0]] if len(changing) else np.arange(len(names))
+    steps = np.diff(counted)
+    wide = np.flatnonzero(steps > VARIES * np.median(steps)) if len(steps) else steps
+    return f"picture {counted[wide[0]]} is followed by {counted[wide[0] + 1]}: are some missing?" if len(wide) else ""
 
 
 class Moving(_Pictures):
@@ -96,7 +122,9 @@ class Moving(_Pictures):
         if min(shown) <= 0:
             raise UserError(f"{path}: does not say how long its frames are shown: use --frames_per_second")
         self._times, self.length = np.cumsum([0.0, *shown[:-1]]), float(sum(shown))
-        self.rate = 1 / float(np.median(shown))
+        self.rate, self.slowest = 1 / float(np.median(shown)), 1 / max(shown)
+        if max(shown) > VARIES * np.median(shown):
+            self.notes.setdefault(f"{path.name}: frames are {min(shown):.3g} to {max(shown):.3g} s apart")
 
     def _picture(self, number: int) -> Any:
         self._file.seek(number)

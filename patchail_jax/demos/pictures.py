@@ -60,6 +60,8 @@ def find_layout(shape: tuple[int, ...], *, asked: str = "") -> Layout:
     found = square or fitting
     if len(found) > 1:
         raise UserError(f"pictures of {list(shape)} may be {' or '.join(map(str, found))}: choose one with --layout")
+    if not found and {1, 3, 4} & {shape[0], shape[2]}:
+        raise UserError(f"pictures of {list(shape)} have a side of fewer than {_SMALLEST} pixels")
     if not found:
         raise UserError(f"pictures of {list(shape)} have no axis of 1, 3 or 4 channels, or of a stack of such frames")
     return found[0]
@@ -72,7 +74,7 @@ def from_array(pictures: np.ndarray, layout: Layout, notes: Notes) -> np.ndarray
     if last.shape[3] > layout.channels:
         notes.setdefault(f"{layout}: the newest of {last.shape[3] // layout.channels} stacked frames is kept")
     elif layout.first:
-        notes.setdefault(f"{layout}")
+        notes.setdefault(f"pictures were kept {layout}")
     if layout.channels == 1:
         notes.setdefault("grey pictures, the same in all three colours")
         return np.repeat(newest, 3, axis=3)

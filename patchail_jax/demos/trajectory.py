@@ -19,9 +19,14 @@ import numpy as np
 
 from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
+from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
 
 _GIB = 1024**3
+# What is no file of this form, and the word that converts it.
+_FORMS = {".pkl": "pickle", ".pickle": "pickle", ".hdf5": "hdf5", ".h5": "hdf5"} | dict.fromkeys(
+    (".mp4", ".mov", ".avi", ".webm", ".mkv", ".gif", ".webp"), "video"
+)
 # What numpy and zipfile raise on damaged archives (found by flipping bytes); NotImplementedError is a RuntimeError.
 _READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error)
 
@@ -122,8 +127,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, memory: int | None) -> Trajectories:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file of demonstrations")
+    require_file(path, "file of demonstrations")
+    if form := _FORMS.get(path.suffix.lower()):
+        raise UserError(f"{path}: convert it first: patchail demos convert {form}")
     try:
         if not zipfile.is_zipfile(path):
             raise UserError(
@@ -142,7 +148,10 @@ def _read(path: Path, memory: int | None) -> Trajectories:
     except _READ_ERRORS as error:
         raise UserError(f"{path}: cannot be read ({one_line(error)}): copy or record it again") from error
     if "states" not in arrays and "frames" not in arrays:
-        raise UserError(f"{path}: has no array 'states' or 'frames': see demos/shipped/README.md for the form")
+        raise UserError(
+            f"{path}: has no array 'states' or 'frames': see demos/shipped/README.md for the form; files of V-D4RL, "
+            "Dreamer and AIME are read by patchail demos convert npz"
+        )
     if "metadata" not in arrays:
         raise UserError(f"{path}: has no array 'metadata': see demos/shipped/README.md for the form")
     for key, array in arrays.items():

@@ -13,6 +13,7 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from patchail_jax.demos.ordinary import require_file
 from patchail_jax.demos.pickled_array import CALLS, Array, Name, Type
 from patchail_jax.errors import UserError, one_line
 
@@ -36,6 +37,7 @@ def load(path: Path, *, memory: int) -> Any:
 
     Raises UserError, one line, for a pickle that names anything else, is not whole, or needs over ``memory`` bytes.
     """
+    require_file(path)
     try:
         with path.open("rb") as stream:
             return _Reader(_Stream(stream, path.stat().st_size, memory)).load()

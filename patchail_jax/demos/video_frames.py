@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from patchail_jax.demos import picture_files, pictures
-from patchail_jax.demos.picture_files import EARLY
+from patchail_jax.demos.ordinary import require_file
+from patchail_jax.demos.picture_files import EARLY, VARIES
 from patchail_jax.demos.pictures import Notes
 from patchail_jax.errors import UserError
 
@@ -18,17 +19,22 @@ _log = logging.getLogger(__name__)
 # Only these containers, whatever a file is named: others (playlists) make the library open further files and addresses.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts"
 _OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
-_VARIES = 1.5  # times the usual gap between two frames
+_MICROSECONDS = 1_000_000  # of a second: a container's clock
+_SHORT = 1.1  # times the length that can be read: a film that declares more is cut short
 _SKIPPED = 10.0  # seconds, from which on it is quicker to look for the place than to decode what lies before
 _HDR = {"smpte2084": 16, "arib-std-b67": 18}  # transfer functions, by their numbers in ITU-T H.273
 _BT2020 = 9  # colour primaries
 
 
 class Clip(Protocol):
-    """A video: its file, frames a second, seconds, whether it was compressed with loss, and what is odd about it."""
+    """A video: its file, seconds, whether it was compressed with loss, and what is odd about it.
+
+    ``rate`` is frames a second as they usually come, ``slowest`` where they lie farthest apart.
+    """
 
     path: Path
     rate: float
+    slowest: float
     length: float
     lossy: bool
     notes: Notes
@@ -41,8 +47,7 @@ def open_clip(path: Path, *, frames_per_second: float | None) -> Clip:
     """The video behind ``path``; ``frames_per_second`` None is what the file says. UserError where it is none."""
     if path.is_dir():
         return picture_files.Folder(path, frames_per_second)
-    if not path.is_file():
-        raise UserError(f"{path}: no such video")
+    require_file(path, "video")
     if path.suffix.lower() in picture_files.MOVING:
         return picture_files.Moving(path, frames_per_second)
     return Film(path, frames_per_second)
@@ -59,16 +64,17 @@ class Film:
     ``frames_per_second`` replaces the times that the file gives its frames.
     """
 
-    lossy = True
-
     def __init__(self, path: Path, frames_per_second: float | None) -> None:
         self.path, self._given = path, frames_per_second
         self.notes: Notes = {}
         with self._open() as container:
             stream = self._choose(container)
+            self.lossy = bool(stream.codec_context.codec.lossy)
+            self._pixel_shape = Fraction(stream.sample_aspect_ratio or 1)
             self._describe(stream)
             count, stamps = self._stamps(container, stream)
             self._base: Fraction = stream.time_base
+            declared = 0.0 if stream.duration else float(container.duration or 0) / _MICROSECONDS
         if count < 2 and frames_per_second is None:
             raise UserError(f"{path}: has {count} frames: a video has two or more")
         gaps = np.diff(stamps) * float(self._base)
@@ -76,14 +82,18 @@ class Film:
             raise UserError(f"{path}: does not say when its frames are shown: use --frames_per_second")
         self._first = int(stamps[0]) if len(stamps) else 0
         if frames_per_second is not None:
-            self.rate, self.length = frames_per_second, count / frames_per_second
+            self.rate = self.slowest = frames_per_second
+            self.length = count / frames_per_second
             return
         usual = np.median(gaps)
-        if gaps.max() > _VARIES * usual:
+        if gaps.max() > VARIES * usual:
             self.notes.setdefault(f"{path.name}: frames are {gaps.min():.3g} to {gaps.max():.3g} s apart")
         # Times are rounded to the container's clock, so many gaps together say more than the middle one.
         self.rate = 1 / float(gaps[np.abs(gaps - usual) <= 0.5 * usual].mean())
+        self.slowest = 1 / float(gaps.max())
         self.length = float(gaps.sum()) + 1 / self.rate
+        if declared > _SHORT * self.length:
+            self.notes.setdefault(f"{path.name}: has {self.length:.2f} s of the {declared:.2f} s that it declares")
 
     def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
         """``[H,W,3] uint8``: of every time the newest frame, up to the end of what can be read."""
@@ -133,10 +143,8 @@ class Film:
             # "file:" so that no name is taken for an option or an address.
             return av.open(f"file:{self.path}", options=_OPTIONS, metadata_errors="replace")
         except (av.error.FFmpegError, ValueError) as error:
-            kinds = (
-                f"mp4, mov, avi, webm, mkv, ts, {', '.join(picture_files.MOVING)} and folders of pictures can be read"
-            )
-            raise UserError(f"{self.path}: not a complete video ({_reason(error)}); {kinds}") from error
+            kinds = "mp4, mov, avi, webm, mkv, ts, gif, webp, apng, animated png and folders of pictures can be read"
+            raise UserError(f"{self.path}: cannot be read as a video ({_reason(error)}); {kinds}") from error
 
     def _choose(self, container: Any) -> Any:
         """The first video stream that is no cover picture."""
@@ -183,16 +191,38 @@ class Film:
         import av
 
         try:
+            size = self._shown_size(frame)
             if any(component.is_alpha for component in frame.format.components):
-                picture = pictures.on_black(frame.to_ndarray(format="rgba"), self.notes)
+                picture = pictures.on_black(frame.to_ndarray(format="rgba", **size), self.notes)
             else:
-                picture = frame.to_ndarray(format="rgb24")
+                picture = frame.to_ndarray(format="rgb24", **size)
         except (av.error.FFmpegError, ValueError) as error:
             raise UserError(f"{self.path}: its pictures cannot be read ({_reason(error)})") from error
-        turns = Fraction(frame.rotation, 90)
-        if turns.denominator != 1:
-            raise UserError(f"{self.path}: is turned by {frame.rotation} degrees; rotate it first")
-        return np.rot90(picture, int(turns))
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        return picture if matrix is None else self._upright(picture, np.frombuffer(bytes(matrix), np.int32))
+
+    def _shown_size(self, frame: Any) -> dict[str, int]:
+        """The size at which a frame's pixels are square: the longer one, so that nothing is lost."""
+        shape = self._pixel_shape
+        if shape == 1:
+            return {}
+        width, height = (frame.width * shape, frame.height) if shape > 1 else (frame.width, frame.height / shape)
+        self.notes.setdefault(
+            f"{self.path.name}: its pixels are not square ({float(shape):.3g} to 1), and pictures are drawn out to "
+            f"{round(width)}x{round(height)}"
+        )
+        return {"width": round(width), "height": round(height)}
+
+    def _upright(self, picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """``picture [H,W,3]`` as a player shows it: turned by quarters and mirrored as the file's matrix says."""
+        right, down = matrix[[0, 3]], matrix[[1, 4]]  # what a step along x and along y adds to x and to y
+        if not right[1] and not down[0]:
+            across, along = right[0], down[1]
+        elif not right[0] and not down[1]:
+            picture, across, along = np.swapaxes(picture, 0, 1), right[1], down[0]
+        else:
+            raise UserError(f"{self.path}: is stored turned by part of a quarter; turn it upright first")
+        return picture[:: -1 if along < 0 else 1, :: -1 if across < 0 else 1]
 
 
 def _reason(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """What every program of the package does at its two ends: its log on the console, bad input as one line, its status."""
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -20,11 +21,18 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
     # So that config.env.factory finds modules here however Python was started; last, so that it shadows no package.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the program
     try:
         with one_line_errors():
             status = program(words)
+            sys.stdout.flush()
         if status:
             sys.exit(status)
+    except BrokenPipeError:  # as of ``| head``: nobody reads what is said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except ProcessLost as lost:
         sys.stderr.write(f"error: {lost}\n")
         _end_at_once(1)
@@ -44,6 +52,11 @@ def one_line_errors() -> Iterator[None]:
         raise
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stderr.write(f"error: no space is left where {error.filename or 'the output goes'}: free some\n")
         sys.exit(2)
 
 

@@ -1,6 +1,8 @@
 """The forms that ``patchail demos convert`` reads, and the flags of each."""
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from patchail_jax.demos import (
     import_pickle,
     import_rows,
     import_video,
+    task_fit,
 )
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import FLIPS, Request
@@ -64,10 +67,17 @@ def convert(options: argparse.Namespace) -> Trajectories:
     """What ``options`` asks to read; UserError for a flag or a file that does not do."""
     for name in _POSITIVE:
         value = getattr(options, name, None)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise UserError(f"--{name} is {value}; it must be more than 0")
+    task_fit.refuse_name(options.task)
     read: Trajectories = options.read(options, _request(options))
+    if odd := task_fit.compare(read, source=_name_of(options.source)):
+        read.metadata["notes"] = [*read.metadata.get("notes", []), *odd]
     return read
+
+
+def _name_of(source: Any) -> str:
+    return ", ".join(map(str, source)) if isinstance(source, list) else str(source)
 
 
 def _add_flags_of_episodes(form: Arguments) -> None:
@@ -100,7 +110,7 @@ def _hdf5(options: argparse.Namespace, request: Request) -> Trajectories:
 
 
 def _npz(options: argparse.Namespace, request: Request) -> Trajectories:
-    own = [path for path in options.source if import_own.is_own(path)]
+    own = [path for path in options.source if path.is_file() and import_own.is_own(path)]
     if own and len(options.source) > 1:
         raise UserError(f"{own[0]}: is a file of this program: convert it alone")
     return import_own.read(own[0], request) if own else import_rows.read_npz(options.source, request)
@@ -119,15 +129,38 @@ def _video(options: argparse.Namespace, request: Request) -> Trajectories:
     return import_video.read(options.source, request, cutting)
 
 
+Read = Callable[[str], Any]
+
+
+def _written(form: str) -> Callable[[Read], Read]:
+    """A flag's reader whose ValueError becomes a message that says how the flag is written."""
+
+    def decorate(read: Read) -> Read:
+        def checked(text: str) -> Any:
+            try:
+                return read(text)
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(f"{text!r} is not {form}") from error
+
+        return checked
+
+    return decorate
+
+
+@_written("LEFT,TOP,SIDE in pixels")
 def _crop(text: str) -> tuple[int, int, int]:
     left, top, side = (int(number) for number in text.split(","))
+    if side < 1:
+        raise ValueError(text)
     return left, top, side
 
 
+@_written("S,S,... in seconds")
 def _seconds(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
 
 
+@_written("numbers of episodes, such as 0-9,12")
 def _episodes(text: str) -> tuple[int, ...]:
     """``0-9,12``, one at least."""
     numbers = number_ranges(text, what="episode")
@@ -136,10 +169,15 @@ def _episodes(text: str) -> tuple[int, ...]:
     return numbers
 
 
+@_written("a number above 0")
 def _scale(text: str) -> tuple[tuple[float, float], ...]:
-    return _bounds(f"-{text}:{text}")
+    scale = float(text)
+    if not 0 < scale < math.inf:
+        raise ValueError(text)
+    return ((-scale, scale),)
 
 
+@_written("LOW:HIGH,... with LOW below HIGH")
 def _bounds(text: str) -> tuple[tuple[float, float], ...]:
     """``-2:2,0:1``: low and high of every number of an action, or of all."""
     pairs = [tuple(float(number) for number in pair.split(":")) for pair in text.split(",")]

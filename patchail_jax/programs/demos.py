@@ -11,11 +11,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from patchail_jax.demos import description, first_frames, import_video, render, trajectory
+from patchail_jax.demos import description, first_frames, import_video, render, task_fit, trajectory
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.view import View
@@ -114,19 +115,22 @@ def _write(output: Path, demonstrations: Trajectories, rate: float | None) -> No
         view = View(metadata["task"], metadata["action_repeat"], image_size=84)
         frames = render.render(demonstrations, view, cache_dir=default_cache_dir())
     write_dataset(output, demonstrations, frames, fps=_rate(metadata, rate))
+    _say("a LeRobot dataset has a frame for each action: the last frame of each episode is left out")
 
 
 def _rate(metadata: dict[str, Any], asked: float | None) -> float:
     """Steps a second; ``UserError`` for a task of one's own that does not say."""
     own: float | None = asked or metadata.get("steps_per_second")
-    return own or import_video.steps_per_second(metadata["task"], metadata["action_repeat"])
+    return own or task_fit.steps_per_second(metadata["task"], metadata["action_repeat"])
 
 
 def _inspect(options: argparse.Namespace) -> None:
     held = trajectory.load(
         options.file, expected_task=options.task, action_repeat=options.action_repeat, memory=available()
     )
-    _say(*description.describe(held))
+    odd = task_fit.compare(held, source=str(options.file)) if options.task is not None else []
+    known = held.metadata.get("notes", [])
+    _say(*description.describe(held), *(f"note            {line}" for line in odd if line not in known))
     few = description.sheet_part(held)
     frames = few.frames
     if frames is None:
@@ -162,9 +166,17 @@ def main(argv: Sequence[str]) -> int:
     """Does what ``argv`` asks for; returns the exit status, 130 after Ctrl-C."""
     show_log(sys.stderr)
     options = parser().parse_args(argv)
+    previous = signal.signal(signal.SIGTERM, _stop)
     try:
         options.run(options)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         sys.stderr.write("stopped; nothing was written\n")
-        return 128 + signal.SIGINT
+        return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
     return 0
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """As Ctrl-C does: what is half written goes away."""
+    raise KeyboardInterrupt(number)

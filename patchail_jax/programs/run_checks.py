@@ -38,12 +38,15 @@ def check_memory(config: ConfigDict) -> Finding:
 
 def check_demonstrations(config: ConfigDict) -> Finding:
     """The expert's file, where the method needs one, as the run would read it."""
-    from patchail_jax.run.design import select_demonstrations
+    from patchail_jax.demos.task_fit import refuse_actions
+    from patchail_jax.run.design import action_size_of, select_demonstrations
 
     needs = _designed(config)[1].needs
     if needs.task_reward:
         return Finding("demonstrations", "ok", f"{config.method} needs none")
     source, _, seen = select_demonstrations(config, needs)
+    if seen.actions is not None:
+        refuse_actions(seen.actions, action_size_of(config), task=config.env.task, source=str(source))
     actions = "with actions" if seen.actions is not None else "without actions"
     return Finding("demonstrations", "ok", f"{len(seen.observed)} {actions} in {source}")
 

@@ -89,7 +89,7 @@ def described(*parts):
 def test_a_cut_is_noted_and_steady_motion_is_not():
     one, other = moving(20, 0), 255 - moving(20, 2)
     assert "jumps" not in described(one, other)
-    assert "note            demonstration 1: jumps at frame 20: several episodes in one? (--split)" in described(
+    assert "note            demonstration 1: jumps at frame 20: several episodes in one?" in described(
         one, np.concatenate([one, other])
     )
 

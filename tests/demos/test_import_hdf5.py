@@ -173,7 +173,7 @@ def test_damaged_files_are_one_line(vd4rl, damage):
 
 
 def test_more_than_memory_has_room_for(vd4rl):
-    with pytest.raises(UserError, match="use --image_size, --num_demonstrations"):
+    with pytest.raises(UserError, match="take fewer or smaller ones \(--image_size\)"):
         read(vd4rl, memory=1500)
 
 
@@ -197,7 +197,7 @@ def test_actions_that_do_not_fit_are_missing_for_that_demonstration(robomimic, t
     assert any("demonstration 1: 2 actions do not fit 5 frames" in note for note in got.metadata["notes"]) == extra
     trajectory.save(tmp_path / "out.npz", got)
     held = trajectory.load(tmp_path / "out.npz")
-    assert held.without_actions == [1] and "none of demonstrations 1" in "\n".join(description.describe(held))
+    assert held.without_actions == [1] and "demonstrations without actions: 1" in "\n".join(description.describe(held))
     view = View("walker_walk", 2, image_size=8)
     asked = {"path": tmp_path / "out.npz", "num_demonstrations": 0}
     with pytest.raises(UserError, match="demonstrations 1 have no actions, and the method reads them"):

@@ -168,7 +168,7 @@ def test_a_broken_png_is_one_line(tmp_path):
         (lambda path: film(path / "film.mp4", clip(), 50), {"start": 0.79}, "agent steps from 0.79 s on"),
         (lambda path: film(path / "film.mp4", clip(), 50), {"memory": 9000}, "more frames than memory"),
         (lambda path: film(path / "film.mp4", clip(), 50), {"task": "my_robot"}, "give --control_rate"),
-        (lambda path: (path / "film.txt").touch() or path / "film.txt", {}, "film.txt: not a complete video"),
+        (lambda path: (path / "film.txt").touch() or path / "film.txt", {}, "film.txt: cannot be read as a video"),
     ],
 )
 def test_wrong_settings_are_one_line(tmp_path, make, settings, said):

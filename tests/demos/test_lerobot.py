@@ -195,7 +195,7 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
         (lambda f: (f / "data/chunk-000/file-001.parquet").unlink(), "file-001.parquet: is not there"),
         (lambda f: table(f / "data/chunk-000/file-001.parquet", rows([3])), "has no rows of episode 2"),
         (lambda f: (f / f"videos/{TOP}/chunk-000/file-001.mp4").unlink(), "no such video"),
-        (lambda f: (f / f"videos/{TOP}/chunk-000/file-000.mp4").write_bytes(b""), "not a complete video"),
+        (lambda f: (f / f"videos/{TOP}/chunk-000/file-000.mp4").write_bytes(b""), "cannot be read as a video"),
         (
             lambda f: rewrite(f / EPISODES, **{f"videos/{TOP}/from_timestamp": [0.0, 0.6, 9.0, 0.0]}),
             "the film has 1.80",

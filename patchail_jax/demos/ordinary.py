@@ -1,0 +1,23 @@
+"""What every import asks of a file before it opens it."""
+
+from pathlib import Path
+
+from patchail_jax.errors import UserError
+
+_POINTER = b"version https://git-lfs."
+
+
+def require_file(path: Path, what: str = "file") -> Path:
+    """``path``; UserError where there is no file, or a pipe or device, or what Git LFS leaves in a file's place."""
+    if not path.exists():
+        raise UserError(f"{path}: no such {what}")
+    if not path.is_file():
+        raise UserError(f"{path}: not an ordinary file")
+    try:
+        with path.open("rb") as stream:
+            beginning = stream.read(len(_POINTER))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    if beginning == _POINTER:
+        raise UserError(f"{path}: a pointer of Git LFS in the place of the {what}: fetch it by git lfs pull")
+    return path

@@ -1,0 +1,26 @@
+"""The two ends of a program: where its words go, and its status."""
+
+import subprocess
+import sys
+
+import pytest
+
+SAYS = (
+    "import sys; from patchail_jax.programs.console import start; "
+    "start(lambda words: sys.stdout.write(chr(10).join(map(str, range(99999)))) and 0, [])"
+)
+
+
+@pytest.mark.parametrize(
+    ("redirected", "status", "said"),
+    [
+        (">/dev/null", 0, ""),
+        (">&-", 0, ""),
+        (">/dev/full", 2, "error: no space is left where the output goes: free some\n"),
+        ("| true; exit ${PIPESTATUS[0]}", 141, ""),
+    ],
+)
+def test_output_that_cannot_go_anywhere_is_no_traceback(redirected, status, said):
+    command = f'{sys.executable} -c "{SAYS}" {redirected}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (status, said)
