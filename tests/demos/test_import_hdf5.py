@@ -173,7 +173,7 @@ def test_damaged_files_are_one_line(vd4rl, damage):
 
 
 def test_more_than_memory_has_room_for(vd4rl):
-    with pytest.raises(UserError, match="take fewer or smaller ones \(--image_size\)"):
+    with pytest.raises(UserError, match=r"take fewer or smaller ones \(--image_size\)"):
         read(vd4rl, memory=1500)
 
 
