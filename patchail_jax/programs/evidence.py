@@ -1,9 +1,9 @@
-"""What this machine shows in a given time: ``make evidence``, or ``patchail evidence --minutes=25``.
+"""Measures this machine, then trains the next of the paper's runs: ``make evidence``, or ``patchail evidence``.
 
-Asks the doctor, measures updates per second, then makes the first run of the paper's configuration that is not in
-``results/paper`` yet, or goes on with one that was begun here, and gathers what it came to. Each step is a process of
-its own, so that whatever ends one, what was measured before is kept; a run that is out of time saves itself, and the
-same command goes on with it.
+The doctor checks the machine and ``bench`` measures updates per second. Then the first run of the paper's configuration
+that ``results/paper`` lacks is trained, or one that was begun here is resumed, and its results are gathered there. Each
+step is a process of its own, so a crash loses that step alone. A run that is out of time saves itself, and the same
+command resumes it.
 """
 
 import contextlib
