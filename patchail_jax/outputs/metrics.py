@@ -67,16 +67,19 @@ class Metrics:
         _log.info("train  %9s frames  %8s updates  %s", f"{frame:,}", f"{update:,}", "  ".join(parts))
         self._write("train", {"update": update, "hour": hour, **scalars}, frame)
 
-    def evaluation(self, returns: np.ndarray, *, frame: int, hour: float, scalars: Mapping[str, float]) -> None:
-        """The returns ``[episodes]`` of one evaluation, by the task's own reward."""
+    def evaluation(
+        self, returns: np.ndarray, *, frame: int, hour: float, hours_left: float = 0.0, scalars: Mapping[str, float]
+    ) -> None:
+        """The returns ``[episodes]`` of one evaluation, by the task's own reward; ``hours_left`` 0 is not shown."""
         mean, std = float(np.mean(returns)), float(np.std(returns))
         _log.info(
-            "eval   %9s frames  return %.1f +- %.1f over %d episodes  %.2f h",
+            "eval   %9s frames  return %.1f +- %.1f over %d episodes  %.2f h%s",
             f"{frame:,}",
             mean,
             std,
             len(returns),
             hour,
+            f", {hours_left:.2f} h left" if hours_left else "",
         )
         named = {"evaluation/return": mean, "evaluation/return_std": std, "hour": hour, **scalars}
         self._write("evaluation", named, frame)

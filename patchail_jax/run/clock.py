@@ -41,6 +41,12 @@ class Clock:
         return self._hours_before + (time.monotonic() - self._began) / 3600
 
     @property
+    def hours_left(self) -> float:
+        """Wall time to the last frame, if all goes on as it has gone so far; 0 where nothing says so yet."""
+        played = self.frame
+        return self.hours * max(0, self._config.num_frames - played) / played if played else 0.0
+
+    @property
     def finished(self) -> bool:
         """Whether the run has come to its last frame."""
         return self.frame >= self._config.num_frames

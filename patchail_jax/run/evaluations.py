@@ -117,7 +117,10 @@ class Evaluations:
             return None
         (frame, _, outcome), self._started = self._started, None
         evaluation, scalars = outcome.result()
-        self._metrics.evaluation(evaluation.returns, frame=frame, hour=self._clock.hours, scalars=scalars)
+        clock = self._clock
+        self._metrics.evaluation(
+            evaluation.returns, frame=frame, hour=clock.hours, hours_left=clock.hours_left, scalars=scalars
+        )
         self._push()
         self._stopwatch.lap("evaluation")
         return evaluation

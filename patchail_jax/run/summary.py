@@ -43,6 +43,9 @@ def write_summary(run: Parts, evaluation: Evaluation) -> None:
         _log.info("learning curve: %s", curve)
     with metrics.looked_at(_PICTURES):
         _write_patch_rewards(run, evaluation)
+    if run.method.discriminator is not None:
+        _log.info("next: patchail explain --run=%s --input=expert,agent", folder.path)
+    _log.info("      patchail reports html %s", folder.path)
 
 
 def _write_patch_rewards(run: Parts, evaluation: Evaluation) -> None:

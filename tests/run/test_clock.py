@@ -114,3 +114,15 @@ def test_a_restored_clock_goes_on_where_it_was_and_takes_over_new_intervals():
     sooner.load_state(state)
     sooner.advance(20)  # 160 frames
     assert sooner.checkpoint_due and not again.checkpoint_due
+
+
+def test_time_left_is_as_the_time_so_far(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("patchail_jax.run.clock.time.monotonic", lambda: now[0])
+    clock = Clock(config(num_frames=400, env__action_repeat=2))
+    assert clock.hours_left == 0
+    clock.advance(50)
+    now[0] = 3600.0
+    assert clock.hours_left == pytest.approx(3.0)
+    clock.advance(150)
+    assert clock.hours_left == 0
