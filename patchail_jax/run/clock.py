@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 NEVER = 2**62  # a frame that no run comes to
+FIRST_RESCORING = 32  # updates
 SILENT_INTERVAL = 500  # updates between two checks for numbers that are not finite, where nothing is logged
 
 
@@ -83,8 +84,14 @@ class Clock:
 
     @property
     def rescoring_due(self) -> bool:
-        """Whether replay is to be scored anew after the newest updates."""
-        return self._completes(self._config.replay.rescore_updates)
+        """Whether replay is to be scored anew after the newest updates: every N of them, and at first more often.
+
+        An untrained discriminator gives everything one reward of any size, which values and actors follow for long.
+        So the updates that are powers of two below N are also such moments.
+        """
+        every = int(self._config.replay.rescore_updates)
+        doubled = self.update.bit_length() > max(self.update - self._per_call, FIRST_RESCORING - 1).bit_length()
+        return self._completes(every) or (self.update < every and doubled)
 
     @property
     def learns(self) -> bool:

@@ -63,7 +63,7 @@ FIELDS: Mapping[str, Any] = {
         "batch_size": Number(256, 1, 2**20),  # agent windows an update, over all devices
         "expert_batch_size": Number(128, 0, 2**20, zero="batch_size"),  # expert pairs an update, and the agent's
         "updates_per_call": Number(1, 1, 10_000),  # updates dispatched to the devices at once
-        # Updates between two scorings of all of replay, where rewards are stored: between the paper and the program.
+        # Updates between two scorings of all of replay, where rewards are stored; at first after 32, 64, 128, ...
         "rescore_updates": Number(0, 0, zero="never"),
         "frames_on_device": "auto",  # "auto" where the frames fit in the devices' memory; "yes", "no"
     },

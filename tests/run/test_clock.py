@@ -126,3 +126,25 @@ def test_time_left_is_as_the_time_so_far(monkeypatch):
     assert clock.hours_left == pytest.approx(3.0)
     clock.advance(150)
     assert clock.hours_left == 0
+
+
+@pytest.mark.parametrize("per_call", [1, 4])
+@pytest.mark.parametrize(
+    ("every", "due"), [(300, [32, 64, 128, 256, 300, 600]), (40, [32, *range(40, 601, 40)]), (0, [])]
+)
+def test_replay_is_scored_anew_more_often_at_first(every, due, per_call):
+    clock = Clock(
+        config(
+            agent__first_update_step=0,
+            agent__steps_per_update=1,
+            replay__rescore_updates=every,
+            replay__updates_per_call=per_call,
+        )
+    )
+    made = []
+    while clock.update < 600:
+        clock.advance(1)
+        for _ in clock.updates_due():
+            if clock.rescoring_due:
+                made.append(clock.update)
+    assert made == due
