@@ -54,6 +54,7 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "torch": ["torch>=2.4"],  # patchail bench --against=torch
         "tensorboard": ["tensorboardX>=2.6.2"],
         "gymnasium": ["gymnasium[classic-control]>=1.0"],
         "gcs": ["etils[epath]>=1.9", "gcsfs>=2025.12"],

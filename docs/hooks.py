@@ -89,18 +89,21 @@ def bench() -> str:
         measured = json.loads(path.read_text())
         made = [measured.get("machine", measured["device"]), f"jax {measured['jax']}"]
         made += [f"commit `{measured['commit'][:7]}`"] if "commit" in measured else []
+        made += [f"torch {measured['torch']}"] if "torch" in measured else []
+        # Beside a time stands the floor, or the same update's time in PyTorch (``--against=torch``).
+        other, beside = ("PyTorch's milliseconds", "torch_ms") if "torch" in measured else ("floor", "floor_ms")
         updates = []
         for case, numbers in measured["update"].items():
             method, comma, how = case.partition(",")
-            floor = numbers.get("floor_ms")
-            updates.append((f"`{method}`{comma}{how}", f"{numbers['ms']:.1f}", f"{floor:.1f}" if floor else ""))
+            found = numbers.get(beside)
+            updates.append((f"`{method}`{comma}{how}", f"{numbers['ms']:.1f}", f"{found:.1f}" if found else ""))
         steps = [(count, f"{rate:,.0f}") for count, rate in measured["environments"].items()]
         parts += [
             f"### {measured['device']}, {measured['config']['env']['task']}\n",
             f"{', '.join(made)}; `{path.relative_to(ROOT)}`.\n",
-            _table(("an update", "milliseconds", "floor"), updates),
-            _table(("processes of environments", "agent steps a second, all together"), steps),
+            _table(("an update", "milliseconds", other), updates),
         ]
+        parts += [_table(("processes of environments", "agent steps a second, all together"), steps)] if steps else []
     return "\n".join(parts)
 
 

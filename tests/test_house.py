@@ -29,6 +29,7 @@ HOMES = {
     "av": ("demos/video_frames.py", "outputs/video.py"),
     "h5py": ("demos/hdf5_inside.py",),
     "minari": ("demos/import_minari.py",),
+    "torch": ("programs/torch_networks.py", "programs/torch_update.py", "programs/against_torch.py"),
     "pyarrow": ("demos/import_lerobot.py", "outputs/lerobot_dataset.py"),
 }
 

@@ -10,12 +10,12 @@ Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (b
 
 ``--quick`` measures PatchAIL alone, ``--tasks`` the environments of the paper's tasks. A CPU compiles for minutes, so
 it measures fewer variants, in one precision.
+``--against=torch`` measures PatchAIL's update alone, and the same update in PyTorch beside it.
 """
 
 import json
 import logging
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -31,13 +31,12 @@ from patchail_jax.envs.rendering import QUALITIES, choose_backend
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.programs.arguments import Arguments
 from patchail_jax.programs.command_line import config_help, names_config, parse
+from patchail_jax.programs.update_timing import medians, update_here
 from patchail_jax.programs.verbs import asks_for_help
 from patchail_jax.storage.versions import machine
-from patchail_jax.types import Episode, Specs
 
-SECONDS, ROUNDS = 2.0, 20  # of one measurement, and the rounds it is cut into
+SECONDS = 2.0  # of one measurement
 LOOP_SECONDS = 10.0
-EPISODES = 4  # of noise in replay
 
 HELP = """\
 usage: patchail bench [--config=NAME|FILE[:METHOD]] [--config.KEY=VALUE ...] [flags]
@@ -46,61 +45,10 @@ Measures environment steps and updates per second; without a config, the quickst
 
   --quick              PatchAIL alone
   --tasks              only agent steps per second of one environment, for the paper's seven tasks
+  --against=torch      PatchAIL's update alone, and the same update in PyTorch
   --output=FILE        the same numbers as JSON (bench.json)
 {}example:  patchail bench --config=cheetah --quick
 """
-
-
-def update_milliseconds(config: ConfigDict, action_size: int) -> tuple[float, float]:
-    """The median time of one update in milliseconds, and its operations (floating-point, all devices)."""
-    import jax
-
-    from patchail_jax.demos.expert_set import ExpertSet
-    from patchail_jax.devices.data_parallel import Devices
-    from patchail_jax.devices.hosts import Hosts
-    from patchail_jax.run.design import make_method, make_specs
-    from patchail_jax.run.parts import make_experience
-    from patchail_jax.run.refusals import refuse
-    from patchail_jax.run.stopwatch import Stopwatch
-
-    specs = make_specs(config, action_size)
-    method = make_method(config, specs)
-    devices = Devices(method, specs, count=config.devices, mapping=config.device_mapping)
-    refuse(config, method, specs, devices=devices.count, processes=1)
-    episodes = [random_episode(config, specs, seed) for seed in range(EPISODES)]
-    experts = ExpertSet(episodes[0].frames[None], episodes[0].actions[None], None, action_size)
-    experience = make_experience(config, method, specs, devices, experts, Hosts(), Stopwatch())
-    if method.needs.environment:
-        for episode in episodes:
-            experience.add(episode)
-    state, number = devices.init(0), 0
-    operations = devices.operations(state, *experience.batch(number))
-
-    def seconds(calls: int) -> float:
-        """Of ``calls`` dispatched one after the other, as the loop does, with one wait at the end."""
-        nonlocal state, number
-        before = time.perf_counter()
-        for _ in range(calls):
-            state, _ = devices.update(state, *experience.batch(number))
-            number += config.replay.updates_per_call
-        jax.block_until_ready(state)
-        return time.perf_counter() - before
-
-    seconds(1)  # compiles
-    warm = seconds(2) / 2
-    calls = max(1, round(SECONDS / ROUNDS / warm))
-    rounds = max(5, min(ROUNDS, round(SECONDS / calls / warm)))
-    times = [seconds(calls) / calls / config.replay.updates_per_call for _ in range(rounds)]
-    experience.close()
-    return 1e3 * statistics.median(times), operations
-
-
-def random_episode(config: ConfigDict, specs: Specs, seed: int) -> Episode:
-    """An episode of noise, of the config's length."""
-    steps, rng = config.env.episode_frames // config.env.action_repeat, np.random.default_rng(seed)
-    frames = rng.integers(0, 256, (steps + 1, *specs.frame_shape)).astype(specs.frame_dtype)
-    actions = rng.uniform(-1, 1, (steps, specs.action_size)).astype(np.float32)
-    return Episode(frames, actions, np.zeros(steps, np.float32), np.ones(steps, np.float32))
 
 
 def steps_per_second(config: ConfigDict, num_envs: int) -> tuple[float, int]:
@@ -170,6 +118,7 @@ def main(argv: Sequence[str]) -> None:
     flags = Arguments(prog="patchail bench", add_help=False, allow_abbrev=False)
     flags.add_argument("--quick", action="store_true")
     flags.add_argument("--tasks", action="store_true")
+    flags.add_argument("--against", choices=("torch",))
     flags.add_argument("--output", type=Path, default=Path("bench.json"))
     own, words = flags.parse_known_args(argv)
     words = words if names_config(words) else ["--config=quickstart", *words]
@@ -188,6 +137,15 @@ def main(argv: Sequence[str]) -> None:
             result["tasks"].setdefault(task, {})[quality] = rate
             say(f"{task:18s} {quality:5s} {config.env.image_size:3d} px  {rate:8.1f} agent steps/s")
         return
+    if own.against:
+        from patchail_jax.programs import against_torch
+        from patchail_jax.run.design import action_size_of
+
+        against_torch.refuse(config)
+        both = cases(config, everything=False, accelerator=True)
+        against_torch.compare(both, action_size_of(config), seconds=SECONDS, say=say, result=result)
+        return
+
     action_size = 1
     for num_envs in (1, 2, 4, 8, 16):
         if num_envs > max(2, (os.cpu_count() or 1)):
@@ -207,7 +165,8 @@ def main(argv: Sequence[str]) -> None:
         say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
     accelerator = jax.default_backend() != "cpu"
     for label, case in cases(config, everything=not own.quick, accelerator=accelerator).items():
-        milliseconds, operations = update_milliseconds(case, action_size)
+        with update_here(case, action_size) as here:
+            (milliseconds, _), operations = medians([here.runner], seconds=SECONDS)[0], here.operations
         floor = 1e3 * operations / rates[case.network.precision] / jax.local_device_count()
         result["update"][label] = {"ms": milliseconds, "operations": operations, "floor_ms": floor}
         say(f"update        {label:52s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")

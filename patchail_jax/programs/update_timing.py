@@ -1,0 +1,113 @@
+"""What an update takes: medians over rounds of dispatched updates with one wait at the end, as the loop runs them."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from patchail_jax.types import Batch, Episode, Specs
+
+ROUNDS = 20  # that a measurement is cut into, at the most
+EPISODES = 4  # of noise in replay
+
+
+class Runner(NamedTuple):
+    """Something whose updates are timed: ``call`` dispatches ``updates`` of them, ``wait`` waits for all."""
+
+    call: Callable[[], None]
+    wait: Callable[[], None]
+    updates: int
+
+
+class Milliseconds(NamedTuple):
+    """Of one update, the medians over rounds: by the clock, and of all of the process's threads on CPUs."""
+
+    clock: float
+    cpu: float
+
+
+class Here(NamedTuple):
+    """This program's update: its runner, its operations (floating-point, all devices), and a batch of pixels."""
+
+    runner: Runner
+    operations: float
+    specs: Specs
+    batch: Batch
+
+
+@contextmanager
+def update_here(config: ConfigDict, action_size: int) -> Iterator[Here]:
+    """The config's method with replay and demonstrations of noise; the first update is made, which compiles it."""
+    import jax
+
+    from patchail_jax.demos.expert_set import ExpertSet
+    from patchail_jax.devices.data_parallel import Devices
+    from patchail_jax.devices.hosts import Hosts
+    from patchail_jax.run.design import make_method, make_specs
+    from patchail_jax.run.parts import make_experience
+    from patchail_jax.run.refusals import refuse
+    from patchail_jax.run.stopwatch import Stopwatch
+
+    specs = make_specs(config, action_size)
+    method = make_method(config, specs)
+    devices = Devices(method, specs, count=config.devices, mapping=config.device_mapping)
+    refuse(config, method, specs, devices=devices.count, processes=1)
+    episodes = [random_episode(config, specs, seed) for seed in range(EPISODES)]
+    experts = ExpertSet(episodes[0].frames[None], episodes[0].actions[None], None, action_size)
+    experience = make_experience(config, method, specs, devices, experts, Hosts(), Stopwatch())
+    if method.needs.environment:
+        for episode in episodes:
+            experience.add(episode)
+    state, number = devices.init(0), 0
+    operations = devices.operations(state, *experience.batch(number))
+
+    def call() -> None:
+        nonlocal state, number
+        state, _ = devices.update(state, *experience.batch(number))
+        number += config.replay.updates_per_call
+
+    call()
+    batch = experience.recall(0)
+    assert batch is not None
+    runner = Runner(call, lambda: jax.block_until_ready(state), config.replay.updates_per_call)
+    try:
+        yield Here(runner, operations, specs, jax.tree.map(lambda leaf: leaf[0, 0], batch))
+    finally:
+        experience.close()
+
+
+def medians(runners: Sequence[Runner], *, seconds: float) -> list[Milliseconds]:
+    """For so many ``seconds`` each, in turns: what slows the machine down for a while slows all of them."""
+
+    def timed(runner: Runner, calls: int) -> tuple[float, float]:
+        before = time.perf_counter(), time.process_time()
+        for _ in range(calls):
+            runner.call()
+        runner.wait()
+        after = time.perf_counter(), time.process_time()
+        return after[0] - before[0], after[1] - before[1]
+
+    counts, rounds = [], 5
+    for runner in runners:
+        timed(runner, 1)
+        warm = timed(runner, 2)[0] / 2
+        counts.append(max(1, round(seconds / ROUNDS / warm)))
+        rounds = max(rounds, min(ROUNDS, round(seconds / counts[-1] / warm)))
+    times: list[list[tuple[float, float]]] = [[] for _ in runners]
+    for _ in range(rounds):
+        for runner, calls, found in zip(runners, counts, times, strict=True):
+            clock, cpu = timed(runner, calls)
+            found.append((1e3 * clock / calls / runner.updates, 1e3 * cpu / calls / runner.updates))
+    return [Milliseconds(*(statistics.median(column) for column in zip(*found, strict=True))) for found in times]
+
+
+def random_episode(config: ConfigDict, specs: Specs, seed: int) -> Episode:
+    """An episode of noise, of the config's length."""
+    steps, rng = config.env.episode_frames // config.env.action_repeat, np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (steps + 1, *specs.frame_shape)).astype(specs.frame_dtype)
+    actions = rng.uniform(-1, 1, (steps, specs.action_size)).astype(np.float32)
+    return Episode(frames, actions, np.zeros(steps, np.float32), np.ones(steps, np.float32))
