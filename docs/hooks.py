@@ -99,7 +99,7 @@ def bench() -> str:
             updates.append((f"`{method}`{comma}{how}", f"{numbers['ms']:.1f}", f"{found:.1f}" if found else ""))
         steps = [(count, f"{rate:,.0f}") for count, rate in measured["environments"].items()]
         parts += [
-            f"### {measured['device']}, {measured['config']['env']['task']}\n",
+            f"### {measured['device']}, {measured['config']['env']['task']}, {_sizes(measured['config'])}\n",
             f"{', '.join(made)}; `{path.relative_to(ROOT)}`.\n",
             _table(("an update", "milliseconds", other), updates),
         ]
@@ -199,6 +199,10 @@ TAKEN: Mapping[str, Callable[..., str]] = {
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _sizes(config: Mapping[str, Any]) -> str:
+    return f"images of {config['env']['image_size']} pixels, batches of {config['replay']['batch_size']}"
 
 
 def _number(value: float) -> str:
