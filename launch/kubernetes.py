@@ -212,5 +212,5 @@ def _start(waiting: list[dict[str, Any]], kubectl: Sequence[str], sweep: str, *,
         if status or not waiting:
             return status
         if now:
-            sys.stdout.write(f"{len(waiting)} wait; after Ctrl-C the same command goes on\n")
+            sys.stdout.write(f"{len(waiting)} wait; after Ctrl-C the same command resumes\n")
         time.sleep(LOOK_SECONDS)

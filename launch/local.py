@@ -2,7 +2,7 @@
 
 Skips runs that have finished, goes on with those that have begun, and tries those that crash again; one that another
 launcher has at work is waited for. Each writes what it says to ``console.log`` in its run folder; for one on object
-storage, under ``launched`` in the cache folder. Ctrl-C stops all of them, saved; the same command goes on.
+storage, under ``launched`` in the cache folder. Ctrl-C saves and stops all of them; the same command resumes.
 """
 
 import os

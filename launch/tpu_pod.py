@@ -5,7 +5,7 @@ One run after another over all hosts, for large batches, or with ``--per_host`` 
 waits; ``setup`` copies the committed source to every worker and installs it; ``run`` starts the sweep on all workers,
 where it goes on without this machine; ``follow`` shows what they say; ``stop`` lets the runs save and ends the sweep;
 ``collect`` copies the run folders here; ``delete`` gives the slice back. Without an action it is the first four, so
-that the slice stays; ``all`` gives it back as well. The same command goes on, also on another slice.
+that the slice stays; ``all`` gives it back as well. The same command resumes, also on another slice.
 
 WANDB_API_KEY never leaves Secret Manager for a file or a command line: with ``--wandb_secret=NAME`` each worker reads
 it when the runs start (its service account needs roles/secretmanager.secretAccessor).

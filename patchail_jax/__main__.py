@@ -11,7 +11,7 @@ from patchail_jax.programs.console import start
 from patchail_jax.programs.verbs import Verb, call
 
 VERBS = {
-    "train": Verb("patchail_jax.programs.train:main", "train a run, or go on with it"),
+    "train": Verb("patchail_jax.programs.train:main", "train a run, or resume it"),
     "explain": Verb("patchail_jax.programs.explain:main", "see where a run's rewards come from: pictures, films, maps"),
     "demos": Verb("patchail_jax.programs.demos:main", "record, convert and inspect demonstrations"),
     "reports": Verb("patchail_jax.programs.reports:main", "the paper's table and figures, and pages, from run folders"),

@@ -27,7 +27,7 @@ from patchail_jax.updates.prepare_batch import stack_at
 
 
 def train(config: ConfigDict, *, profile: bool = False) -> str:
-    """Trains the run of ``config``, or goes on with it, to its end; returns its folder.
+    """Trains the run of ``config`` to its end, or resumes it; returns its folder.
 
     ``config`` is one of ``configs``, for example ``configs.cheetah.get_config("patchail_w")``. ``profile`` adds a trace
     of a few updates. ``KeyboardInterrupt`` after a stop that was saved: the same call goes on.

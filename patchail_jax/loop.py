@@ -29,7 +29,7 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
     if not run.snapshot.restore():
         run.actors.start()
     elif run.snapshot.finished:
-        _log.info("this run is finished; to go on with it, raise config.num_frames")
+        _log.info("this run is finished; to train on, raise config.num_frames")
         return None
     try:
         pretrain(run, stop)
@@ -40,14 +40,14 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
             if clock.checkpoint_due or clock.evaluation_due:
                 wait_for_evaluation(run, stop)
             if clock.checkpoint_due:
-                # Before the evaluation that may be due now: a run that goes on from here makes it then.
+                # Before the evaluation that may be due now: a run that resumes here makes it then.
                 run.snapshot.save()
             if clock.evaluation_due:
                 run.evaluations.start(run.learner)
             run.evaluations.log_what_is_done()
             step(run)
         wait_for_evaluation(run, stop)
-        run.snapshot.save()  # a run that goes on from here makes the last evaluation, and all that comes after it
+        run.snapshot.save()  # a run that resumes here makes the last evaluation, and all that comes after it
         run.evaluations.start(run.learner)
         return wait_for_evaluation(run, stop)
     except NotFiniteValues:

@@ -564,13 +564,13 @@ def test_a_run_that_goes_on_with_another_renderer_says_so(cache, tmp_path, caplo
     for frames in (160, 240):
         caplog.clear()
         train(parse([*words, f"--config.num_frames={frames}"]).config)
-        assert caplog.text.count(f"began with frames drawn by {real} and goes on with another GPU") == 1
+        assert caplog.text.count(f"began with frames drawn by {real} and resumes with another GPU") == 1
     versions = json.loads((tmp_path / "versions.json").read_text())
     assert (versions["first_renderer"], versions["renderer"]) == (real, "another GPU")
     monkeypatch.undo()
     caplog.clear()
     train(parse([*words, "--config.num_frames=320"]).config)
-    assert "goes on with" not in caplog.text
+    assert "resumes with" not in caplog.text
 
 
 @pytest.mark.parametrize("colours", ["as they are", "exchanged"])

@@ -79,7 +79,7 @@ def train_help() -> str:
     return f"""\
 usage: patchail train --config=NAME|FILE[:METHOD[+VARIANT]] [--config.KEY=VALUE ...]
 
-Trains a run, or goes on with the one in its run folder.
+Trains a run, or resumes the one in its run folder.
 
   --print_config       prints every field with its value, and exits
   --profile            writes a trace of a few updates into the run folder

@@ -38,7 +38,7 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
         _end_at_once(1)
     except KeyboardInterrupt as interrupt:
         saved = bool(interrupt.args)
-        message = "stopped and saved; the same command goes on with this run" if saved else "stopped"
+        message = "stopped and saved; the same command resumes this run" if saved else "stopped"
         sys.stderr.write(f"{message}\n")
         sys.exit(128 + (interrupt.args[0] if saved else signal.SIGINT))
 

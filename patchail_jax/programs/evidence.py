@@ -143,7 +143,7 @@ def _gather(folder: Path, place: Path, *, command: str, machine: str) -> None:
         return  # the run was refused before it began, and has said why
     run = read_run(folder)
     if gather(run, place, command=command, machine=machine) is None:
-        _say("the run has no evaluation yet: the same command goes on with it")
+        _say("the run has no evaluation yet; the same command resumes it")
         return
     _say(f"{run.task}, {run.method}: {run.state()}; the results are in {write_table(place.parent)}")
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def train(config: ConfigDict, *, profile: bool = False) -> None:
-    """Starts the run of ``config``, or goes on with it, to its end; ``profile`` adds a trace of a few updates.
+    """Starts the run of ``config``, or resumes it, to its end; ``profile`` adds a trace of a few updates.
 
     ``UserError``, one line, for bad input; ``KeyboardInterrupt`` with the signal's number after a stop that was saved.
     """

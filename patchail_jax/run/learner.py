@@ -49,7 +49,7 @@ class Learner:
         return self._policy
 
     def load(self, state: Any) -> None:
-        """Goes on with ``state``, numpy arrays of a checkpoint."""
+        """Resumes with ``state``, numpy arrays of a checkpoint."""
         self.state, self._policy = self._devices.place(state), None
 
     def explore(self, observations: np.ndarray, agent_step: int) -> jax.Array:

@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 class Snapshot(NamedTuple):
     """What is saved, and where to. ``push()`` is called when something worth keeping has been written.
 
-    ``begin()`` is called where there is nothing to go on from, and may refuse: the folder stays as it was. ``renderer``
-    is what draws the agent's frames, None where it is not this program's.
+    ``begin()`` is called where there is nothing to resume from, and may refuse: the folder stays as it was.
+    ``renderer`` is what draws the agent's frames, None where it is not this program's.
     """
 
     clock: Clock
@@ -87,7 +87,7 @@ class Snapshot(NamedTuple):
         return self.clock.finished and self.hosts.smallest(int(marked)) == 1
 
     def restore(self) -> bool:
-        """Goes on from the newest checkpoint; False if there is none. Then the folder says what the run goes on with.
+        """Resumes from the newest checkpoint; False if there is none. Then the folder says what the run resumes with.
 
         ``UserError`` where the checkpoint does not fit the config: the folder stays as it was.
         """

@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other about their checkpoints, so that all go on from the same one."""
+"""What the processes of a run tell each other about their checkpoints, so that all resume from the same one."""
 
 from collections.abc import Callable, Sequence
 

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 _NEWEST = 2**31 - 1
 _ASIDE = "damaged_checkpoint_"
-_AGAIN = "evaluation."  # arrays of what a resume makes again: with them or without, it goes on from the same step
+_AGAIN = "evaluation."  # arrays of what a resume makes again: with them or without, it resumes at the same step
 
 
 class Checkpoints:
@@ -92,7 +92,7 @@ class Checkpoints:
         returned is without it. It may be loaded more than once, and is to be trusted when a checkpoint is returned.
 
         One that is damaged is set aside with a warning, and the one before it is used. ``gather`` gives the numbers
-        that the processes of a run have: all go on from the same step. Nothing is changed before that step is known
+        that the processes of a run have: all resume at the same step. Nothing is changed before that step is known
         and fits. Raises ``UserError``, one line, where a checkpoint cannot be read for another reason, where there were
         checkpoints and none can be used, and for a leaf that does not fit ``template``.
         """

@@ -73,7 +73,7 @@ class Replica:
             mark.write_text(manifest.run)
         newest = max(local_steps(self.folder), default=-1)
         if newest > max(manifest.steps, default=-1):
-            _log.warning("going on from checkpoint %d in %s: it had not reached %s", newest, self.folder, self.remote)
+            _log.warning("resuming from checkpoint %d in %s, never copied to %s", newest, self.folder, self.remote)
             files = manifest.files.items()
             changed = {step_of(name) for name, known in files if not same(self.folder / name, known)}
         else:

@@ -72,14 +72,14 @@ class RunFolder(NamedTuple):
         return self.videos / "latest.npz"
 
     def describe(self, config: dict[str, Any], *, renderer: str | None = None, resumed: bool = False) -> None:
-        """Writes what the run goes on with: config, command, machine, versions; ``renderer`` draws the agent's frames.
+        """Writes what the run resumes with: config, command, machine, versions; ``renderer`` draws the agent's frames.
 
         Warns where a ``resumed`` run's first frames were drawn by another renderer.
         """
         first = self._first_renderer() if resumed else None
         if first and renderer and first != renderer:
             _log.warning(
-                "%s began with frames drawn by %s and goes on with %s: the frames in its replay differ in the renderer",
+                "%s began with frames drawn by %s and resumes with %s: its replay mixes frames of both",
                 self.path,
                 first,
                 renderer,

@@ -89,7 +89,7 @@ def test_statuses_are_what_shells_expect(capsys):
         (1, 1, ""),
         (UserError("no"), 2, "error: no\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
-        (KeyboardInterrupt(15), 143, "stopped and saved; the same command goes on with this run\n"),
+        (KeyboardInterrupt(15), 143, "stopped and saved; the same command resumes this run\n"),
     ):
         with pytest.raises(SystemExit) as stop:
             start(program(result), [])

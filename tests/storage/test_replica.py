@@ -208,7 +208,7 @@ def test_a_newer_local_checkpoint_of_the_same_run_wins(bucket, tmp_path, caplog)
     write(tmp_path / "one", ["a1", "a2"], 1, 2)  # and a crash before the push
     replica.lease.release()
     replica = Replica(epath.Path(RUN), tmp_path / "one")
-    assert "going on from checkpoint 2" in caplog.text
+    assert "resuming from checkpoint 2" in caplog.text
     replica.push()
     replica.lease.release()
     Replica(epath.Path(RUN), tmp_path / "other")

@@ -83,7 +83,7 @@ def test_a_field_that_the_run_s_version_did_not_have_is_said(tmp_path, caplog):
     run = open_run(tmp_path, config=newer)
     run.describe(newer)
     run.close()
-    assert "without config.env.quality; it goes on with 'full'" in caplog.text
+    assert "without config.env.quality; it resumes with 'full'" in caplog.text
     with pytest.raises(UserError, match="env.quality='full', not None"):
         open_run(tmp_path, config=CONFIG)  # a field that has gone may have meant something
 
