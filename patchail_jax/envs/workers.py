@@ -74,7 +74,7 @@ class ProcessPool:
     ``make`` is picklable, for example a ``functools.partial``. A worker that fails or dies is started again: a step it
     was making is answered by ``Lost``, any other command is obeyed by its successor. ``WorkerError`` where that happens
     three times without a finished episode between, and where a worker cannot start at all; ``UserError`` where a worker
-    says that the user can mend it. After either the pool can only be closed.
+    says that the user can fix it. After either the pool can only be closed.
     """
 
     def __init__(self, make: Callable[[], Any], num_envs: int) -> None:

@@ -8,7 +8,7 @@ LAIfO (Giammarino, Queeney, Paschalidis, TMLR 2024) is Shared-Encoder AIL with o
 (``run.presets``): the trunk is a part of the encoder, so actor, critic and discriminator read one z
 (``network.trunk``); pairs are n steps apart, the expert's too; the penalty is of the probability; the reward is
 ``round(D)``, one a window, of pairs that are augmented anew. Such a reward, 0 or 1, pays for every step that looks
-expert and never costs anything: where episodes can end before their time, the agent is paid for staying alive.
+expert and never costs anything: where episodes can end before their time, the agent is rewarded for staying alive.
 """
 
 import itertools

@@ -60,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(lines(findings[-1]))
         sys.stdout.flush()
     problems = sum(finding.status == "problem" for finding in findings)
-    verdict = f"{problems} to mend before a run can work" if problems else "a run would work"
+    plural = "s" if problems > 1 else ""
+    verdict = f"{problems} problem{plural} to fix before training can start" if problems else "a run would work"
     sys.stdout.write(f"{verdict}: {config.method} on {config.env.task}\n")
     return int(problems > 0)

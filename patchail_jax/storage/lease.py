@@ -34,7 +34,7 @@ class Lease:
     line; else it is taken over, at once where it is 15 minutes old or its process was this host's and is no more.
     What it cannot promise: storage has no compare-and-swap here, so two runs that begin within the same second may
     both go on, until the one that wrote first finds at its next renewal that the lease is not its own; and a holder
-    that was cut off for longer finds out only then. What both wrote meanwhile may be the files of either.
+    that was cut off for longer finds out only then. Files that both wrote in that time may be mixed.
     """
 
     def __init__(self, remote: "epath.Path", *, sleep: Callable[[float], None] = time.sleep) -> None:

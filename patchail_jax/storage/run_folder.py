@@ -98,7 +98,7 @@ class RunFolder(NamedTuple):
         return found
 
     def finish(self, num_frames: int) -> None:
-        """Says to whoever starts runs that this one has come to ``num_frames`` and has nothing left to do."""
+        """Marks the run as finished, for launchers."""
         _write_json(self.path / FINISHED, {"num_frames": num_frames})
 
     def close(self) -> None:
