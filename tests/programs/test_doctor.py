@@ -59,7 +59,7 @@ def test_what_would_fail_a_run_ends_with_status_one_and_a_remedy(folders):
     assert "-> lower config.replay.capacity" in lines[memory + 1]
     assert any(line.startswith("problem  demonstrations") for line in lines)
     assert any(line.startswith("warning  run folder") for line in lines)  # nor would the checkpoints fit
-    assert lines[-1].startswith("2 to mend")
+    assert lines[-1].startswith("2 problems to fix before training can start")
 
 
 def test_a_wrong_flag_is_one_line():
