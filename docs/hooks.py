@@ -124,6 +124,27 @@ def drawing() -> str:
     return "\n".join(parts)
 
 
+def tried() -> str:
+    """``results/tried.json``: runs in small that were stopped, with what they did otherwise than ``+small`` does now."""
+    rows = []
+    for run in json.loads((RESULTS / "tried.json").read_text()):
+        changed = ", ".join(f"`{field}={value}`" for field, value in run["differs"].items()) or "nothing"
+        returns = ", ".join(f"{frame // 1000}k: {value:.1f}" for frame, value in run["evaluations"])
+        how = (f"{run['frames']:,}", f"{60 * run['hours']:.0f}", f"`{run['commit'][:7]}`")
+        rows.append((run["task"], f"`{run['method']}`", changed, returns, *how, run["seen"]))
+    head = (
+        "task",
+        "method",
+        "other than `+small`",
+        "returns by frames",
+        "stopped at",
+        "minutes",
+        "commit",
+        "what it did",
+    )
+    return _table(head, rows)
+
+
 def pace() -> str:
     """Frames a second of whole runs, by size, method, environments and machine: the median over ``results/``."""
     rates: dict[tuple[str, ...], list[float]] = {}
@@ -192,7 +213,7 @@ def count(sweep: str) -> str:
 
 TAKEN: Mapping[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (include, results, bench, drawing, pace, trace, group, preset, variant, quick, count)
+    for function in (include, results, bench, drawing, tried, pace, trace, group, preset, variant, quick, count)
 }
 
 
