@@ -125,7 +125,7 @@ def drawing() -> str:
 
 
 def tried() -> str:
-    """``results/tried.json``: runs in small that were stopped, with what they did otherwise than ``+small`` does now."""
+    """``results/tried.json``: runs in small that were stopped, and what they had otherwise than ``+small`` now."""
     rows = []
     for run in json.loads((RESULTS / "tried.json").read_text()):
         changed = ", ".join(f"`{field}={value}`" for field, value in run["differs"].items()) or "nothing"
