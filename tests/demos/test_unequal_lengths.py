@@ -113,7 +113,7 @@ def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path, mon
         return np.zeros(len(frames) - 1), {"patch_rewards": np.zeros((len(frames) - 1, 16, 16))}
 
     monkeypatch.setattr(summary, "Explainer", lambda *_, **__: SimpleNamespace(explain=explain))
-    folder = SimpleNamespace(eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures")
+    folder = SimpleNamespace(path=tmp_path, eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures")
     run = SimpleNamespace(
         snapshot=SimpleNamespace(folder=folder),
         log=SimpleNamespace(metrics=SimpleNamespace(looked_at=lambda kind: contextlib.nullcontext())),
