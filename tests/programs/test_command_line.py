@@ -126,7 +126,7 @@ def test_laifo_s_published_variant_is_its_own_program_s():
         (["--config", "configs/cheetah.py", "--config.sed=3"], "did you mean config.seed"),
         (["--config=configs/cheetah.py", "--config.seed=x"], "--config.seed=x"),
         (["--config=configs/cheetah.py", "--bar=1"], "bar"),
-        (["--config=configs/cheetah.py", "foo"], "what is 'foo'"),
+        (["--config=configs/cheetah.py", "foo"], "unknown argument 'foo'"),
         (["--config"], "--config is missing"),
         (["--config=finger", "--config", "cheetah"], "--config is given 2 times"),
         (["--config.seed=3"], "--config is missing"),

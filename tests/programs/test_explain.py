@@ -227,7 +227,7 @@ def test_bad_input_is_one_line(run, words, message):
 
 def test_files_that_are_no_films_are_one_line(trained, tmp_path):
     for name, content, message in (
-        ("no.mp4", b"text", "no.mp4: not a complete video"),
+        ("no.mp4", b"text", "no.mp4: cannot be read as a video"),
         ("no.npz", b"text", "cannot be read as an npz file"),
     ):
         (tmp_path / name).write_bytes(content)

@@ -112,7 +112,7 @@ def test_the_aggregate_compares_methods_over_tasks(root, tmp_path):
 def test_methods_without_a_common_task_cannot_be_compared(tmp_path):
     make_run(tmp_path, task="cheetah_run")
     make_run(tmp_path, task="walker_walk", method="bc")
-    with pytest.raises(UserError, match="no task has a score of every method"):
+    with pytest.raises(UserError, match="no task has scores of every method"):
         main(["aggregate", str(tmp_path), f"--output={tmp_path}"])
 
 

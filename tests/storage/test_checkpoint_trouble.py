@@ -132,7 +132,7 @@ def test_trouble_in_one_process_stops_all(tmp_path, monkeypatch):
 def test_another_process_without_a_checkpoint_does_not_throw_away_those_of_this_one(tmp_path, answers):
     two(tmp_path / "checkpoints")
     before = contents_of(tmp_path)
-    message = r"none that every process of this run can use \(process 0 has 1, 2; process 1 has none\); nothing"
+    message = r"left that every process of this run can use \(process 0 has 1, 2; process 1 has none\); nothing"
     with pytest.raises(UserError, match=message):
         Checkpoints(tmp_path / "checkpoints", keep=3).restore(template(), gather=others(*answers))
     assert contents_of(tmp_path) == before

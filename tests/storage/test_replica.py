@@ -176,7 +176,7 @@ def test_a_checkpoint_that_is_not_what_was_sent_is_passed_over(bucket, tmp_path,
     spoil(bucket, "2/arrays/0")
     replica = Replica(epath.Path(RUN), tmp_path / "other")
     assert [path.name for path in (tmp_path / "other" / "checkpoints").iterdir()] == ["1"]
-    assert "checkpoint 2" in caplog.text and "not whole" in caplog.text
+    assert "checkpoint 2" in caplog.text and "is incomplete" in caplog.text
     write(tmp_path / "other", ["a1", "a2"], 1, 2)
     replica.push()
     replica.lease.release()
@@ -189,7 +189,7 @@ def test_a_replica_without_a_whole_checkpoint_is_not_begun_anew(bucket, tmp_path
     spoil(bucket, "1/state/0", "2/state/0")
     before = {name: file.getvalue() for name, file in bucket.store.items()}
     for _ in range(2):  # nor at the second try
-        with pytest.raises(UserError, match=f"no checkpoint in {RUN} is whole; nothing was changed"):
+        with pytest.raises(UserError, match=f"no checkpoint in {RUN} is complete; nothing was changed"):
             Replica(epath.Path(RUN), tmp_path / "other")
     assert {name: file.getvalue() for name, file in bucket.store.items()} == before  # and the lease is let go
 
@@ -200,7 +200,7 @@ def test_an_older_local_checkpoint_stays_where_the_replica_has_none_that_is_whol
     spoil(bucket, "3/state/0")
     Replica(epath.Path(RUN), tmp_path / "one")
     assert [path.name for path in (tmp_path / "one" / "checkpoints").iterdir()] == ["1"]
-    assert "checkpoint 3" in caplog.text and "not whole" in caplog.text
+    assert "checkpoint 3" in caplog.text and "is incomplete" in caplog.text
 
 
 def test_a_newer_local_checkpoint_of_the_same_run_wins(bucket, tmp_path, caplog):

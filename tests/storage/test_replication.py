@@ -99,7 +99,7 @@ def test_a_run_that_ends_without_a_network_says_where_it_is(bucket, caplog):
         (folder / "metrics.jsonl").write_text("1\n")
         (folder / "checkpoints" / "1").mkdir(parents=True)
         bucket.left = 0
-    assert f"lacks the last of this run, which is in {folder}" in caplog.text
+    assert f"lacks the newest files of this run; they are in {folder}" in caplog.text
     bucket.left = None
     with replicated(RUN) as (again, _):
         assert again == folder and (again / "metrics.jsonl").read_text() == "1\n"
