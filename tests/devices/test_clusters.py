@@ -72,9 +72,7 @@ def test_a_tpu_vm_of_one_host_is_alone(tpu):
 
 def test_a_metadata_server_that_is_not_there_is_one_line(tpu, monkeypatch):
     monkeypatch.setenv("GCE_METADATA_IP", f"127.0.0.1:{free_port()}")
-    with pytest.raises(
-        UserError, match=r"cannot tell how many processes .*hosts.coordinator: ADDRESS:PORT"
-    ) as error:
+    with pytest.raises(UserError, match=r"cannot tell how many processes .*hosts.coordinator: ADDRESS:PORT") as error:
         cluster()
     assert "\n" not in str(error.value)
 
