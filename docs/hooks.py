@@ -6,9 +6,7 @@ So no number in a page can be older than the file it comes from. A name or a fil
 import html
 import inspect
 import json
-import math
 import re
-import statistics
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,13 +19,12 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results"
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # so that the imports below are found wherever mkdocs was started
 
-from patchail_jax.configs import quickstart  # noqa: E402 - it is found here wherever mkdocs was started
+from docs.measured import RESULTS, bench, drawing, pace, table, tried  # noqa: E402
+from patchail_jax.configs import quickstart  # noqa: E402
 from patchail_jax.launch.sweeps.paper import SWEEPS  # noqa: E402
 from patchail_jax.launch.sweeps.sweep import runs  # noqa: E402
-from patchail_jax.reports.results import results as kept_results  # noqa: E402
 from patchail_jax.run import config as fields  # noqa: E402
 from patchail_jax.run.presets import PRESETS, VARIANTS  # noqa: E402
 from patchail_jax.storage.run_folder import flatten  # noqa: E402
@@ -82,81 +79,6 @@ def results() -> str:
     return _PICTURE.sub(lambda match: match.group().replace(match.group(1), f"results/{match.group(1)}"), body)
 
 
-def bench() -> str:
-    """Every ``results/*/bench_*.json``: milliseconds an update, agent steps a second, and with what they were made."""
-    parts = []
-    for path in sorted(RESULTS.glob("*/bench_*.json")):
-        measured = json.loads(path.read_text())
-        made = [measured.get("machine", measured["device"]), f"jax {measured['jax']}"]
-        made += [f"commit `{measured['commit'][:7]}`"] if "commit" in measured else []
-        made += [f"torch {measured['torch']}"] if "torch" in measured else []
-        # Beside a time stands the floor, or the same update's time in PyTorch (``--against=torch``).
-        other, beside = ("PyTorch's milliseconds", "torch_ms") if "torch" in measured else ("floor", "floor_ms")
-        updates = []
-        for case, numbers in measured["update"].items():
-            method, comma, how = case.partition(",")
-            found = numbers.get(beside)
-            updates.append((f"`{method}`{comma}{how}", f"{numbers['ms']:.1f}", f"{found:.1f}" if found else ""))
-        steps = [(count, f"{rate:,.0f}") for count, rate in measured["environments"].items()]
-        parts += [
-            f"### {measured['device']}, {measured['config']['env']['task']}, {_sizes(measured['config'])}\n",
-            f"{', '.join(made)}; `{path.relative_to(ROOT)}`.\n",
-            _table(("an update", "milliseconds", other), updates),
-        ]
-        parts += [_table(("processes of environments", "agent steps a second, all together"), steps)] if steps else []
-    return "\n".join(parts)
-
-
-def drawing() -> str:
-    """Every ``results/*/tasks_*.json``: agent steps a second of one environment by task, and the cores they ask for."""
-    parts = []
-    for path in sorted(RESULTS.glob("*/tasks_*.json")):
-        measured = json.loads(path.read_text())
-        rows = []
-        for task, rates in measured["tasks"].items():
-            cores = [f"{math.ceil(wanted / rates['full'])}" for wanted in (100, 400)]
-            rows.append((f"`{task}`", *(f"{rates[quality]:,.0f}" for quality in ("full", "fast")), *cores))
-        parts += [
-            f"{measured['machine']}, images of {measured['config']['env']['image_size']} pixels; "
-            f"`{path.relative_to(ROOT)}`.\n",
-            _table(("task", "full", "fast", "cores for 100 steps a second", "cores for 400"), rows),
-        ]
-    return "\n".join(parts)
-
-
-def tried() -> str:
-    """``results/tried.json``: runs in small that were stopped, and what they had otherwise than ``+small`` now."""
-    rows = []
-    for run in json.loads((RESULTS / "tried.json").read_text()):
-        changed = ", ".join(f"`{field}={value}`" for field, value in run["differs"].items()) or "nothing"
-        returns = ", ".join(f"{frame // 1000}k: {value:.1f}" for frame, value in run["evaluations"])
-        how = (f"{run['frames']:,}", f"{60 * run['hours']:.0f}", f"`{run['commit'][:7]}`")
-        rows.append((run["task"], f"`{run['method']}`", changed, returns, *how, run["seen"]))
-    head = (
-        "task",
-        "method",
-        "other than `+small`",
-        "returns by frames",
-        "stopped at",
-        "minutes",
-        "commit",
-        "what it did",
-    )
-    return _table(head, rows)
-
-
-def pace() -> str:
-    """Frames a second of whole runs, by size, method, environments and machine: the median over ``results/``."""
-    rates: dict[tuple[str, ...], list[float]] = {}
-    for size in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
-        for one in kept_results(size):
-            frame, _, hour = one.evaluations[-1]
-            row = (size.name, f"`{one.run.method}`", f"{one.run.config['env']['num_envs']}", one.about["machine"])
-            rates.setdefault(row, []).append(frame / hour / 3600)
-    rows = [(*row, f"{len(found)}", f"{statistics.median(found):,.0f}") for row, found in rates.items()]
-    return _table(("size", "method", "environments", "machine", "runs", "frames a second"), rows)
-
-
 def trace(path: str, *names: str) -> str:
     """Six log lines of the run in the folder ``path``, from its first to its last: the scalars ``names``."""
     lines = [json.loads(line) for line in (ROOT / path / "metrics.jsonl").read_text().splitlines()]
@@ -164,7 +86,7 @@ def trace(path: str, *names: str) -> str:
     lines = [line for line in lines if line["kind"] == kind and names[0] in line]
     chosen = [lines[round(number * (len(lines) - 1) / 5)] for number in range(6)]
     rows = [(f"{line['frame']:,}", *(_number(line[name]) for name in names)) for line in chosen]
-    return _table(("frames", *(f"`{name}`" for name in names)), rows)
+    return table(("frames", *(f"`{name}`" for name in names)), rows)
 
 
 def group(name: str) -> str:
@@ -180,7 +102,7 @@ def group(name: str) -> str:
         rows.append((f"`{field}`", f"`{default!r}`", _bounds(value) if number else "", what))
     if not rows:
         raise LookupError(name)
-    return _table(("field", "default", "bounds", "what it is"), rows)
+    return table(("field", "default", "bounds", "what it is"), rows)
 
 
 def preset(method: str) -> str:
@@ -190,12 +112,12 @@ def preset(method: str) -> str:
         return "This method changes none of the defaults."
     defaults = flatten(fields.defaults(fields.FIELDS))
     rows = [(f"`{field}`", f"`{value!r}`", f"`{defaults[field]!r}`") for field, value in changed.items()]
-    return _table(("field", f"`{method}`", "default"), rows)
+    return table(("field", f"`{method}`", "default"), rows)
 
 
 def variant(name: str, method: str, task: str) -> str:
     """What a variant changes of ``method`` on ``task``."""
-    return _table(
+    return table(
         ("field", "value"), [(f"`{field}`", f"`{value!r}`") for field, value in VARIANTS[name](task, method).items()]
     )
 
@@ -215,15 +137,6 @@ TAKEN: Mapping[str, Callable[..., str]] = {
     function.__name__: function
     for function in (include, results, bench, drawing, tried, pace, trace, group, preset, variant, quick, count)
 }
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def _sizes(config: Mapping[str, Any]) -> str:
-    return f"images of {config['env']['image_size']} pixels, batches of {config['replay']['batch_size']}"
 
 
 def _number(value: float) -> str:

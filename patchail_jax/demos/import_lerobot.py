@@ -20,13 +20,7 @@ from patchail_jax.demos.video_frames import open_clip
 from patchail_jax.errors import UserError, one_line
 
 _LARGEST_INFO = 2**26  # bytes
-_READ_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    NotImplementedError,
-)  # the last is pyarrow's
+_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, NotImplementedError)
 # Of a dataset's own patterns for names none is used: they may name anything.
 _TABLES = {"v3.0": "data/chunk-{0:03d}/file-{1:03d}.parquet", "v2.1": "data/chunk-{0:03d}/episode_{1:06d}.parquet"}
 _FILMS = {

@@ -58,11 +58,7 @@ class Folder(_Pictures):
             raise UserError(f"{path}: a folder without pictures ({', '.join(STILL)})")
         if len(kinds) > 1:
             raise UserError(f"{path}: holds pictures of several kinds ({', '.join(kinds)}): leave those of the video")
-        if len(series := sorted({re.sub(r"[0-9]+", "", file.stem) for file in files})) > 1 and any(
-            re.search(r"[0-9]", file.stem) for file in files
-        ):
-            named = ", ".join(name.strip("_-. ") or "only a number" for name in series[:4])
-            raise UserError(f"{path}: holds pictures of several series ({named}): leave those of the video")
+        _refuse_several(path, [file.stem for file in files])
         if frames_per_second is None:
             raise UserError(
                 f"{path}: a folder of pictures does not say how many there are a second: --frames_per_second"
@@ -84,6 +80,14 @@ class Folder(_Pictures):
                 sizes = "{}x{} and {}x{}".format(*self._size, *picture.size)
                 raise UserError(f"{self._files[number].name}: pictures of one video are of one size, not {sizes}")
             return picture
+
+
+def _refuse_several(path: Path, names: list[str]) -> None:
+    """``UserError`` where numbered ``names`` differ in more than their numbers: left and right, pictures and masks."""
+    series = sorted({re.sub(r"[0-9]+", "", name) for name in names})
+    if len(series) > 1 and any(re.search(r"[0-9]", name) for name in names):
+        listed = ", ".join(name.strip("_-. ") or "only a number" for name in series[:4])
+        raise UserError(f"{path}: holds pictures of several series ({listed}): leave those of the video")
 
 
 def _gap(names: list[str]) -> str:

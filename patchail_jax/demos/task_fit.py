@@ -1,12 +1,12 @@
 """Whether demonstrations fit the task that they are for, as far as the suite can say: their pace and their actions."""
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.envs import dmc
-from patchail_jax.envs.tasks import facts
+from patchail_jax.envs.tasks import facts, names_folder
 from patchail_jax.errors import UserError
 
 _SLACK = 1.05  # of a rate: 29.97 frames a second are 30
@@ -14,7 +14,7 @@ _SLACK = 1.05  # of a rate: 29.97 frames a second are 30
 
 def refuse_name(task: str) -> None:
     """``UserError`` for a task's name that could not name the folder of a run."""
-    if task.strip() != task or task in ("", ".", "..") or Path(task).name != task or not task.isprintable():
+    if not names_folder(task) or task.strip() != task or not task.isprintable():
         raise UserError(f"--task is {task!r}; write a name such as walker_walk, without slashes and outer blanks")
 
 
@@ -31,7 +31,7 @@ def steps_per_second(task: str, action_repeat: int) -> float:
     """Agent steps a second of a suite task's time."""
     try:
         with dmc.load(task, quality="full") as environment:
-            return 1.0 / (environment.control_timestep() * action_repeat)
+            return _rate(environment, action_repeat)
     except UserError as error:
         raise UserError(f"{error}; for a task of your own give --control_rate, its agent steps a second") from error
 
@@ -48,7 +48,7 @@ def compare(held: Trajectories, *, source: str) -> list[str]:
         return []
     with dmc.load(task, quality="full") as environment:
         refuse_actions(held.actions, environment.action_spec().shape[0], task=task, source=source)
-        own = 1.0 / (environment.control_timestep() * repeat)
+        own = _rate(environment, repeat)
     rate = held.metadata.get("steps_per_second", own)
     if 1 / _SLACK <= rate / own <= _SLACK:
         return []
@@ -56,3 +56,7 @@ def compare(held: Trajectories, *, source: str) -> list[str]:
         f"{rate:g} steps a second, and {task} has {own:g} at action repeat {repeat}: the expert moves "
         f"{max(rate / own, own / rate):.2g} times too {'slowly' if rate > own else 'fast'} for the agent"
     ]
+
+
+def _rate(environment: Any, action_repeat: int) -> float:
+    return 1.0 / float(environment.control_timestep() * action_repeat)

@@ -1,6 +1,7 @@
 """Facts about DeepMind Control suite tasks."""
 
 import difflib
+from pathlib import Path
 from typing import NamedTuple
 
 from patchail_jax.errors import UserError
@@ -22,6 +23,11 @@ class TaskFacts(NamedTuple):
     domain: str
     task: str
     camera_id: int
+
+
+def names_folder(name: str) -> bool:
+    """Whether a task, or a method, can give the folder of its runs its name."""
+    return name not in ("", ".", "..") and Path(name).name == name and "\0" not in name
 
 
 def facts(name: str) -> TaskFacts:

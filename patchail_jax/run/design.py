@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import logging
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -13,6 +12,7 @@ from patchail_jax.demos.render import task_action_size
 from patchail_jax.envs import environment
 from patchail_jax.envs.features import FeatureEnvironment, feature_count
 from patchail_jax.envs.rendering import opengl_name
+from patchail_jax.envs.tasks import names_folder
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import METHODS, Method
@@ -107,6 +107,6 @@ def compare_renderers(expert: str, agent: str, *, may_differ: bool) -> None:
 def run_folder_of(config: ConfigDict) -> str:
     """The folder a config names, or the one that follows from task, method and seed, below runs/ whatever they are."""
     for field, name in (("env.task", config.env.task), ("method", config.method)):
-        if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+        if not names_folder(name):
             raise UserError(f"config.{field} is {name!r}, which cannot name a folder")
     return config.run_folder or f"runs/{config.env.task}/{config.method}/seed_{config.seed}"

@@ -1,0 +1,98 @@
+"""Tables of what was measured, from the files in ``results/``, for ``hooks``."""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from patchail_jax.reports.results import results
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+
+
+def bench() -> str:
+    """Every ``results/*/bench_*.json``: milliseconds an update, agent steps a second, and with what they were made."""
+    parts = []
+    for path in sorted(RESULTS.glob("*/bench_*.json")):
+        measured = json.loads(path.read_text())
+        made = [measured.get("machine", measured["device"]), f"jax {measured['jax']}"]
+        made += [f"commit `{measured['commit'][:7]}`"] if "commit" in measured else []
+        made += [f"torch {measured['torch']}"] if "torch" in measured else []
+        # Beside a time stands the floor, or the same update's time in PyTorch (``--against=torch``).
+        other, beside = ("PyTorch's milliseconds", "torch_ms") if "torch" in measured else ("floor", "floor_ms")
+        updates = []
+        for case, numbers in measured["update"].items():
+            method, comma, how = case.partition(",")
+            found = numbers.get(beside)
+            updates.append((f"`{method}`{comma}{how}", f"{numbers['ms']:.1f}", f"{found:.1f}" if found else ""))
+        steps = [(count, f"{rate:,.0f}") for count, rate in measured["environments"].items()]
+        parts += [
+            f"### {measured['device']}, {measured['config']['env']['task']}, {_sizes(measured['config'])}\n",
+            f"{', '.join(made)}; `{path.relative_to(ROOT)}`.\n",
+            table(("an update", "milliseconds", other), updates),
+        ]
+        parts += [table(("processes of environments", "agent steps a second, all together"), steps)] if steps else []
+    return "\n".join(parts)
+
+
+def drawing() -> str:
+    """Every ``results/*/tasks_*.json``: agent steps a second of one environment by task, and the cores they ask for."""
+    parts = []
+    for path in sorted(RESULTS.glob("*/tasks_*.json")):
+        measured = json.loads(path.read_text())
+        rows = []
+        for task, rates in measured["tasks"].items():
+            cores = [f"{math.ceil(wanted / rates['full'])}" for wanted in (100, 400)]
+            rows.append((f"`{task}`", *(f"{rates[quality]:,.0f}" for quality in ("full", "fast")), *cores))
+        parts += [
+            f"{measured['machine']}, images of {measured['config']['env']['image_size']} pixels; "
+            f"`{path.relative_to(ROOT)}`.\n",
+            table(("task", "full", "fast", "cores for 100 steps a second", "cores for 400"), rows),
+        ]
+    return "\n".join(parts)
+
+
+def tried() -> str:
+    """``results/tried.json``: runs in small that were stopped, and what they had otherwise than ``+small`` now."""
+    rows = []
+    for run in json.loads((RESULTS / "tried.json").read_text()):
+        changed = ", ".join(f"`{field}={value}`" for field, value in run["differs"].items()) or "nothing"
+        returns = ", ".join(f"{frame // 1000}k: {value:.1f}" for frame, value in run["evaluations"])
+        how = (f"{run['frames']:,}", f"{60 * run['hours']:.0f}", f"`{run['commit'][:7]}`")
+        rows.append((run["task"], f"`{run['method']}`", changed, returns, *how, run["seen"]))
+    head = (
+        "task",
+        "method",
+        "other than `+small`",
+        "returns by frames",
+        "stopped at",
+        "minutes",
+        "commit",
+        "what it did",
+    )
+    return table(head, rows)
+
+
+def pace() -> str:
+    """Frames a second of whole runs, by size, method, environments and machine: the median over ``results/``."""
+    rates: dict[tuple[str, ...], list[float]] = {}
+    for size in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
+        for one in results(size):
+            frame, _, hour = one.evaluations[-1]
+            row = (size.name, f"`{one.run.method}`", f"{one.run.config['env']['num_envs']}", one.about["machine"])
+            rates.setdefault(row, []).append(frame / hour / 3600)
+    rows = [(*row, f"{len(found)}", f"{statistics.median(found):,.0f}") for row, found in rates.items()]
+    return table(("size", "method", "environments", "machine", "runs", "frames a second"), rows)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Markdown."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _sizes(config: Mapping[str, Any]) -> str:
+    return f"images of {config['env']['image_size']} pixels, batches of {config['replay']['batch_size']}"
