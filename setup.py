@@ -54,6 +54,8 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
+        # patchail bench --compile_for: XLA's compilers of the two plugins, without what runs there
+        "aot": ["jax-cuda12-plugin>=0.10,<0.13", "libtpu"],
         "torch": ["torch>=2.4"],  # patchail bench --against=torch
         "tensorboard": ["tensorboardX>=2.6.2"],
         "gymnasium": ["gymnasium[classic-control]>=1.0"],

@@ -21,7 +21,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that the imports below are found wherever mkdocs was started
 
-from docs.measured import RESULTS, bench, drawing, pace, table, tried  # noqa: E402
+from docs.measured import RESULTS, bench, compiled, drawing, pace, table, tried  # noqa: E402
 from patchail_jax.configs import quickstart  # noqa: E402
 from patchail_jax.launch.sweeps.paper import SWEEPS  # noqa: E402
 from patchail_jax.launch.sweeps.sweep import runs  # noqa: E402
@@ -135,7 +135,21 @@ def count(sweep: str) -> str:
 
 TAKEN: Mapping[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (include, results, bench, drawing, tried, pace, trace, group, preset, variant, quick, count)
+    for function in (
+        include,
+        results,
+        bench,
+        compiled,
+        drawing,
+        tried,
+        pace,
+        trace,
+        group,
+        preset,
+        variant,
+        quick,
+        count,
+    )
 }
 
 

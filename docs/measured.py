@@ -55,6 +55,28 @@ def drawing() -> str:
     return "\n".join(parts)
 
 
+def compiled() -> str:
+    """Every ``results/*/compiled_*.json``: what an update takes on devices that it was compiled for, and never ran on."""
+    parts = []
+    for path in sorted(RESULTS.glob("*/compiled_*.json")):
+        measured = json.loads(path.read_text())
+        rows = []
+        for row in measured["compiled"]:
+            method, comma, how = row["case"].partition(",")
+            numbers: list[str] = ["does not compile", "", "", "", ""]
+            if "error" not in row:
+                numbers = [f"{row['memory_bytes'] / 1024**3:.2f}", f"{row['kernels']:,}", f"{row['bytes'] / 1e9:.2f}"]
+                numbers += [f"{row['operations'] / 1e9:,.0f}", f"{row['least_ms']:.2f}"]
+            rows.append((f"`{row['target']}`", str(row["devices"]), f"`{method}`{comma}{how}", *numbers))
+        heads = ("target", "devices", "an update", "GiB a device", "kernels", "GB moved", "Gop", "least milliseconds")
+        parts += [
+            f"{measured['config']['env']['task']}, {_sizes(measured['config'])}; jax {measured['jax']}; "
+            f"`{path.relative_to(ROOT)}`.\n",
+            table(heads, rows),
+        ]
+    return "\n".join(parts)
+
+
 def tried() -> str:
     """``results/tried.json``: runs in small that were stopped, and what they had otherwise than ``+small`` now."""
     rows = []

@@ -8,7 +8,8 @@ set -euo pipefail
 CDPATH='' cd -- "$(dirname "$0")/.."
 [ -z "${HOME:-}" ] || PATH=$PATH:$HOME/.local/bin  # where uv puts the Pythons that it installs
 
-OPENGL=(libegl1 libegl-mesa0 libgl1-mesa-dri)
+OPENGL=(libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0)
+export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS-1}  # certificates are the system's, as pip's are
 
 say() { printf '%s\n' "$*" >&2; }
 stop() { say "error: $*"; exit 1; }
@@ -81,7 +82,8 @@ has_opengl() {
   local libraries
   libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)  # not on the path of ordinary users
   [[ $libraries == *libOSMesa* ]] && return
-  [[ $libraries == *libEGL.so.1* ]] && compgen -G '/usr/share/glvnd/egl_vendor.d/*.json' >/dev/null
+  [[ $libraries == *libEGL.so.1* ]] && [[ $libraries == *libOpenGL.so.0* || $libraries == *libGL.so.1* ]] &&
+    compgen -G '/usr/share/glvnd/egl_vendor.d/*.json' >/dev/null
 }
 
 # Draws a frame, or says why it cannot.

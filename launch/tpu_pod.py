@@ -85,7 +85,7 @@ def _unless(found: Sequence[str], otherwise: Sequence[str]) -> tuple[str, ...]:
 def setup(tpu: Slice, archive: str, *, extras: str) -> list[tuple[str, ...]]:
     """Copies the committed source to every worker and installs it, with the OpenGL libraries that rendering needs."""
     unpack = f"mkdir -p {HOME} && tar -xzf source.tar.gz -C {HOME} && cd {HOME}"
-    libraries = "libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6"
+    libraries = "libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 libosmesa6"
     # The first start of a machine upgrades packages by itself, and holds their lock.
     install = (
         "sudo apt-get -o DPkg::Lock::Timeout=600 update -qq && "

@@ -1,6 +1,7 @@
 """The learner on devices: the batch is sharded, the state whole on every device (``mapping``)."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import flax.struct
@@ -66,7 +67,7 @@ class Devices:
         def mapped(one: Any, on: Any) -> Any:
             return on.map(functools.partial(updates, one), whole=(True, False, False), whole_out=True)
 
-        self._counted = functools.partial(mapped, method.update)
+        self._update_on = functools.partial(mapped, method.update)
         self._update = mapped(method.update, self._on)
         self._pretrain = None if method.pretrain is None else mapped(method.pretrain, self._on)
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
@@ -120,9 +121,13 @@ class Devices:
             cpu = jax.local_devices(backend="cpu")[:1]
         except RuntimeError:
             raise UserError("operations are counted on the CPU: unset JAX_PLATFORMS or add cpu to it") from None
-        update = self._counted(Pmap(cpu))
+        update = self._update_on(Pmap(cpu))
         share = jax.tree.map(lambda leaf: shape(leaf, 1, 1), batches), jax.tree.map(lambda leaf: shape(leaf, 1), shards)
         return float(update.lower(jax.tree.map(shape, state), *share).cost_analysis()["flops"]) * self.count
+
+    def lowered(self, devices: Sequence[Any], state: Any, batches: Any, shards: Any = None) -> Any:
+        """A call of updates for as many other ``devices`` (``jax.stages.Lowered``); of leaves, shapes are enough."""
+        return self._update_on(Pmap(devices)).lower(state, batches, shards)
 
     def publish(self, state: Any) -> Any:
         """A copy of the acting parameters on the first device: it survives the donation of the state."""

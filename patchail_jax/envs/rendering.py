@@ -66,7 +66,7 @@ def opengl() -> Iterator[None]:
 def _no_opengl(reason: str) -> UserError:
     return UserError(
         f"no OpenGL can draw off screen ({reason}). Unset MUJOCO_GL "
-        "if you have set it; on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6)"
+        "if you have set it; on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 (or libosmesa6)"
     )
 
 

@@ -11,6 +11,7 @@ Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (b
 ``--quick`` measures PatchAIL alone, ``--tasks`` the environments of the paper's tasks. A CPU compiles for minutes, so
 it measures fewer variants, in one precision.
 ``--against=torch`` measures PatchAIL's update alone, and the same update in PyTorch beside it.
+``--compile_for=h100`` measures nothing: it compiles the updates for devices that are not here.
 """
 
 import json
@@ -46,6 +47,7 @@ Measures environment steps and updates per second; without a config, the quickst
   --quick              PatchAIL alone
   --tasks              only agent steps per second of one environment, for the paper's seven tasks
   --against=torch      PatchAIL's update alone, and the same update in PyTorch
+  --compile_for=NAMES  compile only, for h100, a100, v5e-4 or v6e-4: memory, kernels and the least time of an update
   --output=FILE        the same numbers as JSON (bench.json)
 {}example:  patchail bench --config=cheetah --quick
 """
@@ -119,8 +121,13 @@ def main(argv: Sequence[str]) -> None:
     flags.add_argument("--quick", action="store_true")
     flags.add_argument("--tasks", action="store_true")
     flags.add_argument("--against", choices=("torch",))
+    flags.add_argument("--compile_for")
     flags.add_argument("--output", type=Path, default=Path("bench.json"))
     own, words = flags.parse_known_args(argv)
+    if own.compile_for:
+        from patchail_jax.programs import compile_for
+
+        absent = compile_for.targets(own.compile_for)
     words = words if names_config(words) else ["--config=quickstart", *words]
     config = parse(["patchail bench", *words]).config
     choose_backend()
@@ -144,6 +151,13 @@ def main(argv: Sequence[str]) -> None:
         against_torch.refuse(config)
         both = cases(config, everything=False, accelerator=True)
         against_torch.compare(both, action_size_of(config), seconds=SECONDS, say=say, result=result)
+        return
+
+    if own.compile_for:
+        from patchail_jax.run.design import action_size_of
+
+        both = cases(config, everything=not own.quick, accelerator=True)
+        compile_for.compile_all(both, absent, action_size_of(config), say=say, result=result)
         return
 
     action_size = 1

@@ -4,12 +4,17 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.types import Batch, Episode, Specs
+
+if TYPE_CHECKING:  # these import jax, which must not be here before the environments' processes are
+    from patchail_jax.devices.data_parallel import Devices
+    from patchail_jax.methods import Method
+    from patchail_jax.run.experience import Experience
 
 ROUNDS = 20  # that a measurement is cut into, at the most
 EPISODES = 4  # of noise in replay
@@ -39,11 +44,18 @@ class Here(NamedTuple):
     batch: Batch
 
 
-@contextmanager
-def update_here(config: ConfigDict, action_size: int) -> Iterator[Here]:
-    """The config's method with replay and demonstrations of noise; the first update is made, which compiles it."""
-    import jax
+class Noise(NamedTuple):
+    """A method on devices, with replay and demonstrations of noise."""
 
+    specs: Specs
+    method: "Method"
+    devices: "Devices"
+    experience: "Experience"
+
+
+@contextmanager
+def on_noise(config: ConfigDict, action_size: int) -> Iterator[Noise]:
+    """The config's method with replay and demonstrations of noise, on this machine's devices; nothing is compiled."""
     from patchail_jax.demos.expert_set import ExpertSet
     from patchail_jax.devices.data_parallel import Devices
     from patchail_jax.devices.hosts import Hosts
@@ -62,22 +74,31 @@ def update_here(config: ConfigDict, action_size: int) -> Iterator[Here]:
     if method.needs.environment:
         for episode in episodes:
             experience.add(episode)
-    state, number = devices.init(0), 0
-    operations = devices.operations(state, *experience.batch(number))
-
-    def call() -> None:
-        nonlocal state, number
-        state, _ = devices.update(state, *experience.batch(number))
-        number += config.replay.updates_per_call
-
-    call()
-    batch = experience.recall(0)
-    assert batch is not None
-    runner = Runner(call, lambda: jax.block_until_ready(state), config.replay.updates_per_call)
     try:
-        yield Here(runner, operations, specs, jax.tree.map(lambda leaf: leaf[0, 0], batch))
+        yield Noise(specs, method, devices, experience)
     finally:
         experience.close()
+
+
+@contextmanager
+def update_here(config: ConfigDict, action_size: int) -> Iterator[Here]:
+    """The config's method on noise; the first update is made, which compiles it."""
+    import jax
+
+    with on_noise(config, action_size) as (specs, _, devices, experience):
+        state, number = devices.init(0), 0
+        operations = devices.operations(state, *experience.batch(number))
+
+        def call() -> None:
+            nonlocal state, number
+            state, _ = devices.update(state, *experience.batch(number))
+            number += config.replay.updates_per_call
+
+        call()
+        batch = experience.recall(0)
+        assert batch is not None
+        runner = Runner(call, lambda: jax.block_until_ready(state), config.replay.updates_per_call)
+        yield Here(runner, operations, specs, jax.tree.map(lambda leaf: leaf[0, 0], batch))
 
 
 def medians(runners: Sequence[Runner], *, seconds: float) -> list[Milliseconds]:

@@ -74,7 +74,7 @@ def test_every_step_that_runs_does_what_it_says(machine):
             )
             assert done.returncode == 0, words
     assert machine.diary == [
-        "apt-get libegl1 libegl-mesa0 libgl1-mesa-dri",
+        "apt-get libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0",
         f"pip {LOCKED.format('3.12')} --editable .[cuda12,gcs]",  # and no tools of tests
         f"useradd --uid {kubernetes.USER} --create-home patchail",
         "mkdir -p /runs",

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 FAKE = Path(__file__).parent / "fake_machine.py"
 TOOLS = ("bash", "cat", "dirname", "env", "rm", "sh", "touch")
-OPENGL = "libegl1 libegl-mesa0 libgl1-mesa-dri"
+OPENGL = "libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0"
 SUPPORTED = "3.11, 3.12 or 3.13"
 LOCKED = "--constraint launch/locks/python{}.txt"
 

@@ -1,0 +1,97 @@
+"""What updates take on accelerators that are not here: ``patchail bench --compile_for=h100``.
+
+XLA's own compilers compile them for described devices (``devices.described``), on 1 and on 4 of them.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from patchail_jax.devices.described import TARGETS, Compiled, Target, compiled, describe, prepare
+from patchail_jax.errors import UserError, one_line
+from patchail_jax.programs.update_timing import EPISODES, on_noise
+from patchail_jax.run.sizes import ring_slots
+from patchail_jax.storage.versions import machine
+
+COUNTS = (1, 4)  # devices
+_GIB = 1024**3
+
+
+def targets(names: str) -> list[str]:
+    """The targets of ``--compile_for=h100,v5e-4``; ``UserError`` for others. Comes before JAX computes anything."""
+    found = names.split(",")
+    for name in found:
+        if name not in TARGETS:
+            raise UserError(f"--compile_for is {name!r}; use one of {', '.join(TARGETS)}, or several with commas")
+    prepare()
+    return found
+
+
+def compile_all(
+    cases: Mapping[str, ConfigDict],
+    names: Sequence[str],
+    action_size: int,
+    *,
+    say: Callable[[str], None],
+    result: dict[str, Any],
+) -> None:
+    """Compiles each of the ``cases`` for each target, and puts the numbers into ``result``.
+
+    ``UserError`` at the end if some did not compile; each is said when it fails, and the others go on.
+    """
+    import jax
+
+    result |= {"jax": jax.__version__, "machine": machine(), "compiled": []}
+    failed = 0
+    for name in names:
+        for count in COUNTS:
+            devices = describe(name, count)
+            for label, case in cases.items():
+                row: dict[str, Any] = {"target": name, "devices": count, "case": label}
+                result["compiled"].append(row)
+                words = f"{name:6s} {count} device{'s' if count > 1 else ' '}  {label:52s}"
+                began = time.monotonic()
+                try:
+                    program, operations = _compile(case, devices, action_size)
+                except (jax.errors.JaxRuntimeError, UserError, NotImplementedError, TypeError, ValueError) as error:
+                    failed += 1
+                    row["error"] = one_line(error, 500)
+                    say(f"{words} does not compile: {row['error']}")
+                    continue
+                row |= _numbers(program, operations, TARGETS[name], case.network.precision)
+                row["compile_seconds"] = time.monotonic() - began
+                fits = "" if program.memory_bytes < TARGETS[name].memory else ", MORE THAN IT HAS"
+                say(
+                    f"{words} {program.memory_bytes / _GIB:6.2f} GiB{fits}, {program.kernels:4d} kernels, "
+                    f"{program.bytes / 1e9:6.2f} GB, {operations / 1e9:7.1f} Gop: at least {row['least_ms']:6.2f} ms"
+                    f" ({row['bound']})"
+                )
+    if failed:
+        raise UserError(f"{failed} of {len(result['compiled'])} updates do not compile; each is named above")
+
+
+def _numbers(program: Compiled, operations: float, target: Target, precision: str) -> dict[str, Any]:
+    seconds, bound = program.least_seconds(target, operations, precision)
+    return {**program._asdict(), "operations": operations, "least_ms": 1e3 * seconds, "bound": bound}
+
+
+def _compile(config: ConfigDict, devices: Sequence[Any], action_size: int) -> tuple[Compiled, float]:
+    """The config's update for ``devices``, and the operations of each; nothing of replay's size is allocated here."""
+    import jax
+
+    short = config.copy_and_resolve_references()
+    short.devices = len(devices)
+    short.replay.capacity = min(config.replay.capacity, 2 * EPISODES * config.env.episode_frames)
+    if config.replay.frames_on_device == "auto":
+        short.replay.frames_on_device = "yes"  # as on an accelerator that has the room
+    with on_noise(short, action_size) as (_, method, here, experience):
+        shape = jax.ShapeDtypeStruct
+        state = jax.eval_shape(method.init, jax.random.PRNGKey(0))
+        batches, shards = jax.tree.map(lambda leaf: shape(leaf.shape, leaf.dtype), experience.batch(0))
+        if shards is not None:  # as large as the config's own replay makes them
+            more = -(-(ring_slots(config) - ring_slots(short)) // len(devices))
+            shards = shape((len(devices), shards.shape[1] + more, *shards.shape[2:]), shards.dtype)
+        operations = here.operations(state, batches, shards) / len(devices)
+        return compiled(here.lowered(devices, state, batches, shards)), operations
