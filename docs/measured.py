@@ -56,7 +56,7 @@ def drawing() -> str:
 
 
 def compiled() -> str:
-    """Every ``results/*/compiled_*.json``: what an update takes on devices that it was compiled for, and never ran on."""
+    """Every ``results/*/compiled_*.json``: what an update takes on devices that it was only compiled for."""
     parts = []
     for path in sorted(RESULTS.glob("*/compiled_*.json")):
         measured = json.loads(path.read_text())

@@ -166,7 +166,7 @@ class Update:
             shared(index[:windows]),
             shared(index[:pairs]),
         )
-        state, metrics = self._devices.update(state, batch)
+        state, metrics = self._devices.update(state, self._devices.spread(batch))
         return state, dict(zip(metrics.names, metrics.values, strict=True))
 
     def act(self, state: Any, observations: np.ndarray) -> np.ndarray:

@@ -104,9 +104,16 @@ def assert_same_run(one, other):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, cache):
-    """One run that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("whole")
-    train(parse(arguments(folder, cache)).config)
+    """One run that nobody disturbs, and that moves nothing to the devices but where it says so."""
+    folder, step = tmp_path_factory.mktemp("whole"), loop.step
+
+    def guarded(run):
+        with jax.transfer_guard("disallow"):
+            step(run)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "step", guarded)
+        train(parse(arguments(folder, cache)).config)
     return folder
 
 

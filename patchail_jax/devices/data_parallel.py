@@ -72,7 +72,7 @@ class Devices:
         self._pretrain = None if method.pretrain is None else mapped(method.pretrain, self._on)
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
-        self._explore, self._exploit = jax.jit(method.explore), jax.jit(method.exploit)
+        self._explore, self._exploit = jax.jit(functools.partial(_explored, method.explore)), jax.jit(method.exploit)
         self._label = self._label_by_steps = self._judge = None
         if method.label is not None:
             self._label = jax.jit(method.label, donate_argnums=0)
@@ -94,8 +94,12 @@ class Devices:
         """A state from anywhere (numpy, another number of devices), whole on every device."""
         return self._on.place(state)
 
+    def spread(self, tree: Any) -> Any:
+        """Batches or shards, ``[N,...]``, of which every device gets one row: for ``update``."""
+        return self._on.spread(tree)
+
     def update(self, state: Any, batches: Any, shards: Any = None) -> tuple[Any, NamedScalars]:
-        """K updates on batches whose leaves are ``[N,K,B/N,...]``; the given state is consumed.
+        """K updates on batches whose leaves are ``[N,K,B/N,...]``, ``spread``; the given state is consumed.
 
         ``shards`` is a ``FramesOnDevices``'s where the batches have frame numbers in the place of pixels.
         Returns the new state and metrics (means over K and devices) at once, before the device has finished.
@@ -137,16 +141,23 @@ class Devices:
         """A copy of the whole state, which survives the donation of the original."""
         return self._copy(self._on.here(state))
 
-    def explore(self, parameters: Any, observations: np.ndarray, key: Any, agent_step: int) -> Any:
+    def explore(self, parameters: Any, observations: np.ndarray, root: Any, draw: int, agent_step: int) -> Any:
         """Noisy actions ``[B,A] float32`` for observations ``[B,H,W,3S] uint8``, on the device.
 
-        They stand in the device's queue before whatever is dispatched later, so ``np.asarray`` does not wait for that.
+        ``root`` is ``acting_root``'s, and ``draw`` the number of this process's draw: the same numbers give the same
+        actions, so a resumed run acts as it would have. Actions stand in the device's queue before whatever is
+        dispatched later, so ``np.asarray`` does not wait for that.
         """
-        return self._explore(parameters, observations, key, np.int32(agent_step))
+        given = _beside(parameters, (observations, np.int32(draw), np.int32(agent_step)))
+        return self._explore(parameters, root, *given)
 
     def exploit(self, parameters: Any, observations: np.ndarray) -> np.ndarray:
         """Mean actions ``[B,A] float32``; waits for the device."""
-        return np.asarray(self._exploit(parameters, observations))
+        return np.asarray(self._exploit(parameters, _beside(parameters, observations)))
+
+    def acting_root(self, seed: int) -> Any:
+        """The key of all exploration noise, where published parameters lie."""
+        return jax.device_put(purpose_key(seed, Purpose.EXPLORATION), self.devices[0])
 
     def label(
         self, state: Any, frames: np.ndarray, demonstrations: Any = None, *, longest: int = 1
@@ -162,7 +173,8 @@ class Devices:
             return state, self.over_episode(self._label_by_steps, state, frames)
         steps = len(frames) - 1
         padded = np.concatenate([frames, frames[-1:].repeat(-steps % longest, axis=0)])
-        state, rewards = self._label(state, padded, (np.int32(steps), *demonstrations))
+        padded, length = _beside(state, (padded, np.int32(steps)))
+        state, rewards = self._label(state, padded, (length, *demonstrations))
         return self.place(state), np.asarray(rewards)[:steps]
 
     def patch_rewards(self, state: Any, frames: np.ndarray) -> np.ndarray:
@@ -182,7 +194,7 @@ class Devices:
             [frames[:1].repeat(stack - 1, axis=0), frames, frames[-1:].repeat(padding + behind, axis=0)]
         )
         chunks = [
-            function(state, frames[start : start + EPISODE_CHUNK + stack + behind])
+            function(state, _beside(state, frames[start : start + EPISODE_CHUNK + stack + behind]))
             for start in range(0, steps + padding, EPISODE_CHUNK)
         ]
         return np.concatenate([np.asarray(chunk) for chunk in chunks])[:steps]
@@ -197,9 +209,13 @@ def _rewards_alone(label: Any, state: Any, frames: Any) -> Any:
     return label(state, frames, None)[1]
 
 
-def acting_key(seed: int, agent_step: int) -> Any:
-    """The key of the exploration noise at one agent step: a function of counters, so a resumed run draws the same."""
-    return jax.random.fold_in(purpose_key(seed, Purpose.EXPLORATION), agent_step)
+def _explored(explore: Any, parameters: Any, root: Any, observations: Any, draw: Any, agent_step: Any) -> Any:
+    return explore(parameters, observations, jax.random.fold_in(root, draw), agent_step)
+
+
+def _beside(tree: Any, arrays: Any) -> Any:
+    """Numpy arrays put where ``tree`` lies: said once a call, and never left to JAX to do in silence."""
+    return jax.device_put(arrays, jax.tree.leaves(tree)[0].sharding)
 
 
 def purpose_key(seed: int, purpose: Purpose) -> Any:

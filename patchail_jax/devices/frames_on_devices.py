@@ -31,10 +31,10 @@ class FramesOnDevices:
     ) -> None:
         self._count, self._rows = len(devices), -(-count // len(devices))
         self._shape, self._dtype = shape, dtype
-        on = mapping(devices)
+        self._on = on = mapping(devices)
         self._write = on.map(_put, whole=(False,) * 3, whole_out=False)
         empty = on.map(lambda _: jnp.zeros((self._rows, *shape), dtype), whole=(False,), whole_out=False, donate=False)
-        self.shards = empty(np.zeros(self._count, np.int8))
+        self.shards = empty(on.spread(np.zeros(self._count, np.int8)))
 
     def write(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         """Puts ``frames [m,...]`` under their ``numbers [m]``; returns before the devices have them."""
@@ -46,7 +46,7 @@ class FramesOnDevices:
                 chunk = own[start : start + _CHUNK]
                 rows[device, : len(chunk)] = numbers[chunk] // self._count
                 pixels[device, : len(chunk)] = frames[chunk]
-            self.shards = self._write(self.shards, rows, pixels)
+            self.shards = self._write(self.shards, *self._on.spread((rows, pixels)))
 
     def wait(self) -> None:
         """Returns when the devices have all that was written: until then the host holds it too."""

@@ -33,6 +33,10 @@ class Mapping(Protocol):
         """Arrays from anywhere (numpy, another number of devices), whole on every device."""
         ...
 
+    def spread(self, tree: Any) -> Any:
+        """Arrays ``[N,...]`` of this process's devices, one row on each; those that lie there already stay."""
+        ...
+
     def here(self, tree: Any) -> Any:
         """Whole arrays as this process's own, for computations that the others do not make."""
         ...
@@ -47,8 +51,9 @@ class Pmap:
 
     def __init__(self, devices: Sequence[Any], *, several: bool = False) -> None:
         self._devices = None if several else devices  # None is all devices of all processes
-        # A sharding over the same devices as the pmap's: a state placed by it is taken without a second compilation.
-        self._whole = NamedSharding(_mesh(devices), WHOLE)
+        # Shardings over the same devices as the pmap's: what is placed by them is taken without a second compilation.
+        mesh = _mesh(devices)
+        self._whole, self._shared = NamedSharding(mesh, WHOLE), NamedSharding(mesh, SHARED)
 
     def map(self, function: Any, *, whole: Sequence[bool], whole_out: bool, donate: bool = True) -> Callable[..., Any]:
         """As ``Mapping.map``."""
@@ -64,6 +69,12 @@ class Pmap:
     def place(self, tree: Any) -> Any:
         """As ``Mapping.place``."""
         return jax.device_put(tree, self._whole)
+
+    def spread(self, tree: Any) -> Any:
+        """As ``Mapping.spread``."""
+        leaves, treedef = jax.tree.flatten(tree)
+        ours = iter(jax.device_put([leaf for leaf in leaves if not isinstance(leaf, jax.Array)], self._shared))
+        return jax.tree.unflatten(treedef, [leaf if isinstance(leaf, jax.Array) else next(ours) for leaf in leaves])
 
     def here(self, tree: Any) -> Any:
         """As ``Mapping.here``."""
@@ -89,7 +100,7 @@ class ShardMap:
             return found if whole_out else jax.tree.map(lambda leaf: leaf[None], found)
 
         specs = tuple(WHOLE if one else SHARED for one in whole)
-        mapped = jax.jit(
+        return jax.jit(
             jax.shard_map(
                 on_a_device,
                 mesh=self._mesh,
@@ -98,9 +109,6 @@ class ShardMap:
                 check_vma=False,  # means over devices are made by hand, as under pmap
             ),
             donate_argnums=(0,) if donate else (),
-        )
-        return lambda *arguments: mapped(
-            *(one if all_of_it else self._spread(one) for one, all_of_it in zip(arguments, whole, strict=True))
         )
 
     def place(self, tree: Any) -> Any:
@@ -115,12 +123,8 @@ class ShardMap:
 
         return jax.tree.map(placed, tree)
 
-    def here(self, tree: Any) -> Any:
-        """As ``Mapping.here``."""
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree) if self._several else tree
-
-    def _spread(self, tree: Any) -> Any:
-        """Arrays ``[N,...]`` of this process's devices as its part of arrays of all devices."""
+    def spread(self, tree: Any) -> Any:
+        """As ``Mapping.spread``; where several processes train, as this one's part of arrays of all devices."""
         sharding = NamedSharding(self._mesh, SHARED)
 
         def spread(leaf: Any) -> Any:
@@ -133,6 +137,10 @@ class ShardMap:
             return jax.make_array_from_process_local_data(sharding, leaf)
 
         return jax.tree.map(spread, tree)
+
+    def here(self, tree: Any) -> Any:
+        """As ``Mapping.here``."""
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree) if self._several else tree
 
 
 MAPPINGS: dict[str, type[Mapping]] = {"pmap": Pmap, "shard_map": ShardMap}

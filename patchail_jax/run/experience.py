@@ -19,7 +19,7 @@ _SLICE = 2**26  # bytes that wait for the devices at a time
 
 
 class Drawn(NamedTuple):
-    """The batches of one call of updates; ``shards`` hold their frames where batches have only the frames' numbers."""
+    """The batches of one call of updates, on the devices, where ``shards`` hold the frames of batches of numbers."""
 
     batches: Batch
     shards: Any
@@ -28,7 +28,8 @@ class Drawn(NamedTuple):
 class Experience:
     """Replay and demonstrations; ``expert_stream`` draws from the demonstrations alone.
 
-    ``agree(yes)`` says whether all processes of a run say yes. ``frames`` is None where pixels come with each batch.
+    ``spread`` puts batches on the devices, in the thread that draws them. ``agree(yes)`` says whether all processes of
+    a run say yes. ``frames`` is None where pixels come with each batch.
     """
 
     def __init__(
@@ -38,12 +39,13 @@ class Experience:
         expert_stream: Stream,
         frames: FramesOnDevices | None,
         *,
+        spread: Callable[[Any], Any],
         updates_per_call: int,
         agree: Callable[[bool], bool],
         stopwatch: Stopwatch,
     ) -> None:
         self._ring, self._stream, self._expert_stream, self._frames = ring, stream, expert_stream, frames
-        self._agree, self._stopwatch, self._ready = agree, stopwatch, False
+        self._spread, self._agree, self._stopwatch, self._ready = spread, agree, stopwatch, False
         self._ahead = Prefetch(self._draw_from(stream), updates_per_call=updates_per_call)
 
     @property
@@ -105,7 +107,8 @@ class Experience:
 
     @property
     def _shards(self) -> Any:
-        return None if self._frames is None else self._frames.shards
+        return None if self._frames is None else self._spread(self._frames.shards)
 
     def _draw_from(self, stream: Stream) -> Callable[[int], Batch]:
-        return stream.pixel_batches if self._frames is None else stream.batches
+        draw = stream.pixel_batches if self._frames is None else stream.batches
+        return lambda update: self._spread(draw(update))

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from patchail_jax.acting.label import label
-from patchail_jax.devices.data_parallel import Devices, NamedScalars, acting_key
+from patchail_jax.devices.data_parallel import Devices, NamedScalars
 from patchail_jax.devices.profiler import Profiler
 from patchail_jax.errors import NotFiniteValues
 from patchail_jax.methods import Method
@@ -38,7 +38,8 @@ class Learner:
         self.state = state
         self._method, self._devices = method, devices
         self._demonstrations, self._longest = demonstrations, longest
-        self._seed, self._process, self._stopwatch, self._profiler = seed, process, stopwatch, profiler
+        self._process, self._stopwatch, self._profiler = process, stopwatch, profiler
+        self._acting_root = devices.acting_root(seed)
         self._policy: Any = None  # published when it is asked for
 
     @property
@@ -54,8 +55,9 @@ class Learner:
 
     def explore(self, observations: np.ndarray, agent_step: int) -> jax.Array:
         """Noisy actions ``[num_envs,A]`` for ``observations [num_envs,H,W,3S]``: dispatched, not waited for."""
-        key = acting_key(self._seed, agent_step + self._process)
-        actions: jax.Array = self._devices.explore(self.policy, observations, key, agent_step)
+        actions: jax.Array = self._devices.explore(
+            self.policy, observations, self._acting_root, agent_step + self._process, agent_step
+        )
         self._stopwatch.lap("acting")
         return actions
 

@@ -201,6 +201,7 @@ def make_experience(
         stream(replay.batch_size if method.needs.environment else 0),
         stream(0),
         _frames_on_devices(replay.frames_on_device, ring, experts, devices),
+        spread=devices.spread,
         updates_per_call=replay.updates_per_call,
         agree=lambda yes: bool(hosts.gather(int(yes)).all()),
         stopwatch=stopwatch,

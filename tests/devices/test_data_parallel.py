@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from patchail_jax.devices.data_parallel import Devices, acting_key, fetch, purpose_key
+from patchail_jax.devices.data_parallel import Devices, fetch, purpose_key
+from patchail_jax.devices.frames_on_devices import FramesOnDevices
 from patchail_jax.devices.mapping import MAPPINGS
 from patchail_jax.errors import UserError
 from patchail_jax.types import Purpose
@@ -119,11 +120,12 @@ def test_nothing_compiles_after_the_first_call(caplog, mapping):
     state = learner.init(0)
     observation = np.zeros((1, 24, 24, 6), np.uint8)
     episode = np.zeros((9, 24, 24, 3), np.uint8)
+    root = learner.acting_root(0)
 
     def everything(state, call):
         state, _ = learner.update(state, for_devices([make_batch(call)], 4))
         parameters = learner.publish(state)
-        learner.explore(parameters, observation, acting_key(0, call), call)
+        learner.explore(parameters, observation, root, call, call)
         learner.exploit(parameters, observation)
         learner.patch_rewards(state, episode)
         return jax.block_until_ready(state)
@@ -132,6 +134,28 @@ def test_nothing_compiles_after_the_first_call(caplog, mapping):
     with jax.log_compiles(), caplog.at_level("WARNING"):
         state = everything(everything(state, 1), 2)
     assert not [record.message for record in caplog.records if "ompil" in record.message]
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_what_goes_to_the_devices_is_put_there(mapping):
+    """Nothing is left to JAX to move in silence: not from the host, and not between devices."""
+    learner = Devices(make_method(reward__moment="at_episode_end"), SPECS, count=4, mapping=mapping)
+    state, root = learner.init(0), learner.acting_root(0)
+    frames = FramesOnDevices(8, (24, 24, 3), np.uint8, devices=learner.devices, mapping=learner.mapping)
+    batch = for_devices([make_batch()], 4)
+    batch = batch._replace(
+        agent=batch.agent._replace(frames=np.zeros(batch.agent.frames.shape[:-3], np.int32)),
+        expert=batch.expert._replace(frames=np.zeros(batch.expert.frames.shape[:-3], np.int32)),
+        demonstration=np.zeros(batch.demonstration.shape[:-3], np.int32),
+    )
+    with jax.transfer_guard("disallow"):
+        frames.write(np.arange(8), np.zeros((8, 24, 24, 3), np.uint8))
+        state, _ = learner.update(state, *learner.spread((batch, frames.shards)))
+        parameters = learner.publish(state)
+        learner.explore(parameters, np.zeros((2, 24, 24, 6), np.uint8), root, 1, 1)
+        learner.exploit(parameters, np.zeros((1, 24, 24, 6), np.uint8))
+        learner.label(state, np.zeros((9, 24, 24, 3), np.uint8))
+        learner.copy(state)
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
@@ -159,7 +183,8 @@ def test_an_episode_is_scored_the_same_in_chunks_of_any_padding():
 
 
 def test_no_two_purposes_draw_from_the_same_key():
-    keys = {tuple(np.asarray(acting_key(0, step)).tolist()) for step in range(200)}
+    root = Devices(make_method(), SPECS, count=1).acting_root(0)
+    keys = {tuple(np.asarray(jax.random.fold_in(root, draw)).tolist()) for draw in range(200)}
     init = purpose_key(0, Purpose.INITIALISATION)
     keys |= {tuple(np.asarray(key).tolist()) for key in (init, *jax.random.split(init, 8))}
     assert len(keys) == 200 + 9

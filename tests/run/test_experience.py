@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from patchail_jax.devices.frames_on_devices import FramesOnDevices
+from patchail_jax.devices.mapping import Pmap
 from patchail_jax.replay.ring import Ring
 from patchail_jax.replay.stream import NoExperts, Stream
 from patchail_jax.run import experience as experience_module
@@ -20,7 +21,7 @@ def make():
         devices=2, updates_per_call=1, whole_demonstration=False, root=(1,),
     )  # fmt: skip
     frames = FramesOnDevices(90, SPECS.frame_shape, SPECS.frame_dtype, devices=devices)
-    options = {"updates_per_call": 1, "agree": bool, "stopwatch": Stopwatch()}
+    options = {"spread": Pmap(devices).spread, "updates_per_call": 1, "agree": bool, "stopwatch": Stopwatch()}
     return ring, frames, Experience(ring, stream, stream, frames, **options)
 
 
