@@ -13,6 +13,7 @@ import pytest
 
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.devices.hosts import Hosts, join, losses_in_one_line
+from patchail_jax.devices.mapping import MAPPINGS
 from patchail_jax.errors import ProcessLost, UserError
 from tests.devices.two_processes import SETTINGS
 from tests.small import SPECS, for_devices, make_batch, make_method
@@ -24,12 +25,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_two_processes_with_two_devices_are_one_process_with_four(tmp_path):
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_two_processes_with_two_devices_are_one_process_with_four(tmp_path, mapping):
     port = free_port()
     files = [tmp_path / f"{process}.npz" for process in range(2)]
     command = [sys.executable, "-m", "tests.devices.two_processes", str(port)]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    running = [subprocess.Popen([*command, str(process), str(file)], **output) for process, file in enumerate(files)]
+    words = [[*command, str(process), str(file), mapping] for process, file in enumerate(files)]
+    running = [subprocess.Popen(one, **output) for one in words]
     outputs = [process.communicate(timeout=300)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], outputs
     learner = Devices(make_method("patchail_w", **SETTINGS), SPECS, count=4)

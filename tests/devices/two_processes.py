@@ -1,4 +1,4 @@
-"""One of two processes with two CPU devices each makes two updates. Arguments: port, process, file."""
+"""One of two processes with two CPU devices each makes two updates. Arguments: port, process, file, mapping."""
 
 import os
 import sys
@@ -28,11 +28,11 @@ def half(batches, process):
 
 
 if __name__ == "__main__":
-    port, process, file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    port, process, file, mapping = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
     hosts = join(coordinator=f"127.0.0.1:{port}", count=2, index=process, lost_seconds=30)
-    learner = Devices(make_method("patchail_w", **SETTINGS), SPECS)
+    learner = Devices(make_method("patchail_w", **SETTINGS), SPECS, mapping=mapping)
     state = learner.place(hosts.first(fetch(learner.init(process))))  # the first process's seed counts
     for call in range(2):
-        state, _ = learner.update(state, half(for_devices([make_batch(call)], 4), process))
+        state, _ = learner.update(state, learner.spread(half(for_devices([make_batch(call)], 4), process)))
     agreed = [hosts.smallest(7 + process), *hosts.gather(process)]
     np.savez(file, *jax.tree.leaves(fetch(state)), agreed=agreed)
