@@ -27,7 +27,7 @@ setup(
     entry_points={"console_scripts": ["patchail = patchail_jax.__main__:run"]},
     install_requires=[
         "absl-py>=2.1",
-        "av>=14",
+        "av>=14,<20",  # it changes what it takes from one whole number to the next
         "chex>=0.1.90",
         # dm_control 1.0.50 asks for any newer mujoco, and mujoco 4 breaks it.
         "dm_control>=1.0.50,<1.1",

@@ -139,9 +139,11 @@ class Film:
     def _open(self) -> Any:
         import av
 
+        # Titles that are no UTF-8 are no reason to refuse a film; from PyAV 19 on it takes them without being told.
+        tolerant: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
         try:
             # "file:" so that no name is taken for an option or an address.
-            return av.open(f"file:{self.path}", options=_OPTIONS, metadata_errors="replace")
+            return av.open(f"file:{self.path}", options=_OPTIONS, **tolerant)
         except (av.error.FFmpegError, ValueError) as error:
             kinds = "mp4, mov, avi, webm, mkv, ts, gif, webp, apng, animated png and folders of pictures can be read"
             raise UserError(f"{self.path}: cannot be read as a video ({_reason(error)}); {kinds}") from error
