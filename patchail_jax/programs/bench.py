@@ -47,7 +47,7 @@ Measures environment steps and updates per second; without a config, the quickst
   --quick              PatchAIL alone
   --tasks              only agent steps per second of one environment, for the paper's seven tasks
   --against=torch      PatchAIL's update alone, and the same update in PyTorch
-  --compile_for=NAMES  compile only, for h100, a100, v5e-4 or v6e-4: memory, kernels and the least time of an update
+  --compile_for=NAMES  what updates take on h100, a100, v5e-4 or v6e-4; nothing runs
   --output=FILE        the same numbers as JSON (bench.json)
 {}example:  patchail bench --config=cheetah --quick
 """

@@ -182,6 +182,15 @@ def test_an_episode_is_scored_the_same_in_chunks_of_any_padding():
     np.testing.assert_allclose(learner.label(state, frames[:40])[1], whole[:39], rtol=1e-4, atol=1e-6)
 
 
+def test_every_draw_explores_in_its_own_way_and_the_same_draw_in_the_same():
+    learner = Devices(make_method("drqv2"), SPECS, count=1)
+    parameters, root = learner.publish(learner.init(0)), learner.acting_root(0)
+    observations = np.zeros((2, 24, 24, 6), np.uint8)
+    first, again, other = (np.asarray(learner.explore(parameters, observations, root, draw, 50)) for draw in (7, 7, 8))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
+
+
 def test_no_two_purposes_draw_from_the_same_key():
     root = Devices(make_method(), SPECS, count=1).acting_root(0)
     keys = {tuple(np.asarray(jax.random.fold_in(root, draw)).tolist()) for draw in range(200)}
