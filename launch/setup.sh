@@ -105,7 +105,7 @@ install() {
   else
     "${pip[@]}" uv &&
       VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet "${versions[@]}" --editable "$1" \
-        --override <(echo 'labmaze; sys_platform == "never"')
+        --override launch/locks/without_labmaze.txt
   fi
 }
 

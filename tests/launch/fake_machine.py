@@ -78,7 +78,7 @@ def uv(*words):
         write("uv", *words)
         return
     offline("uv")
-    write("uv", *words[:-1], Path(words[-1]).read_text().strip())
+    write("uv", *words[:-1], Path(words[-1]).read_text().splitlines()[-1])
 
 
 def apt_get(*words):

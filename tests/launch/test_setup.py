@@ -25,9 +25,10 @@ class Machine:
     def __init__(self, folder):
         self.bin, self.state, self.home = folder / "bin", folder / "state", folder / "home"
         self.tree = folder / "check out"
-        for path in (self.bin, self.state, self.home, self.tree / "launch"):
+        for path in (self.bin, self.state, self.home, self.tree / "launch/locks"):
             path.mkdir(parents=True)
-        shutil.copy(ROOT / "launch/setup.sh", self.tree / "launch")
+        for file in ("setup.sh", "locks/without_labmaze.txt"):
+            shutil.copy(ROOT / "launch" / file, self.tree / "launch" / file)
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool))
         self.script("ldconfig", 'cat "$MACHINE/libraries" 2>/dev/null')
