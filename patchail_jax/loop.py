@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable
 
 from patchail_jax.acting.evaluate import Evaluation
-from patchail_jax.errors import NotFiniteValues
+from patchail_jax.errors import NotFiniteValues, UserError
 from patchail_jax.run.parts import Parts
 
 _log = logging.getLogger(__name__)
 
 STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
 SECONDS_BETWEEN_LOOKS = 0.2  # at whether an evaluation that is waited for is done, or a stop is asked for
+_AFTER = ". Free some space: the same command then resumes from the newest checkpoint that is there"
 
 Stop = Callable[[], int | None]  # the number of the signal that asks to stop, if one has come
 
@@ -47,7 +48,8 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
             run.evaluations.log_what_is_done()
             step(run)
         wait_for_evaluation(run, stop)
-        run.snapshot.save()  # a run that resumes here makes the last evaluation, and all that comes after it
+        if not run.snapshot.save():  # a run that resumes here makes the last evaluation, and all that comes after it
+            raise UserError(f"the last state is not saved, so the run has not ended{_AFTER}")
         run.evaluations.start(run.learner)
         return wait_for_evaluation(run, stop)
     except NotFiniteValues:
@@ -95,7 +97,8 @@ def wait_for_evaluation(run: Parts, stop: Stop) -> Evaluation | None:
 
 
 def save_and_stop(run: Parts, stop: Stop, *, agree: bool = False) -> None:
-    """Saves and raises ``KeyboardInterrupt`` if this process or any other was asked to stop.
+    """Saves and raises ``KeyboardInterrupt`` if this process or any other was asked to stop; ``UserError`` if nothing
+    could be saved.
 
     Several processes ``agree`` where each does so at the same place, and else every few steps.
     """
@@ -106,5 +109,6 @@ def save_and_stop(run: Parts, stop: Stop, *, agree: bool = False) -> None:
         agree = agree or rounds % STEPS_BETWEEN_AGREEMENTS == 0
         number = run.hosts.largest(number or 0) if agree else None
     if number:
-        run.snapshot.save(stopping=True)
+        if not run.snapshot.save(stopping=True):
+            raise UserError(f"stopped by signal {number}, and nothing could be saved{_AFTER}")
         raise KeyboardInterrupt(number)

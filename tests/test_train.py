@@ -373,6 +373,38 @@ def test_a_finished_run_started_again_stays_as_it_is(whole, cache):
     assert lines(whole) == before
 
 
+def test_a_finished_run_without_its_checkpoints_keeps_its_curves(cache, tmp_path, capsys):
+    words = arguments(tmp_path, cache, "--config.num_frames=320", method="drqv2")
+    train(parse(words).config)
+    shutil.rmtree(tmp_path / "checkpoints")
+    kept = {name: (tmp_path / name).read_bytes() for name in ("metrics.jsonl", "eval.csv")}
+    assert "is a finished run whose checkpoints are gone" in fail(capsys, words)
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_what_a_full_disk_did_not_take_is_not_said_to_be_saved(cache, tmp_path, monkeypatch, capsys, at_the_end):
+    words = arguments(
+        tmp_path, cache, "--config.num_frames=480", "--config.checkpoint.every_frames=240", method="drqv2"
+    )
+    save, full = Checkpoints.save, [False]
+    monkeypatch.setattr(Checkpoints, "save", lambda *given, **named: not full[0] and save(*given, **named))
+
+    def fills(run):
+        full[0] = run.clock.finished if at_the_end else run.clock.frame >= 300
+        return full[0] and not at_the_end
+
+    with monkeypatch.context() as patched:
+        stopping(patched, fills)
+        message = fail(capsys, words)
+    assert "Free some space" in message and "stopped and saved" not in message
+    assert ("the run has not ended" if at_the_end else "nothing could be saved") in message
+    assert not (tmp_path / "finished.json").exists() and open_trained(tmp_path).frame == 240
+    full[0] = False
+    train(parse(words).config)
+    assert (tmp_path / "finished.json").exists() and open_trained(tmp_path).frame == 480
+
+
 def test_a_start_that_does_not_fit_leaves_the_run_as_it_was(cache, tmp_path, capsys):
     plain = arguments(tmp_path, cache, "--config.agent.decay.updates=0", "--config.num_frames=320", method="drqv2")
     train(parse(plain).config)

@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 
+from patchail_jax.errors import one_line
+
 _log = logging.getLogger(__name__)
 
 FIRST, LAST = 10, 18  # calls of the update since the start: the ones before compile and warm up
@@ -23,8 +25,12 @@ class Profiler:
         if self._folder is None or self._ticks not in (FIRST, LAST):
             return
         jax.block_until_ready(state)  # or the trace has work from before, or misses some
-        if self._ticks == FIRST:
-            jax.profiler.start_trace(str(self._folder))
-        else:
-            jax.profiler.stop_trace()
-            _log.info("trace of %d updates: %s", LAST - FIRST, self._folder)
+        try:
+            if self._ticks == FIRST:
+                jax.profiler.start_trace(str(self._folder))
+            else:
+                jax.profiler.stop_trace()
+                _log.info("trace of %d updates: %s", LAST - FIRST, self._folder)
+        except (OSError, RuntimeError) as error:  # a full disk is the latter
+            _log.warning("no trace is written to %s (%s), and the run goes on", self._folder, one_line(error, 300))
+            self._folder = None

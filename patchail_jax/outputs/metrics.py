@@ -54,8 +54,9 @@ class Metrics:
     def __init__(self, run: RunFolder, identity: RunIdentity, dashboards: Sequence[Dashboard] = ()) -> None:
         self._run, self._identity, self._dashboards = run, identity, dashboards
         self._optional = OptionalOutputs()
+        self._files = (run.metrics_jsonl, run.histograms_jsonl, run.eval_csv)
         if not run.eval_csv.exists() or not run.eval_csv.stat().st_size:
-            run.eval_csv.write_text(",".join(CSV_COLUMNS) + "\n")
+            self._write_header()
 
     def looked_at(self, kind: str) -> AbstractContextManager[None]:
         """For a block that writes something to look at: its failure is one warning for each ``kind``."""
@@ -98,6 +99,20 @@ class Metrics:
         """A film for the dashboards: the file ``path``, and what is in it, ``images [T,H,W,3] uint8``."""
         self._show(lambda dashboard: dashboard.film(name, path, images, fps=fps, frame=frame))
 
+    def begin(self, *, due: int) -> None:
+        """Forgets what a run that has no checkpoint had logged: it begins anew, and logs the same again.
+
+        Where evaluations go beyond ``due`` frames, the first checkpoint's (0 is never), checkpoints are gone that once
+        were there. Such logs are kept beside the new ones, under names of their own.
+        """
+        if 0 < due < self._last_evaluation():
+            kept = [_set_aside(path) for path in self._files if path.exists()]
+            self._write_header()
+            _log.warning(
+                "the run's checkpoints are gone: it begins anew, and its former logs are kept as %s", ", ".join(kept)
+            )
+        self.rewind(-1, update=0, next_evaluation_frame=0)
+
     def rewind(self, frame: int, *, update: int, next_evaluation_frame: int) -> None:
         """Forgets what a run that resumes at ``frame`` and ``update`` will log again.
 
@@ -122,12 +137,7 @@ class Metrics:
             whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS)
             return whole and (fields[0] == CSV_COLUMNS[0] or int(fields[3]) < next_evaluation_frame)
 
-        files = (
-            (self._run.metrics_jsonl, keep_json),
-            (self._run.histograms_jsonl, keep_json),
-            (self._run.eval_csv, keep_csv),
-        )
-        for path, keep in files:
+        for path, keep in zip(self._files, (keep_json, keep_json, keep_csv), strict=True):
             _keep_lines(path, keep)
         self._show(
             lambda dashboard: dashboard.rewind(frame, update=update, next_evaluation_frame=next_evaluation_frame)
@@ -136,6 +146,18 @@ class Metrics:
     def close(self) -> None:
         """Closes the dashboards."""
         self._show(lambda dashboard: dashboard.close())
+
+    def _write_header(self) -> None:
+        self._run.eval_csv.write_text(",".join(CSV_COLUMNS) + "\n")
+
+    def _last_evaluation(self) -> int:
+        """The frame of the last whole row of eval.csv, -1 if there is none."""
+        last = -1
+        for line in self._run.eval_csv.read_text().splitlines():
+            fields = line.split(",")
+            if len(fields) == len(CSV_COLUMNS) and fields[3].isdecimal():
+                last = int(fields[3])
+        return last
 
     def _write(self, kind: Kind, scalars: Mapping[str, float], frame: int) -> None:
         clean = {key: value if math.isfinite(value) else None for key, value in scalars.items()}
@@ -164,6 +186,15 @@ def _keep_lines(path: Path, keep: Callable[[str], bool]) -> None:
         raise UserError(
             f"{path} cannot be written ({error.strerror or one_line(error, LONGEST)}); free some space"
         ) from error
+
+
+def _set_aside(path: Path) -> str:
+    """Renames ``path`` to a name that is free, and returns that."""
+    number = 1
+    while (free := path.with_name(f"{path.stem}.before_{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(free)
+    return free.name
 
 
 def _append_line(path: Path, line: str) -> None:

@@ -51,8 +51,17 @@ class EvaluationOutputs:
             "expert": explainer.logits(state, self._expert),
             "agent": explainer.logits(state, images),
         }
-        expert = explainer.explain(state, self._expert, ["patch_rewards"] if self._films else [])
-        agent = explainer.explain(state, images, explainer.kinds if self._films else [])
+        explained = None
+        if self._films:
+            with metrics.looked_at("films"):  # maps may be more than a device's memory holds
+                explained = (
+                    explainer.explain(state, self._expert, ["patch_rewards"]),
+                    explainer.explain(state, images, explainer.kinds),
+                )
+        expert, agent = explained or (
+            explainer.explain(state, self._expert, []),
+            explainer.explain(state, images, []),
+        )
         rewards = {"expert": expert.rewards, "agent": agent.rewards}
         for name, values in (("logits", logits), ("rewards", rewards)):
             with metrics.looked_at("histograms"):  # values that are not finite have no bins
@@ -60,7 +69,7 @@ class EvaluationOutputs:
             scalars |= {f"evaluation/{who}_{name[:-1]}": float(value.mean()) for who, value in values.items()}
         right = np.mean(logits["expert"] > 0), np.mean(logits["agent"] < 0)
         scalars["evaluation/discriminator_accuracy"] = float(np.mean(right))
-        if self._films:
+        if explained is not None:
             maps = {kind: signed(kind, one) for kind, one in agent.maps.items()}
             # One scale for expert and agent, as the rewards are to be compared.
             limits = {kind: limit_of([one]) for kind, one in maps.items()}

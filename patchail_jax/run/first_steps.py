@@ -101,12 +101,21 @@ def make_first_steps(
     specs: Specs,
     folder: RunFolder,
 ) -> FirstSteps | None:
-    """The look at first steps, where there are a discriminator and an expert."""
+    """The look at first steps, where there are a discriminator and an expert; a line where there are too few of his."""
     if explainer is None or experts is None:
         return None
+    whole = experts.frames[experts.steps >= explainer.reach, : explainer.reach + 1]
+    command = f"patchail explain --run={folder.path} --input=expert,random"
+    if len(whole) < FEWEST:
+        _log.info(
+            "with fewer than %d demonstrations it is not checked whether the discriminator knows the expert by its "
+            "picture: look yourself once it has learned a little, with %s",
+            FEWEST,
+            command,
+        )
     return FirstSteps(
         lambda frames: explainer.logits(devices.copy(learner.state), frames),
-        experts.frames[:, : explainer.reach + 1],
+        whole,
         frame_stack=specs.frame_stack,
-        command=f"patchail explain --run={folder.path} --input=expert,random",
+        command=command,
     )

@@ -25,12 +25,7 @@ from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
 from patchail_jax.run.clock import Clock, log_interval
 from patchail_jax.run.config import refuse_numbers
-from patchail_jax.run.design import (
-    environment_factory,
-    load_experts,
-    make_method,
-    make_specs,
-)
+from patchail_jax.run.design import environment_factory, load_experts, make_method, make_specs
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.run.evaluations import Contest, Evaluations
 from patchail_jax.run.experience import Experience

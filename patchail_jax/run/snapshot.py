@@ -45,8 +45,10 @@ class Snapshot(NamedTuple):
     begin: Callable[[], None]
     renderer: str | None = None
 
-    def save(self, *, stopping: bool = False) -> None:
+    def save(self, *, stopping: bool = False) -> bool:
         """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not.
+
+        Returns whether it is on disk: not where the disk is full, which has been warned of.
 
         ``stopping`` waits for no evaluation: the one that is going on is made again after the resume. The one of the
         last frame is of the state that is saved, and is not saved beside it.
@@ -67,10 +69,12 @@ class Snapshot(NamedTuple):
         }
         if suspended is not None and suspended["frame"] < clock.frame:
             host["evaluation"] = suspended
-        if self.checkpoints.save(clock.number, state=fetch(self.learner.state), host=host):
+        saved = self.checkpoints.save(clock.number, state=fetch(self.learner.state), host=host)
+        if saved:
             _log.info("checkpoint at %d frames, %d transitions in replay", clock.frame, self.experience.transitions)
             self.push()
         self.stopwatch.lap("checkpoint")
+        return saved
 
     def keep_parameters(self) -> None:
         """Writes the parameters alone, for whoever looks back; they are the same in every process."""
@@ -89,12 +93,18 @@ class Snapshot(NamedTuple):
     def restore(self) -> bool:
         """Resumes from the newest checkpoint; False if there is none. Then the folder says what the run resumes with.
 
-        ``UserError`` where the checkpoint does not fit the config: the folder stays as it was.
+        ``UserError`` where the checkpoint does not fit the config, and where a finished run's are gone: the folder
+        stays as it was.
         """
         restored = self.checkpoints.restore(fetch(self.learner.state), replay=self.experience, gather=self.hosts.gather)
         if restored is None:
+            if finished_frames(self.folder.path):
+                raise UserError(
+                    f"{self.folder.path} is a finished run whose checkpoints are gone: nothing can be resumed. "
+                    "Choose another config.run_folder, or remove this one to train anew"
+                )
             self.begin()
-            self.log.metrics.rewind(-1, update=0, next_evaluation_frame=0)
+            self.log.metrics.begin(due=self.config["checkpoint"]["every_frames"])
             self.folder.describe(self.config, renderer=self.renderer)
             return False
         state, host, _ = restored
@@ -121,5 +131,9 @@ class Snapshot(NamedTuple):
         batch = self.experience.recall(error.first)
         if batch is None:
             return error
-        write_failed_batch(path, batch, error.metrics)
+        try:
+            write_failed_batch(path, batch, error.metrics)
+        except OSError as trouble:
+            path.unlink(missing_ok=True)
+            return UserError(f"{error}. Its batch cannot be written to {path} ({trouble.strerror or trouble})")
         return UserError(f"{error}. Its batch is in {path}")

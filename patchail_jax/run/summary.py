@@ -22,7 +22,8 @@ def write_summary(run: Parts, evaluation: Evaluation) -> None:
     A picture that cannot be written costs a warning, and the others nothing.
     """
     folder, metrics, experts = run.snapshot.folder, run.log.metrics, run.experts
-    with folder.eval_csv.open() as stream:
+    returns = []
+    with metrics.looked_at("the returns of eval.csv"), folder.eval_csv.open() as stream:
         returns = [float(row["episode_reward"]) for row in csv.DictReader(stream)]
     if not returns:  # a full disk may have cost every line
         returns = [float(evaluation.returns.mean())]

@@ -93,8 +93,10 @@ class RunFolder(NamedTuple):
         """What drew the run's first frames; None where versions.json does not say."""
         try:
             found: str | None = json.loads((self.path / "versions.json").read_text()).get("first_renderer")
-        except (OSError, ValueError, AttributeError):
+        except (FileNotFoundError, ValueError, AttributeError):
             return None
+        except OSError as error:
+            raise _not_readable(self.path / "versions.json", error) from error
         return found
 
     def finish(self, num_frames: int) -> None:
@@ -107,11 +109,16 @@ class RunFolder(NamedTuple):
 
 
 def finished_frames(path: Path) -> int:
-    """The frames that the run in ``path`` had to its end, 0 where no file says so: it has not ended, or not surely."""
+    """The frames that the run in ``path`` had to its end, 0 where no file says so: it has not ended, or not surely.
+
+    ``UserError`` where the file is there and cannot be read.
+    """
     try:
         return int(json.loads((path / FINISHED).read_text())["num_frames"])
-    except (FileNotFoundError, ValueError, LookupError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
         return 0
+    except OSError as error:
+        raise _not_readable(path / FINISHED, error) from error
 
 
 def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> RunFolder:
@@ -189,6 +196,10 @@ def _lock(path: Path) -> BaseFileLock:
             raise _not_writable(path, error) from error
         raise UserError(f"{path} cannot be locked ({error.strerror}); set config.run_folder to a local disk") from error
     return lock
+
+
+def _not_readable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be read ({error.strerror or error}): check the disk; nothing was changed")
 
 
 def _not_writable(path: Path, error: OSError) -> UserError:

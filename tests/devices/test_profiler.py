@@ -1,5 +1,6 @@
 """A trace is written once, around the updates it should show."""
 
+import jax
 import jax.numpy as jnp
 
 from patchail_jax.devices.profiler import FIRST, LAST, Profiler
@@ -22,3 +23,17 @@ def test_without_a_folder_nothing_is_traced(tmp_path, monkeypatch):
     for _ in range(LAST + 1):
         profiler.tick(None)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trace_that_cannot_be_written_is_one_warning(tmp_path, caplog, monkeypatch):
+    def full(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: No space left on device")
+
+    monkeypatch.setattr(jax.profiler, "start_trace", full)
+    profiler = Profiler(tmp_path / "profile")
+    for _ in range(LAST + 1):
+        profiler.tick(jnp.zeros(()))
+    assert [record.message for record in caplog.records if "no trace" in record.message] == [
+        f"no trace is written to {tmp_path / 'profile'} (RESOURCE_EXHAUSTED: No space left on device), "
+        "and the run goes on"
+    ]

@@ -90,6 +90,27 @@ def test_rewinding_drops_a_last_line_without_its_end(run):
     assert run.eval_csv.read_text().splitlines()[1:] == ["patchail,cheetah_run,3,10,2.0,0.5"]
 
 
+@pytest.mark.parametrize(("due", "kept"), [(10, True), (40, False), (0, False)])
+def test_logs_of_a_run_whose_checkpoints_are_gone_are_kept_beside_the_new_ones(run, caplog, due, kept):
+    """Lines before the first checkpoint are due again; those beyond it will never come again as they were."""
+    for _ in range(2):  # the second time finds a name of its own
+        metrics = make(run)
+        metrics.train({"x": 1.0}, frame=25, update=1, hour=0.0)
+        metrics.evaluation(np.array([1.0]), frame=30, hour=0.0, scalars={})
+        before = run.eval_csv.read_text(), run.metrics_jsonl.read_text()
+        metrics.begin(due=due)
+        assert run.eval_csv.read_text() == before[0].splitlines(keepends=True)[0]
+        assert not run.metrics_jsonl.exists() or not run.metrics_jsonl.read_text()
+    aside = [f"{name}.before_{n}.{kind}" for name, kind in (("eval", "csv"), ("metrics", "jsonl")) for n in (1, 2)]
+    assert sorted(path.name for path in run.path.glob("*before*")) == (aside if kept else [])
+    if kept:
+        assert (
+            (run.path / "eval.before_2.csv").read_text(),
+            (run.path / "metrics.before_2.jsonl").read_text(),
+        ) == before
+        assert "the run's checkpoints are gone" in caplog.text
+
+
 def test_a_full_disk_costs_lines_and_not_the_run(run, caplog):
     metrics = make(run)
     run.metrics_jsonl.symlink_to("/dev/full")

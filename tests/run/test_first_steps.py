@@ -1,11 +1,13 @@
 """A discriminator that knows the expert before anything has happened is said once; one that judges behaviour never."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.envs.outcome import Lost, Outcome
-from patchail_jax.run.first_steps import FEWEST, MOST, FirstSteps, look_at_first_frames
+from patchail_jax.run.first_steps import FEWEST, MOST, FirstSteps, look_at_first_frames, make_first_steps
 
 STACK, T = 3, 8
 SEEN = "at the first step of episodes"
@@ -99,3 +101,17 @@ def test_a_start_looks_at_frames_of_a_file_beside_the_task_s_own(caplog, turn, s
 
     look_at_first_frames(experts, Pool(), resets=3)
     assert asked == [0, 1, 2] and (said in caplog.text if said else not caplog.records)
+
+
+@pytest.mark.parametrize("number", [FEWEST - 1, FEWEST])
+def test_too_few_demonstrations_are_said_and_short_ones_are_left_out(caplog, number):
+    frames = episodes(number + 1, first=140, later=140)
+    lengths = np.array([*[T] * number, 1])  # the last one has no two states that are two steps apart
+    actions = np.zeros((number + 1, T, 1), np.float32)
+    experts = ExpertSet(frames, actions, None, 1, lengths)
+    explainer = SimpleNamespace(reach=2, logits=None)
+    with caplog.at_level("INFO"):
+        first = make_first_steps(
+            explainer, None, None, experts, SimpleNamespace(frame_stack=STACK), SimpleNamespace(path="here")
+        )
+    assert ("fewer than" in caplog.text) == (number < FEWEST) and len(first._expert) == number

@@ -187,3 +187,21 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         open_run(tmp_path / "file" / "run", config=CONFIG)
+
+
+def test_a_mark_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
+    """It is not taken for a run that has not ended, nor versions for those of no renderer."""
+
+    def broken(self):
+        raise OSError(errno.EIO, "Input/output error")
+
+    run = open_run(tmp_path / "run", config={})
+    run.describe({}, renderer="one")
+    written = (run.path / "versions.json").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", broken)
+        for read in (lambda: finished_frames(run.path), lambda: run.describe({}, renderer="two", resumed=True)):
+            with pytest.raises(UserError, match=r"json cannot be read \(Input/output error\)"):
+                read()
+    assert (run.path / "versions.json").read_bytes() == written and finished_frames(run.path) == 0
+    run.close()
