@@ -103,12 +103,12 @@ def test_rewards_at_update_are_the_episode_s_scores_of_the_same_steps(name, over
 
 def test_exploration_is_uniform_at_first_and_noisy_around_the_mean_later():
     learner = Devices(make_method(agent__std_final=0.01), SPECS, count=1)
-    parameters = learner.publish(learner.init(0))
+    parameters, root = learner.publish(learner.init(0)), learner.acting_root(0)
     observations = np.repeat(make_batch().agent.frames[:1, 0], 400, axis=0)
     observations = np.concatenate([observations, observations], axis=-1)
     mean = learner.exploit(parameters, observations)[0]
-    early = learner.explore(parameters, observations, jax.random.PRNGKey(0), 0)
-    late = learner.explore(parameters, observations, jax.random.PRNGKey(0), 10_000)
+    early = learner.explore(parameters, observations, root, 0, 0)
+    late = learner.explore(parameters, observations, root, 0, 10_000)
     assert np.abs(early).max() > 0.97 and abs(early.mean()) < 0.1
     np.testing.assert_allclose(late.mean(axis=0), mean, atol=0.01)
     np.testing.assert_allclose(late.std(axis=0), 0.01, rtol=0.2)
