@@ -1,8 +1,9 @@
 """Stands in for programs of a machine: ``python VERSION WORDS...``, ``apt-get WORDS...`` or ``uv WORDS...``.
 
-The folder ``MACHINE`` says what the machine is like, by files: ``no_venv``, ``no_network``, ``no_pypi``,
-``no_uv_pythons`` (uv cannot fetch any), ``no_old_pythons`` (apt-get has python3 alone), ``draws`` (OpenGL works),
-``hopeless`` (it never will), ``libraries`` (ldconfig's list). ``diary`` gets what was installed.
+The folder ``MACHINE`` says what the machine is like, by files: ``no_venv``, ``no_network``, ``no_pypi``, ``no_uv`` (uv
+cannot reach packages, but pip can), ``no_uv_pythons`` (uv cannot fetch any), ``no_old_pythons`` (apt-get has python3
+alone), ``draws`` (OpenGL works), ``hopeless`` (it never will), ``libraries`` (ldconfig's list). ``diary`` gets what was
+installed.
 """
 
 import os
@@ -78,7 +79,12 @@ def uv(*words):
         write("uv", *words)
         return
     offline("uv")
-    write("uv", *words[:-1], Path(words[-1]).read_text().splitlines()[-1])
+    if (MACHINE / "no_uv").exists():
+        sys.exit("uv: tunnel error")
+    write(
+        "uv",
+        *(Path(word).read_text().splitlines()[-1] if word.endswith("without_labmaze.txt") else word for word in words),
+    )
 
 
 def apt_get(*words):

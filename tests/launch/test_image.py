@@ -12,7 +12,7 @@ import pytest
 
 from patchail_jax.launch import kubernetes
 from patchail_jax.storage.versions import BUILT_FROM, versions
-from tests.launch.test_setup import LOCKED, ROOT, Machine
+from tests.launch.test_setup import BY_UV, LOCKED, ROOT, Machine
 
 TEXT = (ROOT / "launch/Dockerfile").read_text()
 STEPS = [line.split(" ", 1) for line in TEXT.splitlines() if line and not line.startswith("#")]
@@ -75,7 +75,8 @@ def test_every_step_that_runs_does_what_it_says(machine):
             assert done.returncode == 0, words
     assert machine.diary == [
         "apt-get libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0",
-        f"pip {LOCKED.format('3.12')} --editable .[cuda12,gcs]",  # and no tools of tests
+        "pip uv",
+        f"{BY_UV} {LOCKED.format('3.12')} --editable .[cuda12,gcs]",  # and no tools of tests
         f"useradd --uid {kubernetes.USER} --create-home patchail",
         "mkdir -p /runs",
         "chown patchail /runs .",

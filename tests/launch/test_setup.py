@@ -17,6 +17,7 @@ TOOLS = ("bash", "cat", "dirname", "env", "rm", "sh", "touch")
 OPENGL = "libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0"
 SUPPORTED = "3.11, 3.12 or 3.13"
 LOCKED = "--constraint launch/locks/python{}.txt"
+BY_UV = "uv pip install --quiet --compile-bytecode"
 
 
 class Machine:
@@ -101,18 +102,21 @@ def test_a_machine_with_everything_is_ready_in_a_path_with_a_space(machine, extr
     done = machine.with_python("python3", "3.11.2").set_up(EXTRAS=extras)
     assert done.returncode == 0, done.stderr
     assert machine.stamps == [f"ready-{extras}" if extras else "ready"]
-    assert machine.diary == [f"pip {LOCKED.format('3.11')} --editable .[dev{',' if extras else ''}{extras}]"]
+    assert machine.diary == [
+        "pip uv",
+        f"{BY_UV} {LOCKED.format('3.11')} --editable .[dev{',' if extras else ''}{extras}]",
+    ]
     assert "(Python 3.11.2)" in done.stderr
 
 
 def test_a_machine_that_only_trains_gets_no_tools(machine):
     assert machine.with_python("python3", "3.12.1").set_up(TOOLS="").returncode == 0
-    assert machine.diary == [f"pip {LOCKED.format('3.12')} --editable ."] and machine.stamps == ["ready"]
+    assert machine.diary == ["pip uv", f"{BY_UV} {LOCKED.format('3.12')} --editable ."] and machine.stamps == ["ready"]
 
 
 def test_the_newest_versions_are_taken_where_they_are_asked_for(machine):
     assert machine.with_python("python3", "3.12.1").set_up(LOCKED="").returncode == 0
-    assert machine.diary == ["pip --upgrade --editable .[dev]"]
+    assert machine.diary == ["pip uv", f"{BY_UV} --upgrade --editable .[dev]"]
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
@@ -133,12 +137,19 @@ def test_every_package_that_is_asked_for_has_a_version_in_the_lock(version):
         assert exact.operator == "==" and one.specifier.contains(exact.version, prereleases=True), (one, exact)
 
 
+def test_where_uv_does_not_get_through_pip_does_it(machine):
+    done = machine.has("no_uv").with_python("python3", "3.11.2").set_up()
+    assert done.returncode == 0 and machine.stamps == ["ready"], done.stderr
+    assert machine.diary == ["pip uv", f"pip {LOCKED.format('3.11')} --editable .[dev]"]
+    assert "uv did not get through: trying pip" in done.stderr
+
+
 def test_python_3_13_leaves_labmaze_out(machine):
     done = machine.with_python("python3", "3.13.0").set_up()
     assert done.returncode == 0, done.stderr
     assert machine.diary == [
         "pip uv",
-        f'uv pip install --quiet {LOCKED.format("3.13")} --editable .[dev] --override labmaze; sys_platform == "never"',
+        f'{BY_UV} {LOCKED.format("3.13")} --editable .[dev] --override labmaze; sys_platform == "never"',
     ]
 
 
@@ -154,7 +165,8 @@ def test_a_python_of_another_version_gets_one_beside_it_by_uv(machine, version, 
     assert done.returncode == 0 and machine.stamps == ["ready-tpu"], done.stderr
     assert f"python3 is Python {version}, but {SUPPORTED} is needed: bringing 3.12 by uv" in done.stderr
     asked = [] if has_uv else ["pip --target .uv uv"]
-    assert machine.diary == [*asked, "uv python install --quiet 3.12", f"pip {LOCKED.format('3.12')} --editable .[tpu]"]
+    packages = ["pip uv", f"{BY_UV} {LOCKED.format('3.12')} --editable .[tpu]"]
+    assert machine.diary == [*asked, "uv python install --quiet 3.12", *packages]
     assert "(Python 3.12.8)" in done.stderr and (machine.tree / ".python").is_dir()  # not in a home that is closed
 
 
