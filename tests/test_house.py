@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "patchail_jax"
 AT_THE_ROOT = {"__init__", "__main__", "main", "api", "loop", "types", "arrays", "errors"}
 MOST_ARGUMENTS, MOST_LINES, LOOP_LINES = 12, 90, 150
-PURE = ("equations", "networks", "updates")  # where every array has a shape in its type
+PURE = ("equations", "networks", "updates", "maps")  # where every array has a shape in its type
 NO_NAME = {"utils", "helpers", "common", "misc", "base"}
 
 # Modules that have one home: who may import them, by paths below the package.

@@ -25,7 +25,7 @@ from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.interruption import Interruption
 
 # In order of worth.
-METHODS = (
+COMPARED = (
     "patchail",
     "patchail_w",
     "patchail_b",
@@ -35,7 +35,7 @@ METHODS = (
     "bc",
     "rot",
 )
-TASKS = ("finger", "cartpole", "walker_walk", "cheetah", "hopper", "walker_stand", "quadruped")
+CONFIGS = ("finger", "cartpole", "walker_walk", "cheetah", "hopper", "walker_stand", "quadruped")
 # How a run is made on a machine with a GPU and some cores; nothing that it computes but for the order of its draws.
 SETTINGS = (
     "--config.env.num_envs=8",
@@ -60,7 +60,7 @@ QUESTIONS = (
     Question("paper", ("finger:patchail",)),
     # Which penalty should be the default? By samples is the paper's, by channels the published program's.
     Question("penalty_by_channels", ("finger:patchail",), ("--config.discriminator.penalty_groups=channels",)),
-    Question("paper", tuple(f"{task}:{method}" for method in METHODS for task in TASKS)),
+    Question("paper", tuple(f"{task}:{method}" for method in COMPARED for task in CONFIGS)),
 )
 
 

@@ -22,10 +22,15 @@ def check_method(config: ConfigDict) -> Finding:
     """Whether the config's fields make a method and a run: all that a run would refuse."""
     import jax
 
+    from patchail_jax.run.inheritance import inherited
     from patchail_jax.run.refusals import refuse
 
     specs, method = _designed(config)
-    refuse(config, method, specs, devices=config.devices or jax.local_device_count(), processes=1)
+    devices, processes = config.devices or jax.local_device_count(), max(1, config.hosts.count)
+    refuse(config, method, specs, devices=devices, processes=processes)
+    if config.init_from:
+        shapes = jax.eval_shape(method.init, jax.random.PRNGKey(0))
+        inherited(config, method, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes))
     return Finding("method", "ok", f"{config.method} on {config.env.task}")
 
 

@@ -1,5 +1,7 @@
 """Every refusal about a config's numbers, names and combinations of them, before anything is made or waited for."""
 
+import functools
+import operator
 from typing import Any
 
 import jax
@@ -7,6 +9,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.devices.frames_on_devices import ON_DEVICE
 from patchail_jax.devices.hosts import refuse_address
+from patchail_jax.devices.mapping import MAPPINGS
 from patchail_jax.envs.look import LOOKS
 from patchail_jax.envs.rendering import QUALITIES
 from patchail_jax.envs.workers import POOLS
@@ -21,6 +24,7 @@ from patchail_jax.types import Specs
 
 # Fields that name one of several things, where ``METHODS[...]`` does not look at them.
 NAMES: dict[str, Any] = {
+    "device_mapping": MAPPINGS,
     "env.observation": IS_FEATURES,
     "env.workers": POOLS,
     "env.quality": QUALITIES,
@@ -37,11 +41,10 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     ``devices`` are those of one process. What a file, a disk or memory may refuse is asked for where it is opened.
     """
     refuse_numbers(config)
-    hosts, flat = config.hosts, config.to_dict()
+    hosts = config.hosts
     refuse_address(coordinator=hosts.coordinator, count=hosts.count, index=hosts.index)
     for field, table in NAMES.items():
-        group, key = field.split(".")
-        choose(table, flat[group][key], field=field)
+        choose(table, functools.reduce(operator.getitem, field.split("."), config), field=field)
     _refuse_platform(config.platform)
     _refuse_batches(config, devices * processes)
     _refuse_episodes(config, method)
