@@ -129,20 +129,23 @@ def published(task: str, method: str) -> Mapping[str, Value]:
 _SMALL: Mapping[str, Value] = {
     "num_frames": 160_000,
     "env.image_size": 32,
+    "env.frame_stack": 2,
     "env.quality": "fast",
     "replay.capacity": 80_000,
-    "replay.batch_size": 64,
-    "replay.expert_batch_size": 8,
-    "agent.critic_learning_rate": 3e-4,
+    "replay.batch_size": 128,
+    "replay.expert_batch_size": 128,
+    "agent.critic_learning_rate": 1e-3,
+    "agent.actor_learning_rate": 3e-4,
     "agent.decay.start": 28_000,
     "agent.decay.updates": 10_000,
     "agent.decay.final": 0.05,
-    "agent.std_duration": 80_000,
+    "agent.target_rate": 0.02,
+    "agent.std_duration": 100_000,
     "agent.shift_pad": 1,
     "agent.random_steps": 2_000,
     "agent.first_update_step": 3_000,
     "network.precision": "float32",
-    "network.encoder_channels": 8,
+    "network.encoder_channels": 16,
     "network.hidden_size": 256,
     "evaluation.every_frames": 20_000,
     "evaluation.episodes": 3,
@@ -153,8 +156,10 @@ _SMALL: Mapping[str, Value] = {
 }
 # Rewards are stored and scored anew now and then: at each update they would cost more than the update.
 _SMALL_ADVERSARIAL: Mapping[str, Value] = {
-    "replay.rescore_updates": 1_000,
+    "replay.expert_batch_size": 16,
+    "replay.rescore_updates": 2_000,
     "reward.moment": "at_episode_end",
+    "reward.scale": 0.5,
     "similarity.agent_pairs": "window",
     "discriminator.channels": 8,
     "discriminator.augmentation_pad": 2,
@@ -165,21 +170,21 @@ _SMALL_ADVERSARIAL: Mapping[str, Value] = {
     "discriminator.decay.updates": 10_000,
     "discriminator.decay.final": 0.05,
 }
+# With the larger rewards of -W and -B the actor saturates for good at the others' rate.
+_SMALL_REGULARISED: Mapping[str, Value] = {**_SMALL_ADVERSARIAL, "agent.actor_learning_rate": 1e-4}
 _SMALL_METHODS: Mapping[str, Mapping[str, Value]] = {
+    "patchail_w": _SMALL_REGULARISED,
+    "patchail_b": _SMALL_REGULARISED,
     "drqv2": {},
     "laifo": {"replay.expert_batch_size": 0},
-    "bco": {"replay.batch_size": 128, "replay.expert_batch_size": 128},
+    "bco": {},
     "bc": {
         "num_frames": 40_000,
         "replay.capacity": 1,
-        "replay.batch_size": 128,
-        "replay.expert_batch_size": 128,
         "agent.random_steps": 0,
         "agent.first_update_step": 0,
     },
     "rot": {
-        "replay.batch_size": 128,
-        "replay.expert_batch_size": 128,
         "agent.random_steps": 0,
         "agent.first_update_step": 750,
         "cloning.pretraining_updates": 5_000,
