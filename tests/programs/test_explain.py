@@ -195,6 +195,7 @@ def test_a_run_whose_checkpoints_are_gone_does_not_go_on_from_parameters(run, tm
     copy, cache = tmp_path / "run", tmp_path / "cache"
     shutil.copytree(run, copy)
     shutil.rmtree(copy / "checkpoints")
+    (copy / "finished.json").unlink()  # or the start would be refused
     stored = ConfigDict(json.loads((copy / "config.json").read_text()))
     stored.run_folder, stored.demos.cache_dir, stored.num_frames = str(copy), str(cache), 80
     train(stored)
