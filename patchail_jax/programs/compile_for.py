@@ -3,6 +3,7 @@
 XLA's own compilers compile them for described devices (``devices.described``), on 1 and on 4 of them.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from patchail_jax.run.sizes import ring_slots
 from patchail_jax.storage.versions import machine
 
 COUNTS = (1, 4)  # devices
+ROWS = 64  # frames of replay that programs are compiled with
 _GIB = 1024**3
 
 
@@ -90,8 +92,12 @@ def _compile(config: ConfigDict, devices: Sequence[Any], action_size: int) -> tu
         shape = jax.ShapeDtypeStruct
         state = jax.eval_shape(method.init, jax.random.PRNGKey(0))
         batches, shards = jax.tree.map(lambda leaf: shape(leaf.shape, leaf.dtype), experience.batch(0))
-        if shards is not None:  # as large as the config's own replay makes them
-            more = -(-(ring_slots(config) - ring_slots(short)) // len(devices))
-            shards = shape((len(devices), shards.shape[1] + more, *shards.shape[2:]), shards.dtype)
+        frames = 0
+        if shards is not None:
+            # XLA counts a look-up as a reading of the whole array: of a short one, so that bytes stay the least.
+            rows = shards.shape[1] - -(ring_slots(config) - ring_slots(short)) // len(devices)
+            frames = (rows - ROWS) * math.prod(shards.shape[2:]) * shards.dtype.itemsize
+            shards = shape((len(devices), ROWS, *shards.shape[2:]), shards.dtype)
         operations = here.operations(state, batches, shards) / len(devices)
-        return compiled(here.lowered(devices, state, batches, shards)), operations
+        program = compiled(here.lowered(devices, state, batches, shards))
+        return program._replace(memory_bytes=program.memory_bytes + frames), operations
