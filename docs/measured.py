@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ RESULTS = ROOT / "results"
 def bench() -> str:
     """Every ``results/*/bench_*.json``: milliseconds an update, agent steps a second, and with what they were made."""
     parts = []
-    for path in sorted(RESULTS.glob("*/bench_*.json")):
-        measured = json.loads(path.read_text())
+    for path, measured in _files("bench"):
         made = [measured.get("machine", measured["device"]), f"jax {measured['jax']}"]
         made += [f"commit `{measured['commit'][:7]}`"] if "commit" in measured else []
         made += [f"torch {measured['torch']}"] if "torch" in measured else []
@@ -25,13 +24,12 @@ def bench() -> str:
         other, beside = ("PyTorch's milliseconds", "torch_ms") if "torch" in measured else ("floor", "floor_ms")
         updates = []
         for case, numbers in measured["update"].items():
-            method, comma, how = case.partition(",")
             found = numbers.get(beside)
-            updates.append((f"`{method}`{comma}{how}", f"{numbers['ms']:.1f}", f"{found:.1f}" if found else ""))
+            updates.append((_case(case), f"{numbers['ms']:.1f}", f"{found:.1f}" if found else ""))
         steps = [(count, f"{rate:,.0f}") for count, rate in measured["environments"].items()]
         parts += [
             f"### {measured['device']}, {measured['config']['env']['task']}, {_sizes(measured['config'])}\n",
-            f"{', '.join(made)}; `{path.relative_to(ROOT)}`.\n",
+            f"{', '.join(made)}; `{path}`.\n",
             table(("an update", "milliseconds", other), updates),
         ]
         parts += [table(("processes of environments", "agent steps a second, all together"), steps)] if steps else []
@@ -41,15 +39,13 @@ def bench() -> str:
 def drawing() -> str:
     """Every ``results/*/tasks_*.json``: agent steps a second of one environment by task, and the cores they ask for."""
     parts = []
-    for path in sorted(RESULTS.glob("*/tasks_*.json")):
-        measured = json.loads(path.read_text())
+    for path, measured in _files("tasks"):
         rows = []
         for task, rates in measured["tasks"].items():
             cores = [f"{math.ceil(wanted / rates['full'])}" for wanted in (100, 400)]
             rows.append((f"`{task}`", *(f"{rates[quality]:,.0f}" for quality in ("full", "fast")), *cores))
         parts += [
-            f"{measured['machine']}, images of {measured['config']['env']['image_size']} pixels; "
-            f"`{path.relative_to(ROOT)}`.\n",
+            f"{measured['machine']}, images of {measured['config']['env']['image_size']} pixels; `{path}`.\n",
             table(("task", "full", "fast", "cores for 100 steps a second", "cores for 400"), rows),
         ]
     return "\n".join(parts)
@@ -58,20 +54,17 @@ def drawing() -> str:
 def compiled() -> str:
     """Every ``results/*/compiled_*.json``: what an update takes on devices that it was only compiled for."""
     parts = []
-    for path in sorted(RESULTS.glob("*/compiled_*.json")):
-        measured = json.loads(path.read_text())
+    for path, measured in _files("compiled"):
         rows = []
         for row in measured["compiled"]:
-            method, comma, how = row["case"].partition(",")
             numbers: list[str] = ["does not compile", "", "", "", ""]
             if "error" not in row:
                 numbers = [f"{row['memory_bytes'] / 1024**3:.2f}", f"{row['kernels']:,}", f"{row['bytes'] / 1e9:.2f}"]
                 numbers += [f"{row['operations'] / 1e9:,.0f}", f"{row['least_ms']:.2f}"]
-            rows.append((f"`{row['target']}`", str(row["devices"]), f"`{method}`{comma}{how}", *numbers))
+            rows.append((f"`{row['target']}`", str(row["devices"]), _case(row["case"]), *numbers))
         heads = ("target", "devices", "an update", "GiB a device", "kernels", "GB moved", "Gop", "least milliseconds")
         parts += [
-            f"{measured['config']['env']['task']}, {_sizes(measured['config'])}; jax {measured['jax']}; "
-            f"`{path.relative_to(ROOT)}`.\n",
+            f"{measured['config']['env']['task']}, {_sizes(measured['config'])}; jax {measured['jax']}; `{path}`.\n",
             table(heads, rows),
         ]
     return "\n".join(parts)
@@ -114,6 +107,18 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Markdown."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _files(kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """What is in every ``results/*/KIND_*.json``, and the file's place in the project."""
+    for path in sorted(RESULTS.glob(f"*/{kind}_*.json")):
+        yield path.relative_to(ROOT), json.loads(path.read_text())
+
+
+def _case(label: str) -> str:
+    """``METHOD, how it was made``, the method as code."""
+    method, comma, how = label.partition(",")
+    return f"`{method}`{comma}{how}"
 
 
 def _sizes(config: Mapping[str, Any]) -> str:

@@ -94,7 +94,7 @@ from patchail_jax.programs.console import start
 start(lambda words: print("drawing with", require_backend()), [])' 2>&1
 }
 
-# By uv, which takes a tenth of pip's time; by pip where uv does not get through, as on networks that pip's settings know.
+# By uv, which is quicker; by pip where uv does not get through, as on networks that pip's settings know.
 # labmaze, for dm_control's mazes, has no wheels from Python 3.13 on. The suite does without it, and uv alone can leave a
 # dependency out.
 install() {

@@ -97,10 +97,10 @@ def wait_for_evaluation(run: Parts, stop: Stop) -> Evaluation | None:
 
 
 def save_and_stop(run: Parts, stop: Stop, *, agree: bool = False) -> None:
-    """Saves and raises ``KeyboardInterrupt`` if this process or any other was asked to stop; ``UserError`` if nothing
-    could be saved.
+    """Saves and raises ``KeyboardInterrupt`` if this process or any other was asked to stop.
 
-    Several processes ``agree`` where each does so at the same place, and else every few steps.
+    ``UserError`` if it was and nothing could be saved. Several processes ``agree`` where each does so at the same
+    place, and else every few steps.
     """
     number = stop()
     if run.hosts.processes > 1:

@@ -39,9 +39,16 @@ def maps() -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def compiled_programs_are_let_go():
     """Each maps memory, and a process may have 65,530 maps (``vm.max_map_count``): all tests' together are more."""
+    yield
+    jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def compiled_programs_of_long_modules_are_let_go():
+    """One module's may be more too."""
     yield
     if maps() > 15_000:
         jax.clear_caches()

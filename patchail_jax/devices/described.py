@@ -59,9 +59,16 @@ class Compiled(NamedTuple):
         )
 
 
-def _gpu(name: str, *, major: int, cores: int, fpus: int, shared: int, clock: float, cache: int) -> str:
-    """The fields of XLA's ``GpuTargetConfigProto`` that its compiler reads, but for memory (``_described_gpu``)."""
-    return (
+def _target(platform: str, topology: str, bfloat16: float, float32: float, bandwidth: float, memory: float) -> Target:
+    return Target(platform, topology, {"bfloat16": bfloat16, "float32": float32}, bandwidth, memory)
+
+
+def _gpu(
+    plain: Target, name: str, *, major: int, cores: int, fpus: int, shared: int, clock: float, cache: int
+) -> Target:
+    """``plain`` with the fields of XLA's ``GpuTargetConfigProto`` that its compiler reads."""
+    described = (
+        f"gpu_device_info {{ memory_bandwidth: {plain.bandwidth:.0f} device_memory_size: {plain.memory:.0f} "
         f"threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048 core_count: {cores} "
         f"fpus_per_core: {fpus} shared_memory_per_block: 49152 shared_memory_per_core: {shared} "
         f"shared_memory_per_block_optin: {shared - 1024} registers_per_core_limit: 65536 "
@@ -70,29 +77,23 @@ def _gpu(name: str, *, major: int, cores: int, fpus: int, shared: int, clock: fl
         f"clock_rate_ghz: {clock} l2_cache_size: {cache} cuda_compute_capability {{ major: {major} }} }} "
         f'platform_name: "CUDA" dnn_version_info {{ major: 9 minor: 10 }} device_description_str: "{name}"'
     )
+    return plain._replace(cuda=described)
 
 
+_GPUS = "1 x 1 x {}"  # of one machine
 # Rates are the data sheets', without sparsity. float32 products are TF32 on these GPUs, and bfloat16 on TPUs.
 TARGETS: Mapping[str, Target] = {
-    "h100": Target(
-        "cuda",
-        "1 x 1 x {}",
-        {"bfloat16": 989e12, "float32": 495e12},
-        3.35e12,
-        80e9,
-        _gpu("NVIDIA H100 80GB HBM3", major=9, cores=132, fpus=128, shared=233472, clock=1.98, cache=52428800),
+    "h100": _gpu(
+        _target("cuda", _GPUS, 989e12, 495e12, bandwidth=3.35e12, memory=80e9),
+        "NVIDIA H100 80GB HBM3", major=9, cores=132, fpus=128, shared=233472, clock=1.98, cache=52428800,
     ),
-    "a100": Target(
-        "cuda",
-        "1 x 1 x {}",
-        {"bfloat16": 312e12, "float32": 156e12},
-        2.04e12,
-        80e9,
-        _gpu("NVIDIA A100-SXM4-80GB", major=8, cores=108, fpus=64, shared=167936, clock=1.41, cache=41943040),
+    "a100": _gpu(
+        _target("cuda", _GPUS, 312e12, 156e12, bandwidth=2.04e12, memory=80e9),
+        "NVIDIA A100-SXM4-80GB", major=8, cores=108, fpus=64, shared=167936, clock=1.41, cache=41943040,
     ),
-    "v5e-4": Target("tpu", "v5e:2x2", {"bfloat16": 197e12, "float32": 197e12}, 0.819e12, 16e9),
-    "v6e-4": Target("tpu", "v6e:2x2", {"bfloat16": 918e12, "float32": 918e12}, 1.64e12, 32e9),
-}
+    "v5e-4": _target("tpu", "v5e:2x2", 197e12, 197e12, bandwidth=0.819e12, memory=16e9),
+    "v6e-4": _target("tpu", "v6e:2x2", 918e12, 918e12, bandwidth=1.64e12, memory=32e9),
+}  # fmt: skip
 
 
 def prepare() -> None:
@@ -114,18 +115,12 @@ def describe(name: str, count: int) -> list[Any]:
     from jax.experimental import topologies
 
     target = TARGETS[name]
-    options = {}
+    where: dict[str, str] = {"topology_name": target.topology}
     if target.cuda:
-        memory = f"memory_bandwidth: {target.bandwidth:.0f} device_memory_size: {target.memory:.0f}"
-        options = {
-            "target_config": f"gpu_device_info {{ {memory} {target.cuda}",
-            "topology": target.topology.format(count),
-        }
+        where = {"topology_name": "", "topology": target.topology.format(count), "target_config": target.cuda}
     try:
-        found = topologies.get_topology_desc(
-            platform=target.platform, topology_name="" if target.cuda else target.topology, **options
-        )
-    except (RuntimeError, KeyError, NotImplementedError, ImportError) as error:
+        found = topologies.get_topology_desc(platform=target.platform, **where)
+    except (RuntimeError, KeyError, ImportError) as error:
         raise UserError(
             f"no compiler for {name} here ({one_line(error, 200)}): pip install 'patchail_jax[aot]', best into an "
             "environment of its own"

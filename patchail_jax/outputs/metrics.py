@@ -31,6 +31,7 @@ from patchail_jax.storage.run_folder import RunFolder
 _log = logging.getLogger(__name__)
 
 CSV_COLUMNS = (*RunIdentity._fields, "frame", "episode_reward", "hour")
+_HEADER = ",".join(CSV_COLUMNS) + "\n"
 
 # Console: the few numbers that tell whether a run is well, short name first. The rest is in the JSONL.
 _CONSOLE = (
@@ -133,9 +134,8 @@ class Metrics:
                 return False
 
         def keep_csv(line: str) -> bool:
-            fields = line.rstrip("\n").split(",")
-            whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS)
-            return whole and (fields[0] == CSV_COLUMNS[0] or int(fields[3]) < next_evaluation_frame)
+            frame = _frame_of(line)
+            return line == _HEADER if frame is None else frame < next_evaluation_frame
 
         for path, keep in zip(self._files, (keep_json, keep_json, keep_csv), strict=True):
             _keep_lines(path, keep)
@@ -148,16 +148,12 @@ class Metrics:
         self._show(lambda dashboard: dashboard.close())
 
     def _write_header(self) -> None:
-        self._run.eval_csv.write_text(",".join(CSV_COLUMNS) + "\n")
+        self._run.eval_csv.write_text(_HEADER)
 
     def _last_evaluation(self) -> int:
         """The frame of the last whole row of eval.csv, -1 if there is none."""
-        last = -1
-        for line in self._run.eval_csv.read_text().splitlines():
-            fields = line.split(",")
-            if len(fields) == len(CSV_COLUMNS) and fields[3].isdecimal():
-                last = int(fields[3])
-        return last
+        frames = map(_frame_of, self._run.eval_csv.read_text().splitlines(keepends=True))
+        return max((frame for frame in frames if frame is not None), default=-1)
 
     def _write(self, kind: Kind, scalars: Mapping[str, float], frame: int) -> None:
         clean = {key: value if math.isfinite(value) else None for key, value in scalars.items()}
@@ -169,6 +165,13 @@ class Metrics:
         for dashboard in self._dashboards:
             with self.looked_at(dashboard.title):
                 action(dashboard)
+
+
+def _frame_of(line: str) -> int | None:
+    """The frame of a row of eval.csv; None for its header, and for a row that a kill cut short."""
+    fields = line.rstrip("\n").split(",")
+    whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS) and line != _HEADER
+    return int(fields[3]) if whole else None
 
 
 def _keep_lines(path: Path, keep: Callable[[str], bool]) -> None:

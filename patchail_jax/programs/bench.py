@@ -32,6 +32,7 @@ from patchail_jax.envs.rendering import QUALITIES, choose_backend
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.programs.arguments import Arguments
 from patchail_jax.programs.command_line import config_help, names_config, parse
+from patchail_jax.programs.compile_for import compile_all, targets
 from patchail_jax.programs.update_timing import medians, update_here
 from patchail_jax.programs.verbs import asks_for_help
 from patchail_jax.storage.versions import machine
@@ -124,10 +125,7 @@ def main(argv: Sequence[str]) -> None:
     flags.add_argument("--compile_for")
     flags.add_argument("--output", type=Path, default=Path("bench.json"))
     own, words = flags.parse_known_args(argv)
-    if own.compile_for:
-        from patchail_jax.programs import compile_for
-
-        absent = compile_for.targets(own.compile_for)
+    absent = targets(own.compile_for) if own.compile_for else []
     words = words if names_config(words) else ["--config=quickstart", *words]
     config = parse(["patchail bench", *words]).config
     choose_backend()
@@ -153,11 +151,11 @@ def main(argv: Sequence[str]) -> None:
         against_torch.compare(both, action_size_of(config), seconds=SECONDS, say=say, result=result)
         return
 
-    if own.compile_for:
+    if absent:
         from patchail_jax.run.design import action_size_of
 
         both = cases(config, everything=not own.quick, accelerator=True)
-        compile_for.compile_all(both, absent, action_size_of(config), say=say, result=result)
+        compile_all(both, absent, action_size_of(config), say=say, result=result)
         return
 
     action_size = 1

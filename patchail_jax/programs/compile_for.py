@@ -3,6 +3,7 @@
 XLA's own compilers compile them for described devices (``devices.described``), on 1 and on 4 of them.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,37 +47,40 @@ def compile_all(
     import jax
 
     result |= {"jax": jax.__version__, "machine": machine(), "compiled": []}
-    failed = 0
-    for name in names:
-        for count in COUNTS:
-            devices = describe(name, count)
-            for label, case in cases.items():
-                row: dict[str, Any] = {"target": name, "devices": count, "case": label}
-                result["compiled"].append(row)
-                words = f"{name:6s} {count} device{'s' if count > 1 else ' '}  {label:52s}"
-                began = time.monotonic()
-                try:
-                    program, operations = _compile(case, devices, action_size)
-                except (jax.errors.JaxRuntimeError, UserError, NotImplementedError, TypeError, ValueError) as error:
-                    failed += 1
-                    row["error"] = one_line(error, 500)
-                    say(f"{words} does not compile: {row['error']}")
-                    continue
-                row |= _numbers(program, operations, TARGETS[name], case.network.precision)
-                row["compile_seconds"] = time.monotonic() - began
-                fits = "" if program.memory_bytes < TARGETS[name].memory else ", MORE THAN IT HAS"
-                say(
-                    f"{words} {program.memory_bytes / _GIB:6.2f} GiB{fits}, {program.kernels:4d} kernels, "
-                    f"{program.bytes / 1e9:6.2f} GB, {operations / 1e9:7.1f} Gop: at least {row['least_ms']:6.2f} ms"
-                    f" ({row['bound']})"
-                )
+    for name, count in itertools.product(names, COUNTS):
+        devices = describe(name, count)
+        for label, case in cases.items():
+            row = {"target": name, "devices": count, "case": label, **_row(case, devices, TARGETS[name], action_size)}
+            result["compiled"].append(row)
+            say(_line(row))
+    failed = sum("error" in row for row in result["compiled"])
     if failed:
         raise UserError(f"{failed} of {len(result['compiled'])} updates do not compile; each is named above")
 
 
-def _numbers(program: Compiled, operations: float, target: Target, precision: str) -> dict[str, Any]:
-    seconds, bound = program.least_seconds(target, operations, precision)
-    return {**program._asdict(), "operations": operations, "least_ms": 1e3 * seconds, "bound": bound}
+def _row(config: ConfigDict, devices: Sequence[Any], target: Target, action_size: int) -> dict[str, Any]:
+    """The numbers of one update, or the compiler's ``error``."""
+    began = time.monotonic()
+    try:
+        program, operations = _compile(config, devices, action_size)
+    except (UserError, RuntimeError, TypeError, ValueError) as error:
+        return {"error": one_line(error, 500)}
+    seconds, bound = program.least_seconds(target, operations, config.network.precision)
+    numbers = {"operations": operations, "least_ms": 1e3 * seconds, "bound": bound}
+    return {**program._asdict(), **numbers, "compile_seconds": time.monotonic() - began}
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """A row for the console."""
+    words = f"{row['target']:6s} {row['devices']} device{'s' if row['devices'] > 1 else ' '}  {row['case']:52s}"
+    if "error" in row:
+        return f"{words} does not compile: {row['error']}"
+    fits = "" if row["memory_bytes"] < TARGETS[row["target"]].memory else ", MORE THAN IT HAS"
+    return (
+        f"{words} {row['memory_bytes'] / _GIB:6.2f} GiB{fits}, {row['kernels']:4d} kernels, "
+        f"{row['bytes'] / 1e9:6.2f} GB, {row['operations'] / 1e9:7.1f} Gop: at least {row['least_ms']:6.2f} ms"
+        f" ({row['bound']})"
+    )
 
 
 def _compile(config: ConfigDict, devices: Sequence[Any], action_size: int) -> tuple[Compiled, float]:
