@@ -30,7 +30,7 @@ USER = 1000  # the image's, who must be able to write to the volume
 DRIVER = "/usr/local/nvidia/lib64"  # where GKE puts it, which is on no path of the image's loader
 
 
-class Place(NamedTuple):
+class PodPlace(NamedTuple):
     """Where a run goes, and what it finds there."""
 
     image: str
@@ -55,7 +55,7 @@ class Place(NamedTuple):
         return "tpu" if self.tpu else "gpu" if self.gpus else ""
 
 
-def job_set(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
+def job_set(run: PlannedRun, sweep: str, place: PodPlace) -> dict[str, Any]:
     """The JobSet of one run: its pods start over together, and the program goes on from its checkpoint.
 
     A pod that is taken away by the cluster starts again by itself; what the program refuses is not tried again.
@@ -93,7 +93,7 @@ def job_set(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
     }
 
 
-def _pod(run: PlannedRun, place: Place) -> dict[str, Any]:
+def _pod(run: PlannedRun, place: PodPlace) -> dict[str, Any]:
     accelerators = {"google.com/tpu": place.chips} if place.tpu else {"nvidia.com/gpu": place.gpus}
     needs: dict[str, Any] = {name: count for name, count in accelerators.items() if count}
     needs |= {"cpu": place.cpus, "memory": f"{place.memory_gb}Gi"}
@@ -131,7 +131,7 @@ def _pod(run: PlannedRun, place: Place) -> dict[str, Any]:
     return pod
 
 
-def _environment(place: Place) -> list[dict[str, Any]]:
+def _environment(place: PodPlace) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if place.platform:
         found.append({"name": "JAX_PLATFORMS", "value": JAX_PLATFORMS[place.platform]})
@@ -182,7 +182,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--jobs is {chosen.jobs}; use 0 for all at a time")
     if chosen.tpu and chosen.hosts > 1:
         options.require_several_hosts(runs, instead="use a slice of one host, or other --methods")
-    place = Place(*(getattr(chosen, field) for field in Place._fields))
+    place = PodPlace(*(getattr(chosen, field) for field in PodPlace._fields))
     wanted = {run.name: job_set(run, chosen.sweep, place) for run in runs}
     kubectl = ("kubectl", *((f"--namespace={chosen.namespace}",) if chosen.namespace else ()))
     if chosen.dry_run:  # without a question to the cluster

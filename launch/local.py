@@ -18,7 +18,7 @@ from patchail_jax.launch import options
 from patchail_jax.launch.places import Place, make_places, require_memory_together
 from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
 from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
-from patchail_jax.launch.table import Row, Table, last_words, read_progress
+from patchail_jax.launch.table import LiveTable, Row, last_words, read_progress
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.storage.remote import local_folder
 
@@ -128,7 +128,7 @@ def _look(job: Job) -> None:
         job.status = found
 
 
-def work(jobs: Jobs, table: Table) -> int:
+def work(jobs: Jobs, table: LiveTable) -> int:
     """All jobs to their end; the exit status: 0, 1 where one did not finish, 128 + signal after a signal."""
     asked, stop_at = False, float("inf")
     rows = {job.run.name: _row(job) for job in jobs.jobs}
@@ -152,7 +152,7 @@ def work(jobs: Jobs, table: Table) -> int:
     return int(any(job.status != "finished" for job in jobs.jobs))
 
 
-def _show(jobs: Jobs, table: Table, rows: dict[str, Row]) -> None:
+def _show(jobs: Jobs, table: LiveTable, rows: dict[str, Row]) -> None:
     """The table as it is now; ``rows`` are brought up to date, of runs that something happens to."""
     for job in jobs.jobs:
         before = rows[job.run.name]
@@ -193,4 +193,4 @@ def main(argv: Sequence[str]) -> int:
             sys.stdout.write(f"{line}\n" if job.status == "waiting" else f"# {job.status}: {job.run.name}\n")
         return 0
     require_memory_together([job.run for job in jobs if job.status == "waiting"], at_once=chosen.jobs)
-    return work(Jobs(jobs, places, python=chosen.python, retries=chosen.retries), Table(sys.stdout))
+    return work(Jobs(jobs, places, python=chosen.python, retries=chosen.retries), LiveTable(sys.stdout))

@@ -33,7 +33,7 @@ KEY = "WANDB_API_KEY"
 NO_QUEUE = "No in-progress managed jobs"  # what sky says, with an error's status, before the first job or long after
 
 
-class Place(NamedTuple):
+class TaskPlace(NamedTuple):
     """Where a run goes, and what it finds there."""
 
     accelerators: str
@@ -49,7 +49,7 @@ class Place(NamedTuple):
         return "" if not self.accelerators else "tpu" if self.accelerators.lower().startswith("tpu") else "gpu"
 
 
-def task(run: PlannedRun, sweep: str, place: Place) -> dict[str, Any]:
+def task(run: PlannedRun, sweep: str, place: TaskPlace) -> dict[str, Any]:
     """SkyPilot's task of one run."""
     resources: dict[str, Any] = {"cpus": f"{place.cpus}+", "memory": f"{place.memory_gb}+", "use_spot": place.spot}
     environment: dict[str, str] = {}
@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
     runs = left(runs, queued={run: "queued" for run, name in names.items() if name in known})
     chosen.extras = options.extras_for(chosen.root, chosen.extras)
     chosen.has_key = bool(os.environ.get(KEY))
-    place = Place(*(getattr(chosen, field) for field in Place._fields))
+    place = TaskPlace(*(getattr(chosen, field) for field in TaskPlace._fields))
     secret = ("--secret", KEY) if chosen.has_key else ()
     folder = Path(tempfile.gettempdir())
     for run in runs:

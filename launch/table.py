@@ -11,7 +11,7 @@ from typing import NamedTuple, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table as Grid
+from rich.table import Table
 from rich.text import Text
 
 TAIL_BYTES = 4096  # holds the last lines of a run's metrics, and of its console
@@ -44,7 +44,7 @@ class _Console(Console):
         raise OSError("broken pipe")
 
 
-class Table:
+class LiveTable:
     """Shows rows on ``stream``: on a terminal those at work and a line of totals, which never wrap; else what changes.
 
     A terminal that is gone is no error: the runs go on.
@@ -98,7 +98,7 @@ class Table:
             self._shown[row.name] = state
 
     def _drawn(self, rows: Sequence[Row]) -> RenderableType:
-        grid = Grid.grid(padding=(0, 2, 0, 0))
+        grid = Table.grid(padding=(0, 2, 0, 0))
         for style in ("left", "left", "right", "left", "left"):
             grid.add_column(justify=style, no_wrap=True, overflow="ellipsis")
         at_work = [row for row in rows if row.status in _AT_WORK]

@@ -65,6 +65,7 @@ class Purpose(IntEnum):
     RECORDING = 3  # starts of recorded episodes
     EXPLORATION = 4  # noise of the training actions
     INITIALISATION = 5  # first parameters, and the root of the learner's own draws
+    RANDOM_PLAY = 6  # uniform actions of an episode that is there to be looked at
 
 
 class Specs(NamedTuple):

@@ -1,10 +1,13 @@
 """Rules of the house that no linter has: what lies at the root, how large a function may be, what has one home."""
 
 import ast
+import collections
 import re
 from pathlib import Path
 
 import pytest
+
+from patchail_jax.methods.method import Method
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "patchail_jax"
@@ -12,6 +15,8 @@ AT_THE_ROOT = {"__init__", "__main__", "main", "api", "loop", "types", "arrays",
 MOST_ARGUMENTS, MOST_LINES, LOOP_LINES = 12, 90, 150
 PURE = ("equations", "networks", "updates", "maps")  # where every array has a shape in its type
 NO_NAME = {"utils", "helpers", "common", "misc", "base"}
+NAMED_BY_MODULE = {"State", "Learner"}  # always written with it: bc.State, drqv2.Learner
+NAMED_AS_ELSEWHERE = {"programs/torch_networks.py"}  # the same networks, in PyTorch
 
 # Modules that have one home: who may import them, by paths below the package.
 HOMES = {
@@ -111,6 +116,20 @@ def test_pmap_is_called_in_devices_alone():
 
 def test_names_say_something():
     assert not [name for name in TREES if Path(name).stem in NO_NAME]
+
+
+def test_no_two_public_classes_have_one_name():
+    homes = collections.defaultdict(set)
+    for name, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].add(name)
+    doubles = {word: at - NAMED_AS_ELSEWHERE for word, at in homes.items() if word not in NAMED_BY_MODULE}
+    assert not {word: at for word, at in doubles.items() if len(at) > 1}
+
+
+def test_a_method_has_nine_fields_at_most():
+    assert len(Method._fields) <= 9
 
 
 def test_every_test_that_the_table_of_faults_names_is_there():

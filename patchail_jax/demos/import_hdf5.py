@@ -8,7 +8,7 @@ import numpy as np
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.hdf5_inside import SUFFIXES, Inside, open_file
-from patchail_jax.demos.import_rows import Rows, files_of, is_rows, marks_episodes
+from patchail_jax.demos.import_rows import EpisodeCutter, files_of, is_rows, marks_episodes
 from patchail_jax.demos.natural_order import by_number
 from patchail_jax.errors import UserError
 
@@ -23,7 +23,7 @@ def read(paths: Sequence[Path], request: Request, *, camera: str = "", mask: str
     """
     files = files_of(paths, SUFFIXES)
     gathering = Gathering(request, str(files[0]))
-    rows = Rows(gathering)
+    rows = EpisodeCutter(gathering)
     for path in files:
         if gathering.full:
             break

@@ -22,7 +22,7 @@ _PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action
 _FIRST, _LAST = 0, 2  # of step_type, dm_env's
 
 
-class Table(Protocol):
+class Columns(Protocol):
     """A file of named columns."""
 
     path: Path
@@ -41,7 +41,7 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
     Raises UserError for another form, see also ``Gathering.add``.
     """
     gathering = Gathering(request, "")
-    rows = Rows(gathering)
+    rows = EpisodeCutter(gathering)
     for path in files_of(paths, (".npz",)):
         if gathering.full:
             break
@@ -55,17 +55,17 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
     return gathering.finish(f"npz {', '.join(path.name for path in paths)}")
 
 
-def is_rows(table: Table) -> bool:
+def is_rows(table: Columns) -> bool:
     """Whether the file has pictures in rows."""
     return _one_of(_PICTURES, table) is not None
 
 
-def marks_episodes(table: Table) -> bool:
+def marks_episodes(table: Columns) -> bool:
     """Whether the file says where its episodes start."""
     return any(name in table for name in ("step_type", "is_first"))
 
 
-class Rows:
+class EpisodeCutter:
     """Cuts rows into episodes and hands them to ``gathering``."""
 
     def __init__(self, gathering: Gathering) -> None:
@@ -74,7 +74,7 @@ class Rows:
         self._name, self._ended, self._orphans = "", False, 0
         self._shifted: list[bool] = []
 
-    def add(self, table: Table) -> None:
+    def add(self, table: Columns) -> None:
         """The rows of the next file."""
         pictures, actions, rewards = (_one_of(names, table) for names in (_PICTURES, _ACTIONS, _REWARDS))
         assert pictures is not None
@@ -146,7 +146,7 @@ class Rows:
         actions, rewards = (None if part is None else part[1:] for part in (actions, rewards))
         self._gathering.add_arrays(frames, actions, rewards, name=self._name)
 
-    def _marks(self, table: Table, count: int) -> tuple[set[int], set[int], bool]:
+    def _marks(self, table: Columns, count: int) -> tuple[set[int], set[int], bool]:
         """Rows that start and that end an episode, and whether the file says so."""
         if "step_type" in table:
             kinds = table.take("step_type").reshape(-1)
@@ -207,5 +207,5 @@ def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
     return files
 
 
-def _one_of(names: Sequence[str], table: Table) -> str | None:
+def _one_of(names: Sequence[str], table: Columns) -> str | None:
     return next((name for name in names if name in table), None)

@@ -87,8 +87,11 @@ class Devices:
 
     def init(self, seed: int) -> Any:
         """The first state, whole on every device."""
-        key = purpose_key(seed, Purpose.INITIALISATION)
-        return self.place(jax.jit(self._method.init)(key))
+        return self.place(self.initial(seed, {}))
+
+    def initial(self, seed: int, parts: Any) -> Any:
+        """The first state, on one device, beginning with what ``parts`` has (``Method.init``)."""
+        return jax.jit(self._method.init)(purpose_key(seed, Purpose.INITIALISATION), parts)
 
     def place(self, state: Any) -> Any:
         """A state from anywhere (numpy, another number of devices), whole on every device."""

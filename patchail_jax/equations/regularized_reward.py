@@ -9,7 +9,7 @@ from jaxtyping import Float
 from patchail_jax.arrays import Scalar
 
 
-class Regularizer(Protocol):
+class RegularizedReward(Protocol):
     """How a similarity changes rewards; ``weighted`` and ``with_bonus``."""
 
     def __call__(
@@ -33,4 +33,4 @@ def with_bonus(
     return rewards + scale * jnp.pad(similarity, ((0, 0), (0, steps)))
 
 
-REGULARIZERS: dict[str, Regularizer] = {"weight": weighted, "bonus": with_bonus}
+REGULARIZERS: dict[str, RegularizedReward] = {"weight": weighted, "bonus": with_bonus}

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.cloning_weight import clones, filtered, is_filtered
-from patchail_jax.methods.discriminator import Discriminator, Trained, UpdateKeys
-from patchail_jax.methods.method import Judge, Method, Metrics, Needs, Policy
+from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, UpdateKeys
+from patchail_jax.methods.method import NOTHING, Judge, Method, Metrics, Needs, Policy
 from patchail_jax.methods.regularizer import Regularizer
 from patchail_jax.methods.reward import Reward
 from patchail_jax.types import Batch
@@ -37,7 +37,7 @@ class State:
     """
 
     learner: drqv2.State
-    discriminator: Trained
+    discriminator: DiscriminatorState
     similarity_scale: jax.Array | None = None
     reference: Policy | None = None
 
@@ -94,15 +94,14 @@ def compose(
     """A method of its parts; ``scale`` is what ``similarity_scale`` begins with, None to have none."""
     rewards_of = make_rewards(learner, discriminator, reward, regularizer)
 
-    def init(key: jax.Array) -> State:
+    def init(key: jax.Array, parts: Policy = NOTHING) -> State:
         learner_key, *keys = jax.random.split(key, 3)
-        base = learner.init(learner_key)
+        base = learner.init(learner_key, parts)
+        trained = discriminator.init(jnp.stack(keys), base)
+        trained = dataclasses.replace(trained, params=parts.get("discriminator", trained.params))
         first = None if scale is None else jnp.full((), scale, jnp.float32)
-        return State(base, discriminator.init(jnp.stack(keys), base), first, reference_of(base))
-
-    def reference_of(base: drqv2.State) -> Policy | None:
-        """A copy of the policy where it is to be kept as it is now."""
-        return jax.tree.map(jnp.copy, learner.publish(base)) if is_filtered(learner.cloning) else None
+        reference = jax.tree.map(jnp.copy, learner.publish(base)) if is_filtered(learner.cloning) else None
+        return State(base, trained, first, reference)
 
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
         keys = UpdateKeys(*jax.random.split(jax.random.fold_in(state.learner.key, state.learner.update), 5))
@@ -115,12 +114,6 @@ def compose(
         base, learner_metrics = learner.learn(state.learner, batch, rewards, keys.learner, weight)
         metrics = {**discriminator_metrics, **reward_metrics, **learner_metrics}
         return State(base, trained, similarity_scale, state.reference), metrics
-
-    def inherit(state: State, parts: Policy) -> State:
-        base, trained = learner.inherit(state.learner, parts), state.discriminator
-        params = parts.get("discriminator", trained.params)
-        trained = dataclasses.replace(trained, params=params)
-        return State(base, trained, state.similarity_scale, reference_of(base))
 
     def logits_of(state: State, frames: jax.Array) -> jax.Array:
         return discriminator.logits(state, discriminator.pairs.of_episode(frames))
@@ -138,7 +131,6 @@ def compose(
         explore=learner.explore,
         exploit=learner.exploit,
         update=update,
-        inherit=inherit,
         needs=Needs(
             actions=clones(learner.cloning),
             expert_steps=discriminator.pairs.expert_step,

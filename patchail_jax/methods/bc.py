@@ -6,8 +6,6 @@ One update:
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 import flax.struct
 import jax
@@ -15,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from patchail_jax.methods import drqv2
-from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy
+from patchail_jax.methods.method import NOTHING, Config, Method, Metrics, Needs, Policy
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.cloning import cloning_update
 from patchail_jax.updates.gradient_step import make_optimizer
@@ -37,6 +35,17 @@ class Cloner:
 
     learner: drqv2.Learner
     optimizer: optax.GradientTransformation
+
+    def init(self, key: jax.Array, parts: Policy = NOTHING) -> State:
+        """The first state, as ``Method.init``."""
+        base = self.learner.init(key, parts)
+        policy = self.learner.publish(base)
+        return State(jnp.zeros((), jnp.int32), base.key, policy, self.optimizer.init(policy))
+
+    def advance(self, state: State, batch: Batch, key: jax.Array) -> tuple[State, Metrics]:
+        """One step of cloning, and the state after it."""
+        policy, optimizer_state, metrics = self.clone(state.policy, state.policy_optimizer, batch, key)
+        return State(state.update + 1, state.key, policy, optimizer_state), metrics
 
     def clone(
         self, policy: Policy, optimizer_state: optax.OptState, batch: Batch, key: jax.Array
@@ -65,32 +74,14 @@ def make(specs: Specs, config: Config) -> Method:
     learner = drqv2.make_learner(specs, config["agent"], config["network"], config["cloning"])
     cloner = make_cloner(learner)
 
-    def init(key: jax.Array) -> State:
-        base = learner.init(key)
-        policy = learner.publish(base)
-        return State(jnp.zeros((), jnp.int32), base.key, policy, cloner.optimizer.init(policy))
-
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
-        key = jax.random.fold_in(state.key, state.update)
-        policy, optimizer_state, metrics = cloner.clone(state.policy, state.policy_optimizer, batch, key)
-        return State(state.update + 1, state.key, policy, optimizer_state), metrics
+        return cloner.advance(state, batch, jax.random.fold_in(state.key, state.update))
 
-    return method_of(learner, init, update, Needs(actions=True, environment=False))
-
-
-def method_of(
-    learner: drqv2.Learner,
-    init: Callable[[jax.Array], Any],
-    update: Callable[[Any, Batch], tuple[Any, Metrics]],
-    needs: Needs,
-) -> Method:
-    """A method whose state has the policy that it clones, and which plays as the learner does."""
     return Method(
-        init=init,
+        init=cloner.init,
         publish=lambda state: state.policy,
         explore=learner.explore,
         exploit=learner.exploit,
         update=update,
-        inherit=lambda state, parts: dataclasses.replace(state, policy={**state.policy, **parts}),
-        needs=needs,
+        needs=Needs(actions=True, environment=False),
     )

@@ -16,19 +16,19 @@ with what the policy plays. Here all of it goes on at once: replay grows by what
 
 import flax.struct
 import jax
-import jax.numpy as jnp
 import optax
 
 from patchail_jax.methods import bc, drqv2
-from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy
+from patchail_jax.methods.method import NOTHING, Config, Method, Metrics, Policy
 from patchail_jax.types import Batch, ExpertBatch, Specs
 from patchail_jax.updates.prepare_batch import stack_at
 
 
 @flax.struct.dataclass
-class State(bc.State):
-    """``bc``'s, and ``inverse``, the inverse dynamics, ``{"encoder": ..., "actor": ...}`` as ``policy`` is."""
+class State:
+    """Cloning of the policy, and ``inverse``, the inverse dynamics: ``{"encoder": ..., "actor": ...}``."""
 
+    cloned: bc.State
     inverse: Policy
     inverse_optimizer: optax.OptState
 
@@ -41,22 +41,26 @@ def make(specs: Specs, config: Config) -> Method:
     model = drqv2.make_learner(specs._replace(frame_stack=both), *groups)
     cloner, imitator = bc.make_cloner(learner), bc.make_cloner(model)
 
-    def init(key: jax.Array) -> State:
+    def init(key: jax.Array, parts: Policy = NOTHING) -> State:
         policy_key, inverse_key = jax.random.split(key)
-        base = learner.init(policy_key)
-        policy, inverse = learner.publish(base), model.publish(model.init(inverse_key))
-        optimizers = cloner.optimizer.init(policy), imitator.optimizer.init(inverse)
-        return State(jnp.zeros((), jnp.int32), base.key, policy, optimizers[0], inverse, optimizers[1])
+        inverse = model.publish(model.init(inverse_key))
+        return State(cloner.init(policy_key, parts), inverse, imitator.optimizer.init(inverse))
 
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
-        inverse_key, policy_key = jax.random.split(jax.random.fold_in(state.key, state.update))
+        inverse_key, policy_key = jax.random.split(jax.random.fold_in(state.cloned.key, state.cloned.update))
         played = ExpertBatch(batch.agent.frames[:, :both], batch.agent.actions)
         own = batch._replace(expert=played, expert_index=batch.sample_index)
         inverse, inverse_optimizer, found = imitator.clone(state.inverse, state.inverse_optimizer, own, inverse_key)
         meant = model.exploit(inverse, stack_at(batch.expert.frames, 0, both))
         labelled = batch._replace(expert=batch.expert._replace(actions=meant))
-        policy, policy_optimizer, metrics = cloner.clone(state.policy, state.policy_optimizer, labelled, policy_key)
+        cloned, metrics = cloner.advance(state.cloned, labelled, policy_key)
         metrics |= {name.replace("cloning/", "inverse/"): value for name, value in found.items()}
-        return State(state.update + 1, state.key, policy, policy_optimizer, inverse, inverse_optimizer), metrics
+        return State(cloned, inverse, inverse_optimizer), metrics
 
-    return bc.method_of(learner, init, update, Needs())
+    return Method(
+        init=init,
+        publish=lambda state: state.cloned.policy,
+        explore=learner.explore,
+        exploit=learner.exploit,
+        update=update,
+    )

@@ -31,7 +31,7 @@ class UpdateKeys(NamedTuple):
 
 
 @flax.struct.dataclass
-class Trained:
+class DiscriminatorState:
     """A discriminator's parameters and its optimizer's state."""
 
     params: Policy
@@ -39,12 +39,12 @@ class Trained:
 
 
 class Discriminator(NamedTuple):
-    """Functions of a method's state, which has ``learner`` (``drqv2.State``) and ``discriminator`` (``Trained``)."""
+    """Functions of a method's state: ``learner`` is a ``drqv2.State``, ``discriminator`` a ``DiscriminatorState``."""
 
-    init: Callable[..., Trained]
+    init: Callable[..., DiscriminatorState]
     """``init(keys [2,2], learner)``: the first parameters; ``learner`` is ``drqv2.State``."""
 
-    update: Callable[[State, Batch, UpdateKeys], tuple[Trained, Metrics]]
+    update: Callable[[State, Batch, UpdateKeys], tuple[DiscriminatorState, Metrics]]
     """One step on expert and agent pairs (Eq. 4 and the gradient penalty)."""
 
     logits: Callable[[State, jax.Array], jax.Array]
@@ -73,8 +73,8 @@ def pairs_of(specs: Specs, config: Config) -> Pairs:
 class Trainer(NamedTuple):
     """How a discriminator's parameters begin and change."""
 
-    start: Callable[[Policy], Trained]
-    step: Callable[[State, Batch, UpdateKeys], tuple[Trained, Metrics]]
+    start: Callable[[Policy], DiscriminatorState]
+    step: Callable[[State, Batch, UpdateKeys], tuple[DiscriminatorState, Metrics]]
 
 
 def make_trainer(
@@ -104,7 +104,7 @@ def make_trainer(
         norms_of=choose(groups, config["penalty_groups"], field="discriminator.penalty_groups"),
     )
 
-    def step(state: State, batch: Batch, keys: UpdateKeys) -> tuple[Trained, Metrics]:
+    def step(state: State, batch: Batch, keys: UpdateKeys) -> tuple[DiscriminatorState, Metrics]:
         params, optimizer_state, metrics = discriminator_update(
             state.discriminator.params,
             state.discriminator.optimizer,
@@ -114,6 +114,6 @@ def make_trainer(
             **pairs.for_update(batch, jax.random.split(keys.expert), agent_keys(keys), keys.mix),
             penalty=functools.partial(penalty, index=batch.expert_index),
         )
-        return Trained(params, optimizer_state), metrics
+        return DiscriminatorState(params, optimizer_state), metrics
 
-    return Trainer(lambda params: Trained(params, optimizer.init(params)), step)
+    return Trainer(lambda params: DiscriminatorState(params, optimizer.init(params)), step)

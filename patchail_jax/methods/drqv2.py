@@ -22,7 +22,7 @@ from patchail_jax.equations.policy import noisy_action
 from patchail_jax.equations.td_target import td_target
 from patchail_jax.errors import UserError, choose
 from patchail_jax.methods.cloning_weight import CloningWeight, clones, scheduled
-from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy, SubConfig
+from patchail_jax.methods.method import NOTHING, Config, Method, Metrics, Needs, Policy, SubConfig
 from patchail_jax.networks.actor import Actor
 from patchail_jax.networks.critic import Critic
 from patchail_jax.networks.encoder import Encoder, Identity
@@ -63,8 +63,8 @@ class Learner:
     agent: SubConfig
     cloning: SubConfig
 
-    def init(self, key: jax.Array) -> State:
-        """The first state, of ``key [2]``."""
+    def init(self, key: jax.Array, parts: Policy = NOTHING) -> State:
+        """The first state, of ``key [2]``, with the "encoder" and the "actor" of ``parts`` where they are there."""
         root, *keys = jax.random.split(key, 4)
         specs = self.specs
         frames = jnp.zeros((1, specs.frame_stack, *specs.frame_shape), specs.frame_dtype)
@@ -73,7 +73,8 @@ class Learner:
         features = self.encoder.apply(encoder_params, observation)
         critic_params = self.critic.init(keys[1], features, jnp.zeros((1, specs.action_size)))
         actor_params = self.actor.init(keys[2], features)
-        trained = {"encoder": encoder_params, "critic": critic_params}
+        trained = {"encoder": parts.get("encoder", encoder_params), "critic": critic_params}
+        actor_params = parts.get("actor", actor_params)
         return State(
             update=jnp.zeros((), jnp.int32),
             key=root,
@@ -88,10 +89,9 @@ class Learner:
         """The policy: ``{"encoder": ..., "actor": ...}``."""
         return {"encoder": state.critic["encoder"], "actor": state.actor}
 
-    def inherit(self, state: State, parts: Policy) -> State:
-        """The state with the "encoder" and the "actor" of ``parts``, where they are there, in the place of its own."""
-        encoder, actor = parts.get("encoder", state.critic["encoder"]), parts.get("actor", state.actor)
-        return dataclasses.replace(state, critic={**state.critic, "encoder": encoder}, actor=actor)
+    def with_policy(self, state: State, policy: Policy) -> State:
+        """The state with ``policy`` in the place of its own."""
+        return dataclasses.replace(state, critic={**state.critic, "encoder": policy["encoder"]}, actor=policy["actor"])
 
     def encode(self, params: Policy, observations: jax.Array) -> jax.Array:
         """Features ``[B,F]`` of ``observations [B,H,W,3S]`` behind the "encoder" of ``params``."""
@@ -244,6 +244,5 @@ def make(specs: Specs, config: Config) -> Method:
         explore=learner.explore,
         exploit=learner.exploit,
         update=update,
-        inherit=learner.inherit,
         needs=Needs(task_reward=True),
     )

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from patchail_jax.equations.gradient_penalty import NOT_PIXELS
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
-from patchail_jax.methods.discriminator import Discriminator, Trained, make_trainer, pairs_of
+from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, make_trainer, pairs_of
 from patchail_jax.methods.method import Config, Method, Policy, State
 from patchail_jax.methods.reward import make_reward
 from patchail_jax.networks.activations import with_activations
@@ -77,7 +77,7 @@ def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: Imag
         pixel_scale=NOT_PIXELS,
     )
 
-    def init(keys: jax.Array, base: drqv2.State) -> Trained:
+    def init(keys: jax.Array, base: drqv2.State) -> DiscriminatorState:
         frames = jnp.zeros((1, size + 1, *specs.frame_shape), specs.frame_dtype)
         params = {} if own is None else {"features": own.init(keys[1], stack_at(frames, 0, size))}
         params["head"] = head.init(keys[0], represent(base.critic, params, pairs.at(frames, 0)))

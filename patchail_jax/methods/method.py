@@ -1,6 +1,7 @@
 """The form every method has: a record of pure functions that the loop and the devices layer know how to run."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ Config = Mapping[str, SubConfig]  # all groups, by name
 State = Any  # a pytree of arrays, the method's own
 Policy = Any  # a pytree of parameters: the part of the state that acting reads
 Metrics = Scalars
+NOTHING: Mapping[str, Policy] = MappingProxyType({})  # of another run: the default of ``Method.init``
 
 
 class Needs(NamedTuple):
@@ -68,8 +70,9 @@ class Judge(NamedTuple):
 class Method(NamedTuple):
     """Pure functions of one method; networks and optimizers are closed over, the state is arrays only."""
 
-    init: Callable[[Key], State]
-    """``init(key [2] uint32) -> state``."""
+    init: Callable[..., State]
+    """``init(key [2] uint32, parts={}) -> state``, the first one. It begins with what another run has learned:
+    ``parts`` has some of "encoder", "actor" and, where there is one, "discriminator", in the shapes of its own."""
 
     publish: Callable[[State], Policy]
     """``publish(state) -> policy``."""
@@ -83,11 +86,6 @@ class Method(NamedTuple):
     update: Callable[[State, Batch], tuple[State, Metrics]]
     """``update(state, batch) -> (state, metrics)``, under ``gradient_step.DEVICE_AXIS``; metrics are scalars of this
     device's shard."""
-
-    inherit: Callable[[State, Policy], State]
-    """``inherit(state, parts) -> state`` that begins with what another run has learned: ``parts`` has some of
-    "encoder", "actor" and, where there is one, "discriminator", with the shapes of the state's own. No two leaves of
-    the result share an array."""
 
     needs: Needs = Needs()
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
-from patchail_jax.methods.discriminator import Discriminator, Trained, make_trainer, pairs_of
+from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, make_trainer, pairs_of
 from patchail_jax.methods.method import Config, Method, State
 from patchail_jax.methods.regularizer import make_regularizer
 from patchail_jax.methods.reward import make_reward
@@ -62,7 +62,7 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
         pixel_scale=judge["penalty_pixel_scale"],
     )
 
-    def init(keys: jax.Array, learner: drqv2.State) -> Trained:
+    def init(keys: jax.Array, learner: drqv2.State) -> DiscriminatorState:
         del learner
         frames = jnp.zeros((1, specs.frame_stack + 1, *specs.frame_shape), specs.frame_dtype)
         return trainer.start(network.init(keys[0], pairs.at(frames, 0)))

@@ -27,7 +27,7 @@ from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.bc import make_cloner
 from patchail_jax.methods.cloning_weight import filtered, is_filtered
-from patchail_jax.methods.method import Config, Method, Metrics, Needs, Policy, SubConfig
+from patchail_jax.methods.method import NOTHING, Config, Method, Metrics, Needs, Policy, SubConfig
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.prepare_batch import episode_windows, stack_at
 
@@ -57,8 +57,8 @@ def make(specs: Specs, config: Config) -> Method:
         {"online": False, "reference": True}, transport["filter_features"], field="optimal_transport.filter_features"
     )
 
-    def init(key: jax.Array) -> State:
-        base = learner.init(key)
+    def init(key: jax.Array, parts: Policy = NOTHING) -> State:
+        base = learner.init(key, parts)
         policy = learner.publish(base)
         reference, target = (jax.tree.map(jnp.copy, policy) for _ in range(2))
         return State(base, cloner.optimizer.init(policy), reference, target, jnp.zeros(()))
@@ -67,7 +67,7 @@ def make(specs: Specs, config: Config) -> Method:
         base = state.learner
         key = jax.random.fold_in(base.key, base.update)
         policy, optimizer_state, metrics = cloner.clone(learner.publish(base), state.cloning_optimizer, batch, key)
-        base = dataclasses.replace(learner.inherit(base, policy), update=base.update + 1)
+        base = dataclasses.replace(learner.with_policy(base, policy), update=base.update + 1)
         reference, target = (jax.tree.map(jnp.copy, policy) for _ in range(2))
         return State(base, optimizer_state, reference, target, state.reward_scale), metrics
 
@@ -83,11 +83,6 @@ def make(specs: Specs, config: Config) -> Method:
         target = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.target, policy)
         return dataclasses.replace(state, learner=base, target=target), {**metrics, "reward/scale": state.reward_scale}
 
-    def inherit(state: State, parts: Policy) -> State:
-        base = learner.inherit(state.learner, parts)
-        reference, target = (jax.tree.map(jnp.copy, learner.publish(base)) for _ in range(2))
-        return dataclasses.replace(state, learner=base, reference=reference, target=target)
-
     def label(state: State, frames: jax.Array, others: tuple[jax.Array, ...]) -> tuple[State, jax.Array]:
         closest = rewards_of(state.target, frames, *others)
         first = transport["first_sum"] / jnp.maximum(jnp.abs(jnp.sum(closest)), 1e-8)
@@ -100,7 +95,6 @@ def make(specs: Specs, config: Config) -> Method:
         explore=learner.explore,
         exploit=learner.exploit,
         update=update,
-        inherit=inherit,
         needs=Needs(actions=True, whole_episodes=True),
         label=label,
         pretrain=pretrain,

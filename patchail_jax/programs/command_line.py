@@ -1,6 +1,7 @@
 """Flags to a config: ``--config=NAME|FILE[:METHOD]``, ``--config.KEY=VALUE``, ``--print_config``, ``--profile``."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict, config_flags
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.programs.config_files import load, packaged
 from patchail_jax.run.config import refuse_numbers
+from patchail_jax.storage.run_folder import flatten
 
 
 class Options(NamedTuple):
@@ -28,7 +30,9 @@ def parse(argv: Sequence[str]) -> Options:
     if not asked:
         raise UserError("--config is missing, for example --config=cheetah")
     config = load(asked[0])
-    known = list(flatten(config))
+    fields = flatten(config.to_dict())
+    groups = {name[: dot.start()] for name in fields for dot in re.finditer(r"\.", name)}
+    known = [*fields, *sorted(groups)]
     values = flags.FlagValues()
     flags.DEFINE_bool("print_config", False, "print the config and exit", flag_values=values)
     flags.DEFINE_bool("profile", False, "write a trace of a few updates into the run folder", flag_values=values)
@@ -46,16 +50,6 @@ def parse(argv: Sequence[str]) -> Options:
 def names_config(words: Sequence[str]) -> bool:
     """Whether ``--config`` is among the words."""
     return bool(_split(words)[0])
-
-
-def flatten(config: ConfigDict, prefix: str = "") -> dict[str, object]:
-    """Every field by its dotted name, ``env.task``; groups are there too."""
-    fields: dict[str, object] = {}
-    for key, value in config.items():
-        fields[prefix + key] = value
-        if isinstance(value, ConfigDict):
-            fields |= flatten(value, f"{prefix}{key}.")
-    return fields
 
 
 def config_help() -> str:

@@ -100,7 +100,7 @@ def _agent(trained: Trained) -> np.ndarray:
 
 
 def _random(trained: Trained) -> np.ndarray:
-    rng = np.random.default_rng(trained.config.seed)
+    rng = np.random.default_rng([trained.config.seed, Purpose.RANDOM_PLAY])
     size = trained.specs.action_size
     return _play(trained, lambda observations: rng.uniform(-1, 1, (len(observations), size)).astype(np.float32))
 

@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.devices.data_parallel import fetch
@@ -50,14 +52,16 @@ def refuse_parts(config: ConfigDict, method: Method) -> None:
         )
 
 
-def inherited(config: ConfigDict, method: Method, state: Any) -> Any:
-    """``state``, numpy arrays, with what ``config`` asks for of the newest checkpoint of ``config.init_from``.
+def inherited(config: ConfigDict, method: Method) -> dict[str, Any]:
+    """What ``config`` asks for of the newest checkpoint of ``config.init_from``: parts for ``method.init``, in numpy.
 
     ``UserError``, one line, where there is none, and for a part that is not there or has other sizes.
     """
     location = config.init_from
     other = open_trained(reading_copy(location))
-    theirs, own = _parts(other.method, fetch(other.state)), _parts(method, state)
+    shapes = jax.eval_shape(method.init, jax.random.PRNGKey(0))
+    first = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    theirs, own = _parts(other.method, fetch(other.state)), _parts(method, first)
     found = {}
     for part in parts_asked(config):
         if part not in theirs:
@@ -72,7 +76,7 @@ def inherited(config: ConfigDict, method: Method, state: Any) -> Any:
                 )
         found[part] = theirs[part]
     _log.info("begins with the %s of %s at %d frames", " and ".join(found), location, other.frame)
-    return fetch(method.inherit(state, found))
+    return found
 
 
 def _parts(method: Method, state: Any) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         hosts,
         config.to_dict(),
         push,
-        functools.partial(_begin, config, method, learner, hosts),
+        functools.partial(_begin, config, method, devices, learner, hosts),
         pool.renderer,
     )
     return Parts(
@@ -155,11 +155,12 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     )
 
 
-def _begin(config: ConfigDict, method: Method, learner: Learner, hosts: Hosts) -> None:
+def _begin(config: ConfigDict, method: Method, devices: Devices, learner: Learner, hosts: Hosts) -> None:
     """The first state of a run that begins with what another has learned; the first process reads it, for all."""
     if config.init_from:
-        state = fetch(learner.state)
-        learner.load(hosts.first(inherited(config, method, state) if hosts.process == 0 else state))
+        reads = hosts.process == 0
+        state = devices.initial(config.seed, inherited(config, method)) if reads else learner.state
+        learner.load(hosts.first(fetch(state)))
 
 
 def make_experience(

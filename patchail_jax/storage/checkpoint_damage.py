@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from patchail_jax.errors import UserError
 
-Contents = TypeVar("Contents")
+Read = TypeVar("Read")
 
 _CHUNK = 2**24  # bytes in memory at a time
 # How TensorStore begins a message about contents that cannot be what was written. It raises ValueError for these, and
@@ -30,7 +30,7 @@ class Damaged(Exception):
     """The contents are not those that were written; the message says how that shows."""
 
 
-def read_or_prove_damage(read: Callable[[], Contents], folder: Path) -> Contents:
+def read_or_prove_damage(read: Callable[[], Read], folder: Path) -> Read:
     """What ``read`` makes of the checkpoint in ``folder``.
 
     Raises ``Damaged`` where that is proven: ``read`` says so, then every file in ``folder`` can be read, and ``read``

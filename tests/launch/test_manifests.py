@@ -57,7 +57,7 @@ def test_a_dry_run_is_every_manifest_and_command(main, words, golden, capsys):
 
 def test_kubernetes_hands_over_every_word_as_it_was():
     _, (run, *_) = parse(parser(""), [*RUNS, AWKWARD.replace("$HOME", "$(HOME)")])
-    place = kubernetes.Place("image", "runs", "", "", "", False, "", "", 1, 0, 0, "", 8, 64, 10)
+    place = kubernetes.PodPlace("image", "runs", "", "", "", False, "", "", 1, 0, 0, "", 8, 64, 10)
     pod = job_set(run, "s", place)["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     words = pod["containers"][0]["command"]
     assert tuple(word.replace("$$(", "$(") for word in words[3:]) == run.flags
@@ -67,7 +67,7 @@ def test_kubernetes_hands_over_every_word_as_it_was():
 
 def test_skypilot_s_line_is_the_run_s_words(capsys):
     _, (run, *_) = parse(parser(""), [*RUNS, AWKWARD])
-    text = yaml.safe_dump(skypilot.task(run, "s", skypilot.Place("", 8, 64, False, "cuda12", False)))
+    text = yaml.safe_dump(skypilot.task(run, "s", skypilot.TaskPlace("", 8, 64, False, "cuda12", False)))
     assert tuple(shlex.split(yaml.safe_load(text)["run"])[3:]) == run.flags
 
 

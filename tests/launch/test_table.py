@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from patchail_jax.launch.table import Forecast, Row, Table, duration, last_words
+from patchail_jax.launch.table import Forecast, LiveTable, Row, duration, last_words
 
 
 class Terminal(io.StringIO):
@@ -42,7 +42,7 @@ def screen(written):
 
 
 def test_a_terminal_s_table_is_drawn_over_and_never_wraps(terminal):
-    table, rows = Table(terminal), [*at_work(2, width=90), Row("w", "waiting", 0, 0, 9, None)]
+    table, rows = LiveTable(terminal), [*at_work(2, width=90), Row("w", "waiting", 0, 0, 9, None)]
     for number in range(5):
         table.show([row._replace(frame=row.frame + number) for row in rows])
     table.say("hello")
@@ -54,7 +54,7 @@ def test_a_terminal_s_table_is_drawn_over_and_never_wraps(terminal):
 
 
 def test_a_sweep_of_hundreds_fits_on_the_screen_while_it_runs_and_when_it_stops(terminal):
-    table, rows = Table(terminal), at_work(210)
+    table, rows = LiveTable(terminal), at_work(210)
     table.show(rows)
     stopped = [row._replace(status="stopped", tries=int(number < 4)) for number, row in enumerate(rows)]
     for _ in range(8):
@@ -67,7 +67,7 @@ def test_a_sweep_of_hundreds_fits_on_the_screen_while_it_runs_and_when_it_stops(
 
 def test_a_file_gets_what_changes():
     stream = io.StringIO()
-    table, rows = Table(stream), at_work(1)
+    table, rows = LiveTable(stream), at_work(1)
     for status, tries in (("waiting", 0), ("running", 1), ("running", 1), ("crashed", 1), ("running", 2)):
         table.show([rows[0]._replace(status=status, tries=tries)])
     table.close([rows[0]._replace(status="finished", tries=2)])
@@ -84,7 +84,7 @@ def test_a_terminal_that_is_gone_is_no_error():
         def flush(self):
             raise OSError(5, "Input/output error")
 
-    table = Table(Gone())
+    table = LiveTable(Gone())
     table.say("x")
     table.show(at_work(1))
     table.close(at_work(1))

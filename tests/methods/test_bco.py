@@ -42,16 +42,16 @@ def test_an_update_learns_the_agent_s_actions_and_clones_what_they_say_of_the_ex
         inverse = descend(groups, state.inverse, seen(batch.agent.frames, PAD), batch.agent.actions)
         meant = means(inverse, seen(batch.expert.frames))
         states = plain_update.stack(batch.expert.frames, 0, PAD)
-        policy = descend(groups, state.policy, states, meant)
+        policy = descend(groups, state.cloned.policy, states, meant)
         after, metrics = update(state, batch)
-        before, now = ({"inverse": one.inverse, "policy": one.policy} for one in (state, after))
+        before, now = ({"inverse": one.inverse, "policy": one.cloned.policy} for one in (state, after))
         assert_changed(before, now, {"inverse": inverse, "policy": policy})
         error = np.mean(np.abs(means(state.inverse, seen(batch.agent.frames, PAD)) - batch.agent.actions))
         np.testing.assert_allclose(metrics["inverse/action_error"], error, rtol=1e-4)
-        error = np.mean(np.abs(means(state.policy, states) - meant))
+        error = np.mean(np.abs(means(state.cloned.policy, states) - meant))
         np.testing.assert_allclose(metrics["cloning/action_error"], error, rtol=1e-4)
         state = after
-    assert int(state.update) == 2
+    assert int(state.cloned.update) == 2
 
 
 def test_the_demonstrations_actions_and_all_rewards_are_not_read(plain_networks):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.methods.adversarial import State
-from patchail_jax.methods.discriminator import Trained
+from patchail_jax.methods.discriminator import DiscriminatorState
 from patchail_jax.methods.regularizer import make_regularizer
 from patchail_jax.run.config import paper_config
 from patchail_jax.updates.gradient_step import DEVICE_AXIS
@@ -33,7 +33,7 @@ def test_airl_rewards_are_the_same_by_default_and_as_published(compare, name, me
     }
     frames = case.inputs["frames"]
     frames = np.concatenate([frames[:1].repeat(spec["stack"] - 1, axis=0), frames])
-    state = State(learner=None, discriminator=Trained(case.tree("discriminator"), None))
+    state = State(learner=None, discriminator=DiscriminatorState(case.tree("discriminator"), None))
     found = jax.jit(lambda *given: {member: label(*given, None)[1] for member, label in labels.items()})(state, frames)
     for member, rewards in found.items():
         compare.value(f"{member}, {method}", rewards, member, FORWARD)

@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from ml_collections import ConfigDict
 
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.errors import UserError
-from patchail_jax.programs.command_line import flatten, parse
+from patchail_jax.programs.command_line import parse
 from patchail_jax.run.design import make_method, run_folder_of
 from patchail_jax.run.presets import PRESETS
+from patchail_jax.storage.run_folder import flatten
 from patchail_jax.types import Specs
 
 TASK_CONFIGS = sorted(path for path in Path("configs").glob("*.py") if path.stem not in ("__init__", "base"))
@@ -64,11 +64,11 @@ def test_the_defaults_are_the_paper_s():
 @pytest.mark.parametrize("method", [method for method in PRESETS if method != "laifo"])
 def test_the_published_variant_is_every_departure_at_once(method):
     plain, published = (
-        flatten(parse(["x", f"--config=configs/cheetah.py:{method}{suffix}"]).config) for suffix in ("", "+published")
+        flatten(parse(["x", f"--config=configs/cheetah.py:{method}{suffix}"]).config.to_dict())
+        for suffix in ("", "+published")
     )
     assert published["method"] == method
-    fields = [name for name, value in plain.items() if not isinstance(value, ConfigDict)]
-    changed = {name: published[name] for name in fields if plain[name] != published[name]}
+    changed = {name: published[name] for name in plain if plain[name] != published[name]}
     departures = {
         "num_frames": 1_806_000,
         "reward.moment": "at_episode_end",
@@ -99,7 +99,8 @@ def test_the_published_variant_is_every_departure_at_once(method):
 
 def test_laifo_s_published_variant_is_its_own_program_s():
     plain, walker = (
-        flatten(parse(["x", f"--config=configs/walker_walk.py:laifo{suffix}"]).config) for suffix in ("", "+published")
+        flatten(parse(["x", f"--config=configs/walker_walk.py:laifo{suffix}"]).config.to_dict())
+        for suffix in ("", "+published")
     )
     departures = {
         "env.action_repeat": 1,
@@ -108,8 +109,7 @@ def test_laifo_s_published_variant_is_its_own_program_s():
         "replay.batch_size": 512,
         "agent.std_duration": 100_000,
     }
-    fields = [name for name, value in plain.items() if not isinstance(value, ConfigDict)]
-    assert departures == {name: walker[name] for name in fields if walker[name] != plain[name]}
+    assert departures == {name: walker[name] for name in plain if walker[name] != plain[name]}
     cheetah = parse(["x", "--config=configs/cheetah.py:laifo+published"]).config
     assert (cheetah.agent.std_duration, cheetah.replay.n_step, cheetah.replay.batch_size) == (500_000, 3, 256)
     assert cheetah.replay.expert_batch_size == 0 and cheetah.reward.form == "mode"
