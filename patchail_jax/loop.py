@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
 SECONDS_BETWEEN_LOOKS = 0.2  # at whether an evaluation that is waited for is done, or a stop is asked for
-_AFTER = ". Free some space: the same command then resumes from the newest checkpoint that is there"
+_AFTER = ". Mend the disk: the same command then resumes from the newest checkpoint that is there"
 
 Stop = Callable[[], int | None]  # the number of the signal that asks to stop, if one has come
 
@@ -23,38 +23,41 @@ Stop = Callable[[], int | None]  # the number of the signal that asks to stop, i
 def train(run: Parts, stop: Stop) -> Evaluation | None:
     """Plays and learns to ``config.num_frames``; returns the last evaluation, None if an earlier start made it.
 
-    ``KeyboardInterrupt`` with the signal's number once a stop has been saved. ``NotFinite`` names the first update
-    that measured a number which is not finite.
+    ``KeyboardInterrupt`` with the signal's number once a stop has been saved. ``NotFinite`` names the update
+    that gave a number which is not finite, wherever that was met first.
     """
+    try:
+        return _train(run, stop)
+    except NotFiniteValues as found:
+        raise run.log.scalars.blame(found, run.clock.update) from found
+
+
+def _train(run: Parts, stop: Stop) -> Evaluation | None:
     clock = run.clock
     if not run.snapshot.restore():
         run.actors.start()
     elif run.snapshot.finished:
         _log.info("this run is finished; to train on, raise config.num_frames")
         return None
-    try:
-        pretrain(run, stop)
-        while not clock.finished:
-            save_and_stop(run, stop)
-            if clock.keeping_due:
-                run.snapshot.keep_parameters()
-            if clock.checkpoint_due or clock.evaluation_due:
-                wait_for_evaluation(run, stop)
-            if clock.checkpoint_due:
-                # Before the evaluation that may be due now: a run that resumes here makes it then.
-                run.snapshot.save()
-            if clock.evaluation_due:
-                run.evaluations.start(run.learner)
-            run.evaluations.log_what_is_done()
-            step(run)
-        wait_for_evaluation(run, stop)
-        if not run.snapshot.save():  # a run that resumes here makes the last evaluation, and all that comes after it
-            raise UserError(f"the last state is not saved, so the run has not ended{_AFTER}")
-        run.evaluations.start(run.learner)
-        return wait_for_evaluation(run, stop)
-    except NotFiniteValues:
-        run.log.scalars.check_finite(clock.update)  # the one that names the update
-        raise
+    pretrain(run, stop)
+    while not clock.finished:
+        save_and_stop(run, stop)
+        if clock.keeping_due:
+            run.snapshot.keep_parameters()
+        if clock.checkpoint_due or clock.evaluation_due:
+            wait_for_evaluation(run, stop)
+        if clock.checkpoint_due:
+            # Before the evaluation that may be due now: a run that resumes here makes it then.
+            run.snapshot.save()
+        if clock.evaluation_due:
+            run.evaluations.start(run.learner)
+        run.evaluations.log_what_is_done()
+        step(run)
+    wait_for_evaluation(run, stop)
+    if not run.snapshot.save():  # a run that resumes here makes the last evaluation, and all that comes after it
+        raise UserError(f"the last state is not saved, so the run has not ended{_AFTER}")
+    run.evaluations.start(run.learner)
+    return wait_for_evaluation(run, stop)
 
 
 def step(run: Parts) -> None:

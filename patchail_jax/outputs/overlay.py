@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from patchail_jax.errors import NotFiniteValues
+
 # ColorBrewer's RdBu, reversed and without its darkest ends: blue below 0, red above, as in the paper's Figure 1.
 _ANCHORS = ("2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b")
 _RGB = np.asarray([[int(anchor[place : place + 2], 16) for place in (0, 2, 4)] for anchor in _ANCHORS], np.float32)
@@ -13,7 +15,12 @@ _DARKEST, _GAMMA = 0.35, 0.6  # of the frame underneath: light, so that colours 
 
 
 def limit_of(maps: Sequence[np.ndarray]) -> float:
-    """The limit of symmetric colours that fits all of ``maps``, above 0."""
+    """The limit of symmetric colours that fits all of ``maps``, above 0.
+
+    ``NotFiniteValues`` where they have values that are no numbers.
+    """
+    if not all(np.isfinite(one).all() for one in maps):
+        raise NotFiniteValues("the discriminator's maps are not finite: an update has broken it")
     return float(np.percentile(np.abs(np.concatenate([one.ravel() for one in maps])), PERCENTILE)) or 1.0
 
 

@@ -1,5 +1,6 @@
-"""That all processes of a run have the same config: they would train together whatever they have."""
+"""That all processes of a run have the same config and renderer: they would train together whatever they have."""
 
+import logging
 import zlib
 from typing import Any
 
@@ -9,6 +10,8 @@ from ml_collections import ConfigDict
 from patchail_jax.devices.hosts import Hosts
 from patchail_jax.errors import UserError
 from patchail_jax.storage.run_folder import flatten
+
+_log = logging.getLogger(__name__)
 
 
 def require_same_config(config: ConfigDict, hosts: Hosts) -> None:
@@ -32,6 +35,17 @@ def require_same_config(config: ConfigDict, hosts: Hosts) -> None:
             f"the processes of this run have different configs; process {hosts.process} has {own}{more}: "
             "start the same command on all"
         )
+
+
+def require_same_renderer(renderer: str | None, hosts: Hosts, *, may_differ: bool) -> None:
+    """``UserError`` on every process where any draws by another renderer than the first; a warning where it may."""
+    drawn = hosts.gather(_check(renderer))
+    if (drawn == drawn[0]).all():
+        return
+    own = f"the processes of this run draw by different renderers, process {hosts.process} by {renderer}"
+    if not may_differ:
+        raise UserError(f"{own}: start all on machines of one kind, or set config.demos.other_renderer=True")
+    _log.warning("%s: a discriminator may learn that difference", own)
 
 
 def _check(value: Any) -> int:

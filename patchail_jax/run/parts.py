@@ -23,6 +23,7 @@ from patchail_jax.methods import Method
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.replay.stream import NoExperts, Stream
+from patchail_jax.run.agreement import require_same_renderer
 from patchail_jax.run.clock import Clock, log_interval
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import environment_factory, load_experts, make_method, make_specs
@@ -87,6 +88,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     pool = make_pool(make_environment, config.env.num_envs, config.env.workers)
     resources.callback(pool.close)
     _log.info("rendering: %s%s", backend, f", {pool.renderer}" if pool.renderer else "")
+    require_same_renderer(pool.renderer, hosts, may_differ=config.demos.other_renderer)
     evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, config.env.workers)
     resources.callback(evaluation_pool.close)
     specs = make_specs(config, pool.action_size)

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.devices.data_parallel import NamedScalars, fetch
-from patchail_jax.errors import UserError
+from patchail_jax.errors import NotFiniteValues, UserError
 
 _log = logging.getLogger(__name__)
+
+
+_MEND = "Lower the learning rates, or set config.network.precision=float32"
 
 
 class NotFinite(UserError):
@@ -47,10 +50,26 @@ class Scalars:
             number = update - (len(values) - 1 - call) * self.updates_per_call
             raise NotFinite(
                 f"{names[column]} is {values[call, column]} at update {number}: training stopped, and the last "
-                "checkpoint is kept. Lower the learning rates, or set config.network.precision=float32",
+                f"checkpoint is kept. {_MEND}",
                 first=number - self.updates_per_call,
                 metrics=dict(zip(names, values[call].tolist(), strict=True)),
             )
+
+    def blame(self, found: NotFiniteValues, update: int) -> NotFinite:
+        """Which update broke what ``found`` tells of: the first with a scalar that is not finite, else the newest.
+
+        What an update measures is of the networks before it, so that the newest may have broken them unseen.
+        """
+        try:
+            self.check_finite(update)
+        except NotFinite as named:
+            return named
+        metrics = {}
+        if self.updates:
+            names, values = self._fetch()
+            metrics = dict(zip(names, values[-1].tolist(), strict=True))
+        message = f"{found} after update {update}: training stopped, and the last checkpoint is kept. {_MEND}"
+        return NotFinite(message, first=update - self.updates_per_call, metrics=metrics)
 
     def close(self, update: int) -> dict[str, float]:
         """Returns the means and empties the interval. Warns once if the actor's gradient is 0."""

@@ -48,7 +48,7 @@ class Snapshot(NamedTuple):
     def save(self, *, stopping: bool = False) -> bool:
         """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not.
 
-        Returns whether it is on disk: not where the disk is full, which has been warned of.
+        Returns whether it is on disk: not where the disk did not take it, which has been warned of.
 
         ``stopping`` waits for no evaluation: the one that is going on is made again after the resume. The one of the
         last frame is of the state that is saved, and is not saved beside it.

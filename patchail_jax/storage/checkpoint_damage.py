@@ -22,7 +22,12 @@ _CHUNK = 2**24  # bytes in memory at a time
 # without a code ("Error decoding ...") is about an invalid argument: what the file holds.
 _DAMAGE = ("DATA_LOSS:", "FAILED_PRECONDITION:", "OUT_OF_RANGE:", "NOT_FOUND:", "INVALID_ARGUMENT:", "Error ")
 _MACHINE = "os_error_code="  # where TensorStore was given an error by the operating system
-# Of the operating system's errors, these are about what a checkpoint holds.
+# The operating system's errors that a disk, or what it is mounted by, gives to a writer.
+_OF_DISKS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+)
+# These are about what a checkpoint holds.
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -66,16 +71,14 @@ def reason(error: BaseException) -> str:
     return f"...{text[-300:]}" if len(text) > 300 else text or type(error).__name__
 
 
-def is_full_disk(error: BaseException | None) -> bool:
-    """Whether ``error``, or what it was raised from, says that there is no space left."""
-    full = (errno.ENOSPC, errno.EDQUOT)
+def refused_by_disk(error: BaseException | None) -> str:
+    """Why the disk did not take what was written, of ``error`` or what it was raised from; "" where it is another's."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in full:
-            return True
-        if any(os.strerror(number) in str(error) for number in full):
-            return True
+        for number in _OF_DISKS:
+            if (isinstance(error, OSError) and error.errno == number) or os.strerror(number) in str(error):
+                return os.strerror(number)
         error = error.__cause__ or error.__context__
-    return False
+    return ""
 
 
 def _tells_of_damage(error: BaseException, folder: Path) -> bool:

@@ -15,7 +15,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.storage.checkpoint_agreement import LOST, NONE, UNREADABLE, Gather, alone, smallest, steps_of_all
 from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArrayRestore, ArraySave
 from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split, verified
-from patchail_jax.storage.checkpoint_damage import Damaged, is_full_disk, read_or_prove_damage, reason, unreadable
+from patchail_jax.storage.checkpoint_damage import Damaged, read_or_prove_damage, reason, refused_by_disk, unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ class Checkpoints:
     def save(self, step: int, *, state: Any, host: dict[str, Any]) -> bool:
         """Writes ``state`` (a pytree of arrays) and ``host`` (nested dicts of arrays, numbers, strings and lists).
 
-        Returns whether it is on disk. A full disk is a warning: older checkpoints stay, and the run goes on. A step
+        Returns whether it is on disk. What a full or failing disk does not take is a warning: older checkpoints stay,
+        and the run goes on. A step
         that is there already, as after a stop right after a restart, is not written again; ``UserError`` where what is
         there is not what would be written.
         """
@@ -63,12 +64,17 @@ class Checkpoints:
                 )
             )
         except Exception as error:
-            if not is_full_disk(error):
+            if not (refusal := refused_by_disk(error)):
                 raise
             for unfinished in self._folder.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
             self._reload()
-            _log.warning("the disk is full: checkpoint %d was not written, older ones are kept. Free some space", step)
+            _log.warning(
+                "checkpoint %d was not written (%s): older ones are kept, and the run goes on. Free some space, or "
+                "check the disk",
+                step,
+                refusal,
+            )
             return False
 
     def _require_same(self, step: int, sums: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from patchail_jax.errors import UserError
 from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film, reward_strip
 from patchail_jax.outputs.overlay import colours, limit_of, overlay
 
@@ -17,6 +18,9 @@ def test_colours_are_symmetric_about_a_neutral_white():
 def test_the_limit_is_a_high_percentile_of_the_magnitude_and_never_0():
     assert limit_of([np.linspace(-1, 0, 101), np.zeros(0)]) == pytest.approx(0.99)
     assert limit_of([np.zeros((2, 2))]) == 1.0
+    for value in (np.nan, np.inf):
+        with pytest.raises(UserError, match="not finite: an update has broken"):
+            limit_of([np.zeros(2), np.asarray([0.0, value])])
 
 
 def test_the_frame_stays_visible_under_every_value():

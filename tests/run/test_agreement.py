@@ -1,10 +1,12 @@
 """Processes with other configs do not train together."""
 
+import logging
+
 import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.run.agreement import require_same_config
+from patchail_jax.run.agreement import require_same_config, require_same_renderer
 from patchail_jax.run.config import paper_config
 
 
@@ -67,3 +69,19 @@ def test_another_version_s_fields_are_named_as_such():
         other.reward.colour = "red"
     with pytest.raises(UserError, match="different versions of this program"):
         meet(config_with(), other)
+
+
+def test_processes_that_draw_by_different_renderers_are_refused_unless_the_config_allows_it(caplog):
+    def meet_drawing(one, other, *, may_differ=False):
+        there = Two(None)
+        require_same_renderer(other, there, may_differ=may_differ)
+        require_same_renderer(one, Two(there), may_differ=may_differ)
+
+    meet_drawing("llvmpipe", "llvmpipe")
+    meet_drawing(None, None)  # environments that draw by themselves
+    for other in ("NVIDIA H100", None):
+        with pytest.raises(UserError, match=r"process 0 by llvmpipe: start all on machines of one kind"):
+            meet_drawing("llvmpipe", other)
+    with caplog.at_level(logging.WARNING):
+        meet_drawing("llvmpipe", "NVIDIA H100", may_differ=True)
+    assert "different renderers, process 0 by llvmpipe" in caplog.text

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import subprocess
 import sys
 
@@ -106,18 +107,19 @@ def test_a_leaf_that_does_not_fit_is_named(tmp_path):
         checkpoints.restore(other_type)
 
 
-def test_a_full_disk_keeps_the_older_checkpoint_and_the_run(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS], ids=errno.errorcode.get)
+def test_a_full_or_failing_disk_keeps_the_older_checkpoint_and_the_run(tmp_path, monkeypatch, caplog, number):
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.save(1, state=make_state(1), host=HOST)
 
     def full(*args, **kwargs):
         (tmp_path / "2.orbax-checkpoint-tmp").mkdir()
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise ValueError("Orbax") from OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
         patched.setattr(checkpoints._manager, "save", full)
         assert checkpoints.save(2, state=make_state(2), host=HOST) is False
-    assert "disk is full" in caplog.text
+    assert f"checkpoint 2 was not written ({os.strerror(number)})" in caplog.text
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("2")] == []
     assert checkpoints.restore(template())[2] == 1
     assert checkpoints.save(3, state=make_state(3), host=HOST)
@@ -149,7 +151,7 @@ def test_a_disk_that_fills_up_while_orbax_writes_is_a_full_disk(tmp_path, monkey
         patched.setattr("pathlib.Path.write_text", full)  # Orbax writes the JSON item with it, in a thread of its own
         patched.setattr("etils.epath.gpath.PosixGPath.write_text", full)
         assert checkpoints.save(2, state=make_state(2), host=HOST) is False
-    assert "disk is full" in caplog.text
+    assert "No space left on device" in caplog.text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1"]
     assert checkpoints.save(2, state=make_state(2), host=HOST) and checkpoints.restore(template())[2] == 2
 
