@@ -1,4 +1,7 @@
-"""A program that fills a replay of 1 GiB and saves it, or resumes one: the memory that this took, as a line of JSON."""
+"""A program that fills a replay of 1 GiB and saves it, or resumes one: the memory that this took, as a line of JSON.
+
+``resume-on-device`` has its frames on a device too, which on a CPU is the same memory.
+"""
 
 import json
 import sys
@@ -6,10 +9,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import psutil
 
+from patchail_jax.devices.frames_on_devices import FramesOnDevices
 from patchail_jax.replay.ring import Ring, nbytes
+from patchail_jax.replay.stream import NoExperts, Stream
+from patchail_jax.run.experience import Experience
+from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.storage.checkpoint_contents import checksums, split
 from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.storage.memory import peak_memory
@@ -21,6 +29,26 @@ STATE = {"w": np.arange(1000.0)}
 
 def empty(size):
     return Ring(capacity=size // nbytes(1, SPECS), specs=SPECS)
+
+
+def on_device(ring):
+    """Replay as a run has it whose frames are on the device, without demonstrations."""
+    devices = jax.devices("cpu")[:1]
+    frames = FramesOnDevices(ring.slots, ring.frames.shape[1:], ring.frames.dtype, devices=devices)
+    stream = Stream(
+        ring,
+        NoExperts(ring.frames.shape[1:]),
+        batch_size=1,
+        expert_batch_size=0,
+        frame_stack=SPECS.frame_stack,
+        devices=1,
+        updates_per_call=1,
+        whole_demonstration=False,
+        expert_steps=1,
+        root=(0, 0),
+    )
+    every = {"updates_per_call": 1, "agree": bool, "stopwatch": Stopwatch()}
+    return Experience(ring, stream, stream, frames, spread=lambda tree: tree, **every)
 
 
 def fill(ring):
@@ -42,13 +70,14 @@ def main(what, folder, size):
         assert Checkpoints(Path(small), keep=1).restore(STATE, replay=ring) is not None
     before = psutil.Process().memory_info().rss
     ring = empty(size)
+    replay = on_device(ring) if what == "resume-on-device" else ring
     if what == "save":
         fill(ring)
     began = time.monotonic()
     if what == "save":
         assert Checkpoints(folder, keep=1).save(1, state=STATE, host={"replay": ring.state()})
     else:
-        assert Checkpoints(folder, keep=1).restore(STATE, replay=ring) is not None
+        assert Checkpoints(folder, keep=1).restore(STATE, replay=replay) is not None
     seconds, taken = time.monotonic() - began, peak_memory() - before
     held = checksums({}, *split(ring.state()))
     sys.stdout.write(json.dumps({"peak": taken / size, "seconds": seconds, "held": held}) + "\n")

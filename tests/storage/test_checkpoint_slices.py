@@ -170,7 +170,7 @@ def test_a_step_that_is_there_is_compared_slice_by_slice(tmp_path):
 
 def test_a_save_and_a_resume_take_little_more_memory_than_the_replay(tmp_path):
     size, root, measured = 2**30, Path(__file__).parents[2], {}
-    for what in ("save", "resume"):
+    for what, copies in (("save", 1), ("resume", 1), ("resume-on-device", 2)):
         command = [
             sys.executable,
             "-m",
@@ -182,5 +182,5 @@ def test_a_save_and_a_resume_take_little_more_memory_than_the_replay(tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=root)
         assert result.returncode == 0, result.stderr
         measured[what] = json.loads(result.stdout)
-        assert 0.95 < measured[what]["peak"] < 1.1, measured
-    assert measured["save"]["held"] == measured["resume"]["held"]
+        assert 0.95 < measured[what]["peak"] / copies < 1.1, measured
+    assert measured["save"]["held"] == measured["resume"]["held"] == measured["resume-on-device"]["held"]
