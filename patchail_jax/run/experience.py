@@ -15,7 +15,7 @@ from patchail_jax.replay.stream import Stream
 from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.types import Batch, Episode, slices
 
-_SLICE = 2**26  # bytes that wait for the devices at a time
+_SLICE = 2**24  # bytes that wait for the devices at a time
 
 
 class Drawn(NamedTuple):
