@@ -34,6 +34,8 @@ COMPARED = (
     "independent_encoder_ail",
     "bc",
     "rot",
+    "laifo",
+    "bco",
 )
 CONFIGS = ("finger", "cartpole", "walker_walk", "cheetah", "hopper", "walker_stand", "quadruped")
 # How a run is made on a machine with a GPU and some cores; nothing that it computes but for the order of its draws.
