@@ -26,7 +26,7 @@ def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, st
     """How each wanted JobSet stands, by its key in ``wanted``: ``FINISHED``, ``GOING_ON`` or ``TO_DO``.
 
     A JobSet cannot be changed: one that has failed, or has finished for other flags, is to do, by a new one.
-    ``UserError`` names one that is at work with other flags.
+    ``UserError`` names one that is running with other flags.
     """
     standing = {}
     for key, manifest in wanted.items():
@@ -34,7 +34,9 @@ def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, st
         there, same = found.get(name), name in found and words_of(found[name]) == words_of(manifest)
         ended = there is not None and end_of(there)
         if there is not None and not ended and not same:
-            raise UserError(f"{name} is at work with other flags; kubectl delete jobset {name}, or give the same")
+            raise UserError(
+                f"{name} is running with other flags: give the same, or delete it (kubectl delete jobset {name})"
+            )
         done = ended == "Completed" and same
         standing[key] = FINISHED if done else TO_DO if there is None or ended else GOING_ON
     return standing

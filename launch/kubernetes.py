@@ -158,24 +158,26 @@ def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of kubectl."""
     flags = options.parser(__doc__, launcher="kubernetes")
     flags.add_argument("--image", required=True, help="the container's image")
-    flags.add_argument("--volume", default="", help=f"persistent volume claim, ReadWriteMany, that becomes {MOUNT}")
+    flags.add_argument("--volume", default="", help=f"ReadWriteMany volume claim to mount at {MOUNT}")
     flags.add_argument("--wandb_secret", default="", help="name of the Secret that holds the W&B key")
-    flags.add_argument("--namespace", default="", help="default: kubectl's own")
-    flags.add_argument("--service_account", default="", help="of the pods, who may write to the bucket of --root")
+    flags.add_argument("--namespace", default="", help="default: kubectl's current namespace")
+    flags.add_argument(
+        "--service_account", default="", help="account of the pods, which may write to the bucket of --root"
+    )
     flags.add_argument("--queue", default="", help="Kueue's local queue, which admits the runs")
     flags.add_argument(
-        "--jobs", type=int, default=0, help="runs at a time: this program stays until the last has begun"
+        "--jobs", type=int, default=0, help="runs at a time; this program stays until the last has begun"
     )
     flags.add_argument("--spot", action="store_true", help=f"cheaper, taken away with {SPOT_SECONDS} s to save")
-    flags.add_argument("--tpu", default="", help="GKE's name of a TPU, for example tpu-v5-lite-podslice")
-    flags.add_argument("--topology", default="4x4", help="of the slice")
-    flags.add_argument("--hosts", type=int, default=4, help="of the slice")
-    flags.add_argument("--chips", type=int, default=4, help="TPU chips of a host")
-    flags.add_argument("--gpus", type=int, default=1, help="of a run that has no TPU")
-    flags.add_argument("--gpu_type", default="", help="GKE's name of a GPU, for example nvidia-l4")
-    flags.add_argument("--cpus", type=int, default=8, help="of a pod")
-    flags.add_argument("--memory_gb", type=int, default=64, help="of a pod")
-    flags.add_argument("--restarts", type=int, default=10, help="of a run")
+    flags.add_argument("--tpu", default="", help="TPU type in GKE, for example tpu-v5-lite-podslice")
+    flags.add_argument("--topology", default="4x4", help="topology of the slice")
+    flags.add_argument("--hosts", type=int, default=4, help="hosts of the slice")
+    flags.add_argument("--chips", type=int, default=4, help="TPU chips on a host")
+    flags.add_argument("--gpus", type=int, default=1, help="GPUs of a run without a TPU")
+    flags.add_argument("--gpu_type", default="", help="GPU type in GKE, for example nvidia-l4")
+    flags.add_argument("--cpus", type=int, default=8, help="CPU cores of a pod")
+    flags.add_argument("--memory_gb", type=int, default=64, help="memory of a pod")
+    flags.add_argument("--restarts", type=int, default=10, help="how often a run is restarted")
     chosen, runs = options.parse(flags, argv, parent=MOUNT)
     require_shared(chosen.root, mount=MOUNT if chosen.volume else "", flag="--volume")
     if chosen.jobs < 0:

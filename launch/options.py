@@ -23,12 +23,12 @@ def parser(description: str | None, *, launcher: str = "LAUNCHER") -> argparse.A
     made = Arguments(prog=prog, usage=f"{prog} SWEEP [flags]", description=f"{purpose}.", add_help=False)
     made.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     made.add_argument("sweep", help=argparse.SUPPRESS)
-    made.add_argument("--tasks", type=_words, default=(), help="only these, with commas between them")
-    made.add_argument("--methods", type=_words, default=(), help="only these, with commas between them")
-    made.add_argument("--seeds", type=_seeds, default=(), help="only these, such as 0,2 or 0-4")
+    made.add_argument("--tasks", type=_words, default=(), help="only these tasks, with commas between them")
+    made.add_argument("--methods", type=_words, default=(), help="only these methods, with commas between them")
+    made.add_argument("--seeds", type=_seeds, default=(), help="only these seeds, for example 0,2 or 0-4")
     made.add_argument("--labels", type=_words, default=(), help="only these variants, with commas between them")
-    made.add_argument("--root", default="", help="where run folders go, by default under the sweep's name in runs/")
-    made.add_argument("--dry_run", action="store_true", help="print exactly what would run, and do nothing")
+    made.add_argument("--root", default="", help="where run folders go (default: runs/SWEEP)")
+    made.add_argument("--dry_run", action="store_true", help="print what would run, and start nothing")
     made.epilog = f"SWEEP is one of {', '.join(SWEEPS)}. Any --config.KEY=VALUE goes to every run."
     made.epilog += f" Example: {example.removesuffix('``.')}" if example else ""
     return made
@@ -44,7 +44,7 @@ def parse(
     options, rest = made.parse_known_args(argv)
     wrong = [word for word in rest if not (word.startswith("--config.") and "=" in word)]
     if wrong:
-        raise UserError(f"what is {wrong[0]!r}? Overrides have the form --config.KEY=VALUE")
+        raise UserError(f"unknown argument {wrong[0]!r}: overrides have the form --config.KEY=VALUE")
     if options.sweep not in SWEEPS:
         raise UserError(f"no sweep {options.sweep!r}; use one of {', '.join(SWEEPS)}")
     options.root = options.root or f"{parent}/{options.sweep}"
@@ -76,7 +76,9 @@ def require_several_hosts(runs: Sequence[PlannedRun], *, instead: str) -> None:
 def require_checkout() -> None:
     """``UserError`` unless the current folder is the source's, which is what goes to the machines."""
     if not Path("launch/setup.sh").is_file():
-        raise UserError("launch/setup.sh is not here: start this launcher in the folder of the source, which it sends")
+        raise UserError(
+            "there is no launch/setup.sh here: start this launcher in the source folder, which it sends to the machines"
+        )
 
 
 @functools.cache

@@ -46,7 +46,7 @@ def make_places(count: int, *, gpus: Sequence[str], cores: int, idle: bool) -> l
     if cores < 0:
         raise UserError(f"--cores is {cores}; give a run cores of its own, or 0 for all to share")
     if cores and not hasattr(os, "sched_setaffinity"):
-        raise UserError("--cores needs Linux: this system gives no cores to programs")
+        raise UserError("--cores needs Linux: this system cannot bind programs to cores")
     here = sorted(os.sched_getaffinity(0)) if cores else []
     if count * cores > len(here):
         raise UserError(f"--jobs={count} with --cores={cores} needs {count * cores} cores; there are {len(here)}")

@@ -84,11 +84,11 @@ def queued() -> set[str]:
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of the first sky command that fails."""
     flags = options.parser(__doc__, launcher="skypilot")
-    flags.add_argument("--accelerators", default="L4:1", help="of a run; empty for CPUs alone")
-    flags.add_argument("--cpus", type=int, default=8, help="of a run, at least")
-    flags.add_argument("--memory_gb", type=int, default=64, help="of a run, at least")
+    flags.add_argument("--accelerators", default="L4:1", help="accelerators of a run; empty for CPUs alone")
+    flags.add_argument("--cpus", type=int, default=8, help="CPU cores of a run, at least")
+    flags.add_argument("--memory_gb", type=int, default=64, help="memory of a run, at least")
     flags.add_argument("--spot", action="store_true", help="cheaper, and moved when taken away")
-    flags.add_argument("--extras", default="cuda12", help="of setup.sh: cuda12, cuda13 or tpu")
+    flags.add_argument("--extras", default="cuda12", help="what setup.sh installs: cuda12, cuda13 or tpu")
     chosen, runs = options.parse(flags, argv)
     require_shared(chosen.root)
     known: set[str] = set()

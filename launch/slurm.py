@@ -98,20 +98,26 @@ def _keeps_its_place() -> bool:
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status."""
     flags = options.parser(__doc__, launcher="slurm")
-    flags.add_argument("--cluster", default="slurm", choices=("slurm", "local"), help="local: processes here, to try")
+    flags.add_argument(
+        "--cluster", default="slurm", choices=("slurm", "local"), help="local: processes on this machine, to try"
+    )
     flags.add_argument("--partition", default="")
     flags.add_argument("--account", default="")
     flags.add_argument("--qos", default="")
-    flags.add_argument("--constraint", default="", help="features of a node")
+    flags.add_argument("--constraint", default="", help="features that a node must have")
     flags.add_argument("--exclude", default="", help="nodes not to use")
-    flags.add_argument("--gres", default="", help="gpu:a100:1, for example, in the place of --gpus")
+    flags.add_argument("--gres", default="", help="instead of --gpus, for example gpu:a100:1")
     flags.add_argument("--setup", action="append", default=[], help="a shell line before the run; may be repeated")
-    flags.add_argument("--hours", type=float, default=24.0, help="of one task; it queues again when they are over")
-    flags.add_argument("--gpus", type=int, default=1, help="of a run")
-    flags.add_argument("--cpus", type=int, default=8, help="of a run: learner, environments and rendering")
-    flags.add_argument("--memory_gb", type=float, default=64.0, help="of a run; -W, -B and LAIfO keep a million frames")
+    flags.add_argument("--hours", type=float, default=24.0, help="time limit of a task, which then queues again")
+    flags.add_argument("--gpus", type=int, default=1, help="GPUs of a run")
+    flags.add_argument(
+        "--cpus", type=int, default=8, help="CPU cores of a run, for learner, environments and rendering"
+    )
+    flags.add_argument(
+        "--memory_gb", type=float, default=64.0, help="memory of a run; -W, -B and LAIfO keep a million frames"
+    )
     flags.add_argument("--jobs", type=int, default=64, help="runs at a time")
-    flags.add_argument("--python", default=sys.executable, help="the interpreter, on the cluster's machines")
+    flags.add_argument("--python", default=sys.executable, help="Python on the cluster's machines")
     chosen, runs = options.parse(flags, argv)
     folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)
     runs = left(runs, queued=queued(folder) if chosen.cluster == "slurm" else {})

@@ -148,16 +148,18 @@ def write_script(path: Path, text: str, *, dry_run: bool) -> None:
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status, that of the first command that fails."""
     flags = options.parser(__doc__, launcher="tpu_pod")
-    flags.add_argument("--action", default="", help=f"{', '.join(ACTIONS)}, or all; default: create to follow")
-    flags.add_argument("--name", required=True, help="of the slice")
+    flags.add_argument(
+        "--action", default="", help=f"{', '.join(ACTIONS)}, or all; default: create, and all that follows"
+    )
+    flags.add_argument("--name", required=True, help="name of the slice")
     flags.add_argument("--zone", required=True)
-    flags.add_argument("--project", default="", help="default: gcloud's own")
+    flags.add_argument("--project", default="", help="default: gcloud's current project")
     flags.add_argument("--accelerator_type", default="v5litepod-16")
     flags.add_argument("--runtime_version", default="v2-alpha-tpuv5-lite")
-    flags.add_argument("--at_once", action="store_true", help="a TPU VM now or never, instead of a queued resource")
+    flags.add_argument("--at_once", action="store_true", help="create a TPU VM at once, not a queued resource")
     flags.add_argument("--spot", action="store_true", help="cheaper, and may be taken away")
-    flags.add_argument("--per_host", action="store_true", help="one run a host, side by side, instead of one over all")
-    flags.add_argument("--wandb_secret", default="", help="Secret Manager's name of the W&B key")
+    flags.add_argument("--per_host", action="store_true", help="one run on each host, not one over all hosts")
+    flags.add_argument("--wandb_secret", default="", help="name of the W&B key in Secret Manager")
     chosen, runs = options.parse(flags, argv)
     if chosen.action not in ("", "all", *ACTIONS):
         raise UserError(f"--action is {chosen.action!r}; use one of {', '.join(ACTIONS)}, all")

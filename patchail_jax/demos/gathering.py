@@ -129,7 +129,7 @@ class Gathering:
         """All of them; ``origin`` is what the file of demonstrations says of where they come from."""
         longest = max((demonstration.observed.nbytes for demonstration in self.demonstrations), default=0)
         if longest * len(self.demonstrations) > self.request.memory:
-            raise UserError(f"{self.source}: as long as the longest demonstration, they are {TOO_MUCH}")
+            raise UserError(f"{self.source}: all demonstrations padded to the longest are {TOO_MUCH}")
         metadata: dict[str, Any] = {
             "task": self.request.task,
             "action_repeat": self.request.action_repeat,

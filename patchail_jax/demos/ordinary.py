@@ -19,5 +19,5 @@ def require_file(path: Path, what: str = "file") -> Path:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     if beginning == _POINTER:
-        raise UserError(f"{path}: a pointer of Git LFS in the place of the {what}: fetch it by git lfs pull")
+        raise UserError(f"{path}: is a Git LFS pointer, not the {what}: fetch it with git lfs pull")
     return path

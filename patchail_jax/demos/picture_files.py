@@ -57,12 +57,10 @@ class Folder(_Pictures):
         if not kinds:
             raise UserError(f"{path}: a folder without pictures ({', '.join(STILL)})")
         if len(kinds) > 1:
-            raise UserError(f"{path}: holds pictures of several kinds ({', '.join(kinds)}): leave those of the video")
+            raise UserError(f"{path}: holds pictures of several kinds ({', '.join(kinds)}): keep those of one video")
         _refuse_several(path, [file.stem for file in files])
         if frames_per_second is None:
-            raise UserError(
-                f"{path}: a folder of pictures does not say how many there are a second: --frames_per_second"
-            )
+            raise UserError(f"{path}: a folder of pictures does not say its frame rate: give --frames_per_second")
         self.path, self.notes = path, {}
         self.rate = self.slowest = frames_per_second
         self._files, self._kind, self._size = sorted(files, key=lambda file: by_number(file.name)), kinds[0], (0, 0)
@@ -87,7 +85,7 @@ def _refuse_several(path: Path, names: list[str]) -> None:
     series = sorted({re.sub(r"[0-9]+", "", name) for name in names})
     if len(series) > 1 and any(re.search(r"[0-9]", name) for name in names):
         listed = ", ".join(name.strip("_-. ") or "only a number" for name in series[:4])
-        raise UserError(f"{path}: holds pictures of several series ({listed}): leave those of the video")
+        raise UserError(f"{path}: holds pictures of several series ({listed}): keep those of one video")
 
 
 def _gap(names: list[str]) -> str:

@@ -41,25 +41,35 @@ def add_forms(kinds: Any) -> list[Arguments]:
         several = {"nargs": "+"} if form in (video, hdf5, npz) else {}
         form.add_argument("source", type=str if form is minari else Path, metavar="IN", **several)
         form.add_argument("--task", required=True, help="<domain>_<task>, or your environment's name")
-        form.add_argument("--action_repeat", type=int, default=2, help="control steps of one step (default 2)")
-        form.add_argument("--memory", type=float, help="GiB that may be used (default: what is free)")
+        form.add_argument("--action_repeat", type=int, default=2, help="control steps in one agent step (default 2)")
+        form.add_argument("--memory", type=float, help="GiB to use at most (default: what is free)")
         form.add_argument("--flip", choices=list(FLIPS), default="none", help="turn pictures that are upside down")
         form.set_defaults(read=read)
     for form in (pickle, hdf5, npz, lerobot, minari):
         _add_flags_of_episodes(form)
     for form in (pickle, hdf5, npz, minari):
-        form.add_argument("--layout", choices=list(LAYOUTS), default="", help="of the pictures (default: found out)")
+        form.add_argument(
+            "--layout",
+            choices=list(LAYOUTS),
+            default="",
+            metavar="LAYOUT",
+            help=f"axes of the pictures: {', '.join(LAYOUTS)} (default: detected)",
+        )
     for form, example in ((hdf5, "agentview"), (lerobot, "observation.images.top"), (minari, "pixels")):
-        form.add_argument("--camera", default="", help=f"whose pictures, for example {example}")
-    lerobot.add_argument("--episodes", type=_episodes, metavar="0-9,12", help="by their numbers (default: all)")
-    hdf5.add_argument("--mask", default="", help="robomimic's list of demonstrations to take")
+        form.add_argument("--camera", default="", help=f"camera to take, for example {example}")
+    lerobot.add_argument("--episodes", type=_episodes, metavar="0-9,12", help="episode numbers (default: all)")
+    hdf5.add_argument("--mask", default="", help="robomimic's name of a list of demonstrations")
     video.add_argument("--image_size", type=int, default=84, help="pixels a side (default 84)")
     video.add_argument("--control_rate", type=float, help="agent steps a second (default: the suite task's)")
-    video.add_argument("--frames_per_second", type=float, help="of the video (default: what the file says)")
-    video.add_argument("--crop", type=_crop, metavar="LEFT,TOP,SIDE", help="pixels (default: the middle square)")
-    video.add_argument("--start", type=float, default=0.0, help="seconds (default 0)")
-    video.add_argument("--end", type=float, help="seconds (default: the last)")
-    video.add_argument("--split", type=_seconds, default=(), metavar="S,S,...", help="where demonstrations change")
+    video.add_argument("--frames_per_second", type=float, help="frame rate of the video (default: the file's)")
+    video.add_argument(
+        "--crop", type=_crop, metavar="LEFT,TOP,SIDE", help="square to take, in pixels (default: the middle)"
+    )
+    video.add_argument("--start", type=float, default=0.0, help="first second to take (default 0)")
+    video.add_argument("--end", type=float, help="last second to take (default: the end)")
+    video.add_argument(
+        "--split", type=_seconds, default=(), metavar="S,S,...", help="seconds at which a new demonstration begins"
+    )
     return list(readers)
 
 
@@ -81,13 +91,17 @@ def _name_of(source: Any) -> str:
 
 
 def _add_flags_of_episodes(form: Arguments) -> None:
-    form.add_argument("--control_rate", type=float, help="agent steps a second, where OUT is a folder")
-    form.add_argument("--image_size", type=int, help="pixels a side (default: as they are)")
-    form.add_argument("--num_demonstrations", type=int, help="the first of the file (default: all)")
+    form.add_argument("--control_rate", type=float, help="agent steps a second, if OUT is a folder")
+    form.add_argument("--image_size", type=int, help="pixels a side (default: the file's)")
+    form.add_argument("--num_demonstrations", type=int, help="how many to take, from the first (default: all)")
     scale = form.add_mutually_exclusive_group()
     scale.add_argument("--no_actions", action="store_true", help="take the frames alone")
-    scale.add_argument("--action_scale", type=_scale, metavar="S", dest="bounds", help="actions lie in -S to S")
-    scale.add_argument("--action_bounds", type=_bounds, metavar="L:H,...", dest="bounds", help="what becomes -1 and 1")
+    scale.add_argument(
+        "--action_scale", type=_scale, metavar="S", dest="bounds", help="the file's actions lie in -S to S"
+    )
+    scale.add_argument(
+        "--action_bounds", type=_bounds, metavar="L:H,...", dest="bounds", help="actions that become -1 and 1"
+    )
 
 
 def _request(options: argparse.Namespace) -> Request:

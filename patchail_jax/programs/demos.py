@@ -35,9 +35,9 @@ def parser() -> argparse.ArgumentParser:
 
     record = verbs.add_parser("record", help="episodes of a run's newest checkpoint")
     record.add_argument("folder", metavar="RUN", help="the run's folder, which may be gs://")
-    record.add_argument("--episodes", type=int, default=10, help="all are kept (default 10)")
-    record.add_argument("--seed", type=int, default=0, help="of the episodes' starts (default 0)")
-    record.add_argument("--control_rate", type=float, help="agent steps a second, where OUT is a folder")
+    record.add_argument("--episodes", type=int, default=10, help="how many; all are kept (default 10)")
+    record.add_argument("--seed", type=int, default=0, help="seed of the episodes' starts (default 0)")
+    record.add_argument("--control_rate", type=float, help="agent steps a second, if OUT is a folder")
     record.set_defaults(run=_record)
 
     kinds = verbs.add_parser("convert", help="from other forms").add_subparsers(
@@ -54,10 +54,12 @@ def parser() -> argparse.ArgumentParser:
 
     inspect = verbs.add_parser("inspect", help="what a file holds; status 2 for what training would refuse")
     inspect.add_argument("file", type=Path, metavar="FILE.npz")
-    inspect.add_argument("--sheet", type=Path, metavar="PNG", help="the contact sheet (default: FILE.png)")
-    inspect.add_argument("--task", help="that training is for")
-    inspect.add_argument("--action_repeat", type=int, help="that training is for")
-    inspect.add_argument("--image_size", type=int, help="that training is for")
+    inspect.add_argument(
+        "--sheet", type=Path, metavar="PNG", help="where to write the contact sheet (default: FILE.png)"
+    )
+    inspect.add_argument("--task", help="the task you will train on")
+    inspect.add_argument("--action_repeat", type=int, help="as in training")
+    inspect.add_argument("--image_size", type=int, help="as in training")
     inspect.set_defaults(run=_inspect)
     return whole
 

@@ -77,7 +77,7 @@ class _Choice(NamedTuple):
 def main(argv: Sequence[str]) -> int:
     """Takes ``--minutes``; the exit status is that of the doctor or the run, 0 for a run that was out of time."""
     flags = Arguments(prog="patchail evidence", description=__doc__, allow_abbrev=False)
-    flags.add_argument("--minutes", type=positive, default=25, help="for all of it (default 25)")
+    flags.add_argument("--minutes", type=positive, default=25, help="minutes for everything (default 25)")
     flags.add_argument(
         "--output", type=output_folder, default=Path("results"), help="folder of the results (default results)"
     )

@@ -54,11 +54,16 @@ def _parser() -> Arguments:
         where = Path("results" if name == "results" else "reports")
         report.add_argument("--output", type=output_folder, default=where, help="folder to write into (%(default)s)")
         if name == "results":
-            report.add_argument("--size", default="small", help="the folder in it (%(default)s)")
+            report.add_argument("--size", default="small", help="its subfolder (%(default)s)")
         if name == "curves":
             report.add_argument(
-                "--by", default="", metavar="FIELD", help="a curve a value, as discriminator.kernel_size"
+                "--by",
+                default="",
+                metavar="FIELD",
+                help="one curve for each value of a field, for example discriminator.kernel_size",
             )
         if name in ("table1", "aggregate"):
-            report.add_argument("--frames", type=whole_numbers, help="500000,1000000 unless the runs are shorter")
+            report.add_argument(
+                "--frames", type=whole_numbers, help="frames to compare at (500000,1000000 unless the runs are shorter)"
+            )
     return parser

@@ -109,7 +109,7 @@ def make_first_steps(
     if len(whole) < FEWEST:
         _log.info(
             "with fewer than %d demonstrations it is not checked whether the discriminator knows the expert by its "
-            "picture: look yourself once it has learned a little, with %s",
+            "picture. Look yourself after some updates: %s",
             FEWEST,
             command,
         )

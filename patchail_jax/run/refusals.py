@@ -79,7 +79,7 @@ def _refuse_platform(wanted: str) -> None:
     choose(PLATFORMS, wanted, field="platform")
     found = jax.default_backend()
     if wanted != found:
-        raise UserError(f"config.platform is {wanted!r}, but JAX runs on {found} here: patchail doctor looks why")
+        raise UserError(f"config.platform is {wanted!r}, but JAX runs on {found} here: patchail doctor says why")
 
 
 def _refuse_batches(config: ConfigDict, devices: int) -> None:

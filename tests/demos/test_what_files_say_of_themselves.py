@@ -131,7 +131,7 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path, make):
 def test_a_pointer_of_git_lfs_is_named(tmp_path):
     path = tmp_path / "film.mp4"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
-    with pytest.raises(UserError, match="fetch it by git lfs pull"):
+    with pytest.raises(UserError, match="fetch it with git lfs pull"):
         require_file(path, "video")
 
 

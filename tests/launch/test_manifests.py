@@ -111,7 +111,7 @@ def test_kubernetes_makes_a_finished_run_anew_for_other_flags_and_refuses_them_f
     words = [*RUNS[:-1], *CLUSTER]
     kubernetes.main(words)
     more = [*words, "--config.num_frames=2_000_000"]
-    with pytest.raises(UserError, match=f"{NAMES[0]} is at work with other flags; kubectl delete jobset {NAMES[0]}"):
+    with pytest.raises(UserError, match=f"{NAMES[0]} is running with other flags: give the same, or delete it"):
         kubernetes.main(more)
     for label in ("pair", "single"):
         ended(cloud, label, "Completed")
@@ -181,7 +181,7 @@ def test_a_root_that_would_be_lost_is_refused(main, words, message):
 )
 def test_who_sends_the_source_starts_where_it_is(main, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="launch/setup.sh is not here"):
+    with pytest.raises(UserError, match="there is no launch/setup.sh here"):
         main([*RUNS[:-1], *words])
     assert main([*RUNS, *words]) == 0 and capsys.readouterr().out  # only to say so works anywhere
 

@@ -112,7 +112,7 @@ def test_a_shell_hands_over_every_word_as_it_was():
     ("words", "message"),
     [
         (["tabel1"], "no sweep 'tabel1'; use one of table1"),
-        (["figure6a", "extra"], "what is 'extra'"),
+        (["figure6a", "extra"], "unknown argument 'extra'"),
         (["figure6a", "--config.reward.agregation=max"], "did you mean config.reward.aggregation"),
         (["figure6a", "--seeds=7"], "no seeds 7"),
         (["figure6a", "--seeds=0-7"], "no seeds 5"),
