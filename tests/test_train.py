@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import logging
 import os
 import shutil
 import signal
@@ -19,15 +20,18 @@ from patchail_jax.acting.actors import Actors
 from patchail_jax.demos import trajectory
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.envs import dmc, rendering
+from patchail_jax.errors import UserError
 from patchail_jax.main import run
 from patchail_jax.outputs.optional import OptionalOutputs
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.train import train
 from patchail_jax.run import design, summary
+from patchail_jax.run.clock import Clock
 from patchail_jax.run.config import MAY_DIFFER
 from patchail_jax.run.design import load_experts
 from patchail_jax.run.evaluations import Evaluations
 from patchail_jax.run.reopened import open_trained
+from patchail_jax.run.snapshot import Snapshot
 from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.storage.run_folder import RunFolder
 
@@ -340,6 +344,46 @@ def test_what_is_no_number_is_one_line_with_its_update_wherever_it_is_met_first(
         words = [word for word in words if "critic_learning_rate" not in word]
     error = fail(capsys, arguments(tmp_path, cache, *words))
     assert ("after update" if met_first_by == "scoring alone" else "at update") in error and "batch_of_update_" in error
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_state_that_is_no_number_is_not_saved_over_one_that_is(cache, tmp_path, capsys, monkeypatch, keep):
+    """The scalars are finite: they are of the networks before the update that broke them."""
+    save, saves = Snapshot.save, []
+
+    def breaks(self, **named):
+        saves.append(1)
+        if len(saves) == 2:
+            self.learner.load(jax.tree.map(lambda leaf: np.asarray(leaf) * np.nan, self.learner.state))
+        return save(self, **named)
+
+    monkeypatch.setattr(Snapshot, "save", breaks)
+    words = ["--config.num_frames=480", "--config.checkpoint.every_frames=240", f"--config.checkpoint.keep={keep}"]
+    error = fail(capsys, arguments(tmp_path, cache, *words, method="drqv2"))
+    assert "the learner's state has values that are not finite after update" in error and "batch_of_update_" in error
+    assert open_trained(tmp_path).frame == 240 and not (tmp_path / "finished.json").exists()
+
+
+def test_a_run_folder_that_somebody_removes_is_made_anew(cache, tmp_path, caplog, monkeypatch):
+    folder, advance = tmp_path / "run", Clock.advance
+    words = arguments(folder, cache, "--config.num_frames=480", "--config.checkpoint.every_frames=240", method="drqv2")
+
+    def removed(self, steps):
+        advance(self, steps)
+        if self.frame == 160:
+            shutil.rmtree(folder)
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        patched.setattr(Clock, "advance", removed)
+        train(parse(words).config)
+    assert "was removed while the run went on" in caplog.text
+    assert open_trained(folder).frame == 480 and (folder / "finished.json").exists()
+    rows = (folder / "eval.csv").read_text().splitlines()
+    assert rows[0].startswith("agent,task,seed,frame") and len(rows) >= 2
+    config = parse(words).config
+    config.seed = 1
+    with pytest.raises(UserError, match="holds a run with seed=0"):
+        train(config)
 
 
 def test_actions_that_nobody_knows_are_asked_for_in_one_line(cache, tmp_path, capsys):

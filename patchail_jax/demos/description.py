@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from patchail_jax.demos.form import Demonstration, Trajectories
-from patchail_jax.demos.trajectory import whole_file
 from patchail_jax.errors import UserError
+from patchail_jax.files.whole_file import whole_file
 
 SHEET_COLUMNS, SHEET_ROWS = 8, 10
 _STILL, _FLAT = 0.5, 2.0  # share of steps; grey levels

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from patchail_jax.demos.trajectory import Trajectories, whole_file
+from patchail_jax.demos.trajectory import Trajectories
 from patchail_jax.envs import dmc, rendering, tasks
 from patchail_jax.envs.environment import make
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
+from patchail_jax.files.whole_file import whole_file
 
 _log = logging.getLogger(__name__)
 

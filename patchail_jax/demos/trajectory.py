@@ -5,14 +5,11 @@ makes the frames; or frames, where there are no states, as from a video. ``shipp
 the seven files that come with the package.
 """
 
-import contextlib
 import importlib.resources
 import json
-import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +18,7 @@ from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files.whole_file import whole_file
 
 _GIB = 1024**3
 # What is no file of this form, and the word that converts it.
@@ -110,20 +108,6 @@ def subsample(trajectories: Trajectories, action_repeat: int) -> Trajectories:
         frames,
         None if lengths is None else lengths // k,
     )
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; it becomes ``path`` when the block ends well and goes away when not."""
-    # Not tempfile: its files are readable by their owner only, and demonstrations and caches are often shared.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        yield unfinished
-        with unfinished.open("rb+") as stream:
-            os.fsync(stream.fileno())  # or a power cut after the rename leaves a file of zeros under the final name
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _read(path: Path, memory: int | None) -> Trajectories:

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files.whole_file import whole_file
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.optional import LONGEST
 from patchail_jax.outputs.tensorboard import TensorBoard
@@ -129,10 +130,9 @@ class Wandb:
                 self._run = None  # a call to what is broken may take a minute
                 raise
             self._sent[name] = place
-            with contextlib.suppress(OSError):  # a full disk: after the next start some rows are there twice
-                unfinished = self._path.with_suffix(".unfinished")
+            # A full disk: after the next start some rows are there twice.
+            with contextlib.suppress(OSError), whole_file(self._path) as unfinished:
                 unfinished.write_text(json.dumps({"id": self._run.id, "sent": self._sent}) + "\n")
-                os.replace(unfinished, self._path)
 
 
 def wandb_mode_for(mode: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from patchail_jax.files.whole_file import whole_file
+
 
 def write_failed_batch(path: Path, batch: Any, metrics: Mapping[str, float]) -> None:
     """Writes the ``batch`` that an update saw and the ``metrics`` that it gave as an npz file.
@@ -14,7 +16,8 @@ def write_failed_batch(path: Path, batch: Any, metrics: Mapping[str, float]) -> 
     """
     named: dict[str, Any] = dict(_leaves(batch, ""))
     named |= {f"metrics/{name}": np.asarray(value) for name, value in metrics.items()}
-    np.savez(path, **named)
+    with whole_file(path) as unfinished, unfinished.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **named)
 
 
 def _leaves(batch: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:

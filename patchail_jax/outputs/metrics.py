@@ -14,7 +14,6 @@ import io
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from patchail_jax.errors import UserError, one_line
-from patchail_jax.outputs.append import append
+from patchail_jax.files.append import append
+from patchail_jax.files.whole_file import whole_file
 from patchail_jax.outputs.dashboards import Dashboard, Kind
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.optional import LONGEST, OptionalOutputs
@@ -87,7 +87,9 @@ class Metrics:
         self._write("evaluation", named, frame)
         row = io.StringIO()
         csv.writer(row, lineterminator="\n").writerow([*self._identity, frame, mean, hour])
-        _append_line(self._run.eval_csv, row.getvalue())
+        # A run folder that was removed meanwhile begins again with the header.
+        header = "" if self._run.eval_csv.exists() else _HEADER
+        _append_line(self._run.eval_csv, header + row.getvalue())
 
     def histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, *, frame: int) -> None:
         """``counts [N]`` of the values between ``edges [N+1]``."""
@@ -180,12 +182,10 @@ def _keep_lines(path: Path, keep: Callable[[str], bool]) -> None:
     kept = list(filter(keep, lines))
     if len(kept) == len(lines):
         return
-    unfinished = path.with_suffix(".unfinished")
     try:
-        unfinished.write_text("".join(kept))
-        os.replace(unfinished, path)
+        with whole_file(path) as unfinished:
+            unfinished.write_text("".join(kept))
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise UserError(
             f"{path} cannot be written ({error.strerror or one_line(error, LONGEST)}); free some space"
         ) from error

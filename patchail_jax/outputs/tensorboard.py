@@ -5,7 +5,6 @@ then waits for ever. Nor can it drop the training rows after one frame and the e
 """
 
 import io
-import os
 import struct
 import threading
 import time
@@ -16,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.errors import UserError
-from patchail_jax.outputs.append import append
+from patchail_jax.files.append import append
+from patchail_jax.files.whole_file import whole_file
 
 _PREFIX = "events.out.tfevents."
 _REWOUND = ".rewound"  # ends the name of a file that holds everything its elders hold and is still true
@@ -104,16 +104,11 @@ class TensorBoard:
 
     def _replace(self, everything: list[Path], kept: Iterator[Any]) -> None:
         start = self._events.SessionLog(status=self._events.SessionLog.START)
-        unfinished = self._folder / "unfinished"
-        try:
-            with unfinished.open("wb") as stream:
-                stream.write(self._first_record())
-                stream.write(self._framed(self._events.Event(wall_time=time.time(), step=0, session_log=start)))
-                for event in kept:
-                    stream.write(self._framed(event))
-            os.replace(unfinished, self._new_file(_REWOUND))
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole_file(self._new_file(_REWOUND)) as unfinished, unfinished.open("wb") as stream:
+            stream.write(self._first_record())
+            stream.write(self._framed(self._events.Event(wall_time=time.time(), step=0, session_log=start)))
+            for event in kept:
+                stream.write(self._framed(event))
         for file in everything:
             file.unlink()
 

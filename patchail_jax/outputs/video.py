@@ -1,6 +1,5 @@
 """Frames written as a film: mp4 by PyAV, gif by Pillow."""
 
-import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.whole_file import whole_file
 
 
 def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1, keyframes: int = 0) -> None:
@@ -23,12 +23,8 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1, k
         raise UserError(f"{path} is not the name of a video; end it with {' or '.join(writers)}")
     enlarged = frames if scale == 1 else frames.repeat(scale, axis=1).repeat(scale, axis=2)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
-    try:
+    with whole_file(path) as unfinished:
         writers[path.suffix](unfinished, enlarged, fps, **({"keyframes": keyframes} if keyframes else {}))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _write_mp4(path: Path, frames: np.ndarray, fps: float, keyframes: int = 0) -> None:
@@ -54,4 +50,4 @@ def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
     from PIL import Image
 
     first, *rest = (Image.fromarray(frame) for frame in frames)
-    first.save(path, save_all=True, append_images=rest, duration=1000 / fps, loop=0)
+    first.save(path, "GIF", save_all=True, append_images=rest, duration=1000 / fps, loop=0)

@@ -45,7 +45,10 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A ``UserError`` ends the program with one line on stderr and status 2; ``ProcessLost`` is the caller's."""
+    """A ``UserError`` ends the program with one line on stderr and status 2; ``ProcessLost`` is the caller's.
+
+    So do an error of the disk and a full one.
+    """
     try:
         yield
     except ProcessLost:
@@ -54,6 +57,9 @@ def one_line_errors() -> Iterator[None]:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except OSError as error:
+        if error.errno in (errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE):
+            sys.stderr.write(f"error: {error.filename or 'a file'}: {error.strerror}: check the disk\n")
+            sys.exit(2)
         if error.errno != errno.ENOSPC:
             raise
         sys.stderr.write(f"error: no space is left where {error.filename or 'the output goes'}: free some\n")

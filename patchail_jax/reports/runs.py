@@ -140,5 +140,7 @@ def _evaluations(path: Path) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0, np.int64), np.zeros(0)
     lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
     rows = list(csv.DictReader(lines))
+    if rows and not {"frame", "episode_reward"} <= rows[0].keys():
+        raise UserError(f"{path} does not begin with the header of its columns: put it back, or remove the file")
     frames = np.asarray([int(row["frame"]) for row in rows], np.int64)
     return frames, np.asarray([float(row["episode_reward"]) for row in rows], np.float64)

@@ -1,6 +1,5 @@
 """How figures look and how they are written. A method has the same colour in every figure."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from patchail_jax.files.whole_file import whole_file
 from patchail_jax.reports.published import METHOD_LABELS
 
 mpl.use("Agg")
@@ -55,12 +55,8 @@ def save(figure: Figure, *paths: Path) -> None:
     try:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
-            try:
-                figure.savefig(unfinished, dpi=200, facecolor="white")
-                os.replace(unfinished, path)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            with whole_file(path) as unfinished:
+                figure.savefig(unfinished, format=path.suffix[1:], dpi=200, facecolor="white")
     finally:
         plt.close(figure)
 

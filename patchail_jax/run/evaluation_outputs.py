@@ -5,7 +5,6 @@ and ``videos/latest.npz``, the newest episode under every kind of map, from whic
 cannot be written costs a warning, and the run goes on.
 """
 
-import os
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ import numpy as np
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.errors import NotFiniteValues
+from patchail_jax.files.whole_file import whole_file
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.maps.kinds import signed
 from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
@@ -63,8 +64,10 @@ class EvaluationOutputs:
             explainer.explain(state, images, []),
         )
         rewards = {"expert": expert.rewards, "agent": agent.rewards}
+        if not all(np.isfinite(values).all() for values in (*logits.values(), *rewards.values())):
+            raise NotFiniteValues("the discriminator gives rewards that are not finite")
         for name, values in (("logits", logits), ("rewards", rewards)):
-            with metrics.looked_at("histograms"):  # values that are not finite have no bins
+            with metrics.looked_at("histograms"):
                 _write_histograms(metrics, name, values, frame)
             scalars |= {f"evaluation/{who}_{name[:-1]}": float(value.mean()) for who, value in values.items()}
         right = np.mean(logits["expert"] > 0), np.mean(logits["agent"] < 0)
@@ -93,15 +96,10 @@ class EvaluationOutputs:
             metrics.film("evaluation/agent", path, images[::stride], fps=FRAMES_PER_SECOND / stride, frame=frame)
 
     def _write_latest(self, arrays: dict[str, np.ndarray], metrics: Metrics) -> None:
-        unfinished = self._run.latest_episode.with_suffix(".unfinished")
         with metrics.looked_at("latest.npz"):
             self._run.latest_episode.parent.mkdir(exist_ok=True)
-            try:
-                with unfinished.open("wb") as stream:
-                    np.savez_compressed(stream, allow_pickle=False, **arrays)
-                os.replace(unfinished, self._run.latest_episode)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            with whole_file(self._run.latest_episode) as unfinished, unfinished.open("wb") as stream:
+                np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def _write_histograms(metrics: Metrics, name: str, values: dict[str, np.ndarray], frame: int) -> None:

@@ -74,6 +74,8 @@ def inherited(config: ConfigDict, method: Method) -> dict[str, Any]:
                     f"config.init_from: the {part} of {location} does not fit this run's: "
                     f"{name} is {sizes[0]} there and {sizes[1]} here"
                 )
+        if not all(np.isfinite(leaf).all() for leaf in have.values()):
+            raise UserError(f"config.init_from: the {part} of {location} has values that are not finite")
         found[part] = theirs[part]
     _log.info("begins with the %s of %s at %d frames", " and ".join(found), location, other.frame)
     return found

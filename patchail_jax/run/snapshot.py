@@ -1,13 +1,17 @@
 """A run saved and restored: everything that it needs to go on as if it had not been stopped."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
 from patchail_jax.acting.actors import Actors
 from patchail_jax.devices.data_parallel import fetch
 from patchail_jax.devices.hosts import Hosts
-from patchail_jax.errors import UserError
+from patchail_jax.errors import NotFiniteValues, UserError
 from patchail_jax.outputs.failed_batch import write_failed_batch
 from patchail_jax.run.clock import Clock
 from patchail_jax.run.evaluations import Evaluations
@@ -46,7 +50,7 @@ class Snapshot(NamedTuple):
     renderer: str | None = None
 
     def save(self, *, stopping: bool = False) -> bool:
-        """Writes a checkpoint, after making sure that it is worth keeping: ``NotFinite`` if it is not.
+        """Writes a checkpoint, after making sure that it is worth keeping: ``NotFiniteValues`` if it is not.
 
         Returns whether it is on disk: not where the disk did not take it, which has been warned of.
 
@@ -61,6 +65,10 @@ class Snapshot(NamedTuple):
         else:
             self.evaluations.finish()
         self.log.scalars.check_finite(clock.update)
+        state = fetch(self.learner.state)
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state)):
+            raise NotFiniteValues("the learner's state has values that are not finite")
+        self._require_folder()
         host = {
             "clock": clock.state(),
             "scalars": self.log.scalars.state(),
@@ -69,12 +77,24 @@ class Snapshot(NamedTuple):
         }
         if suspended is not None and suspended["frame"] < clock.frame:
             host["evaluation"] = suspended
-        saved = self.checkpoints.save(clock.number, state=fetch(self.learner.state), host=host)
+        saved = self.checkpoints.save(clock.number, state=state, host=host)
         if saved:
             _log.info("checkpoint at %d frames, %d transitions in replay", clock.frame, self.experience.transitions)
             self.push()
         self.stopwatch.lap("checkpoint")
         return saved
+
+    def _require_folder(self) -> None:
+        """Makes the run folder anew where somebody has removed it, with a warning."""
+        if self.folder.is_there():
+            return
+        _log.warning(
+            "%s was removed while the run went on: what it had written is lost, and the folder is made anew",
+            self.folder.path,
+        )
+        with contextlib.suppress(OSError):  # a disk that takes nothing: the checkpoint says so
+            self.folder.make_anew()
+            self.folder.describe(self.config, renderer=self.renderer)
 
     def keep_parameters(self) -> None:
         """Writes the parameters alone, for whoever looks back; they are the same in every process."""
@@ -134,6 +154,5 @@ class Snapshot(NamedTuple):
         try:
             write_failed_batch(path, batch, error.metrics)
         except OSError as trouble:
-            path.unlink(missing_ok=True)
             return UserError(f"{error}. Its batch cannot be written to {path} ({trouble.strerror or trouble})")
         return UserError(f"{error}. Its batch is in {path}")

@@ -1,8 +1,10 @@
 """Whole checkpoints, by Orbax: written to a temporary name, renamed when complete."""
 
 import contextlib
+import gc
 import logging
 import shutil
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -70,12 +72,13 @@ class Checkpoints:
                 shutil.rmtree(unfinished, ignore_errors=True)
             self._reload()
             _log.warning(
-                "checkpoint %d was not written (%s): older ones are kept, and the run goes on. Free some space, or "
-                "check the disk",
+                "checkpoint %d was not written (%s): older ones are kept. Free some space, or check the disk",
                 step,
                 refusal,
             )
-            return False
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            gc.collect()  # what Orbax had begun and never awaited, which Python would say at the program's end
+        return False
 
     def _require_same(self, step: int, sums: dict[str, Any]) -> None:
         """``UserError`` unless checkpoint ``step`` has these arrays; the rest has the hours of the run, which go on."""

@@ -4,7 +4,6 @@ There is no replay in them and nothing of the optimizers, and they lie apart fro
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.whole_file import whole_file
 from patchail_jax.storage.checkpoint_contents import fit, name_of, named
 from patchail_jax.storage.checkpoint_damage import reason
 
@@ -21,15 +21,12 @@ _log = logging.getLogger(__name__)
 def write_parameters(folder: Path, number: int, state: Any) -> None:
     """Writes ``state``, numpy arrays, but for its optimizers. What cannot be written costs a warning alone."""
     path = folder / f"{number}.npz"
-    unfinished = path.with_suffix(".unfinished")
     leaves = {name: leaf for name, leaf in named(state).items() if not _is_of_optimizer(name)}
     try:
         folder.mkdir(exist_ok=True)
-        with unfinished.open("wb") as stream:
+        with whole_file(path) as unfinished, unfinished.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **leaves)
-        os.replace(unfinished, path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         _log.warning("%s was not written (%s), and the run goes on", path, reason(error))
 
 

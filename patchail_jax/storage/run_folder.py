@@ -3,7 +3,6 @@
 import fcntl
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from filelock import BaseFileLock, FileLock, Timeout
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.whole_file import whole_file
 from patchail_jax.storage.versions import command, machine, versions
 
 _log = logging.getLogger(__name__)
@@ -99,9 +99,25 @@ class RunFolder(NamedTuple):
             raise _not_readable(self.path / "versions.json", error) from error
         return found
 
+    def is_there(self) -> bool:
+        """Whether the folder still has what ``describe`` wrote: somebody may have removed it."""
+        return (self.path / "config.json").exists()
+
+    def make_anew(self) -> None:
+        """The folder and the lock that somebody has removed; ``describe`` writes the rest. May raise ``OSError``."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.lock.release()
+        self.lock.acquire()
+
     def finish(self, num_frames: int) -> None:
-        """Marks the run as finished, for launchers."""
-        _write_json(self.path / FINISHED, {"num_frames": num_frames})
+        """Marks the run as finished, for launchers. ``UserError`` where that cannot be written."""
+        try:
+            _write_json(self.path / FINISHED, {"num_frames": num_frames})
+        except OSError as error:
+            raise UserError(
+                f"the run is not marked as finished: {self.path / FINISHED} cannot be written ({error.strerror}). "
+                "Mend the disk: the same command then ends it"
+            ) from error
 
     def close(self) -> None:
         """Releases the lock."""
@@ -228,6 +244,5 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,12 +1,12 @@
 """What evaluations leave to look at, and what is left out where it cannot be made."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from patchail_jax.acting.evaluate import Evaluation
+from patchail_jax.errors import NotFiniteValues
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.programs.footage import read_film
@@ -51,22 +51,20 @@ def test_a_film_that_cannot_be_made_costs_one_warning_and_nothing_else(tmp_path,
     run.close()
 
 
-def test_logits_that_are_not_finite_have_no_histogram_and_their_means_are_logged(tmp_path, caplog):
+@pytest.mark.parametrize("broken", ["logits", "rewards"])
+def test_a_discriminator_that_gives_no_numbers_ends_the_run_with_films_or_without(tmp_path, broken):
     run = open_run(tmp_path, config={})
     outputs = EvaluationOutputs(run, SimpleNamespace(devices=[]), None, None, films=False)
-    rewards = np.ones(4, np.float32)
+    numbers = {"logits": np.ones((4, 1, 1), np.float32), "rewards": np.ones(4, np.float32)}
+    numbers[broken] = np.nan * numbers[broken]
     outputs._expert = PICTURES
     outputs._explainer = SimpleNamespace(
         kinds=[],
-        logits=lambda state, images: np.full((4, 1, 1), np.nan),
-        explain=lambda state, images, kinds: SimpleNamespace(rewards=rewards, maps={}),
+        logits=lambda state, images: numbers["logits"],
+        explain=lambda state, images, kinds: SimpleNamespace(rewards=numbers["rewards"], maps={}),
     )
-    evaluation = Evaluation(np.zeros(1), Episode(PICTURES, rewards[:, None], rewards, rewards))
-    scalars = outputs.write(None, evaluation, Metrics(run, RunIdentity("patchail", "cheetah_run", 0)), frame=0)
-    assert np.isnan(scalars["evaluation/agent_logit"]) and scalars["evaluation/agent_reward"] == 1.0
-    assert [record.getMessage()[:19] for record in caplog.records if record.levelname == "WARNING"] == [
-        "histograms failed ("
-    ]
-    names = [json.loads(line)["name"] for line in run.histograms_jsonl.read_text().splitlines()]
-    assert names == ["evaluation/expert_rewards", "evaluation/agent_rewards"]
+    nothing = np.zeros(4, np.float32)
+    evaluation = Evaluation(np.zeros(1), Episode(PICTURES, nothing[:, None], nothing, nothing))
+    with pytest.raises(NotFiniteValues, match="rewards that are not finite"):
+        outputs.write(None, evaluation, Metrics(run, RunIdentity("patchail", "cheetah_run", 0)), frame=0)
     run.close()

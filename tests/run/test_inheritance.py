@@ -9,6 +9,7 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.train import train
+from patchail_jax.run import inheritance
 from patchail_jax.run.design import make_method
 from patchail_jax.run.inheritance import inherited, parts_asked, refuse_parts
 from patchail_jax.run.reopened import open_trained
@@ -73,6 +74,17 @@ def test_what_does_not_fit_is_one_line_and_leaves_no_trace(cloned, cache, tmp_pa
         with pytest.raises(UserError, match=message) as error:
             train(config_of(cache, folder, *words))
         assert "\n" not in str(error.value) and not (folder / "config.json").exists()
+
+
+def test_a_run_with_values_that_are_no_numbers_is_refused_by_the_part(cloned, cache, tmp_path, monkeypatch):
+    def broken(path):
+        trained = open_trained(path)
+        return trained._replace(state=jax.tree.map(lambda leaf: leaf * np.nan, trained.state))
+
+    monkeypatch.setattr(inheritance, "open_trained", broken)
+    config = config_of(cache, tmp_path, f"--config.init_from={cloned}")
+    with pytest.raises(UserError, match=r"config.init_from: the encoder of .* has values that are not finite"):
+        inherited(config, make_method(config, SPECS))
 
 
 def test_parts_are_taken_one_by_one(cloned, cache, tmp_path):

@@ -205,3 +205,19 @@ def test_a_mark_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
                 read()
     assert (run.path / "versions.json").read_bytes() == written and finished_frames(run.path) == 0
     run.close()
+
+
+def test_an_end_that_cannot_be_marked_is_one_line_and_no_end(tmp_path, monkeypatch):
+    run = open_run(tmp_path, config=CONFIG)
+
+    def refuse(*rest):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", refuse)
+        with pytest.raises(UserError, match="not marked as finished: .* Mend the disk"):
+            run.finish(100)
+    assert finished_frames(tmp_path) == 0
+    run.finish(100)
+    assert finished_frames(tmp_path) == 100
+    run.close()
