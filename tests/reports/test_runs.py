@@ -62,3 +62,12 @@ def test_a_folder_that_is_no_run_is_one_line(tmp_path, content):
 def test_no_run_at_all_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no run in"):
         find_runs([tmp_path])
+
+
+def test_evaluations_without_their_header_are_one_line(tmp_path):
+    folder = make_run(tmp_path, until=40_000)
+    header, *rows = (folder / "eval.csv").read_text().splitlines(keepends=True)
+    (folder / "eval.csv").write_text("".join(rows))
+    with pytest.raises(UserError, match="does not begin with the header of its columns"):
+        read_run(folder)
+    assert "frame" in header
