@@ -42,10 +42,9 @@ class Checkpoints:
     def save(self, step: int, *, state: Any, host: dict[str, Any]) -> bool:
         """Writes ``state`` (a pytree of arrays) and ``host`` (nested dicts of arrays, numbers, strings and lists).
 
-        Returns whether it is on disk. What a full or failing disk does not take is a warning: older checkpoints stay,
-        and the run goes on. A step
-        that is there already, as after a stop right after a restart, is not written again; ``UserError`` where what is
-        there is not what would be written.
+        Returns whether it is on disk. What a full or failing disk does not take is a warning, and older checkpoints
+        stay. A step that is there already, as after a stop right after a restart, is not written again; ``UserError``
+        where what is there is not what would be written.
         """
         leaves = named(state)
         arrays, plain = split(host)
@@ -71,11 +70,8 @@ class Checkpoints:
             for unfinished in self._folder.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
             self._reload()
-            _log.warning(
-                "checkpoint %d was not written (%s): older ones are kept. Free some space, or check the disk",
-                step,
-                refusal,
-            )
+            text = "checkpoint %d was not written (%s): older ones are kept. Free some space, or check the disk"
+            _log.warning(text, step, refusal)
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             gc.collect()  # what Orbax had begun and never awaited, which Python would say at the program's end
         return False
