@@ -85,7 +85,7 @@ def brightness(state, frames, demonstrations):
 @pytest.mark.parametrize("action", [1.0, -1.0, 0.5])
 def test_an_episode_that_ended_early_is_labelled_step_by_step(action):
     nothing = make_method()
-    method = nothing._replace(init=lambda key: jnp.ones(()), label=brightness)
+    method = nothing._replace(init=lambda key, parts: jnp.ones(()), label=brightness)
     devices, episode = Devices(method, SPECS, count=1), play(action)
     state = devices.init(0)
     labelled = label(episode, uses_task_reward=False, score=lambda frames: devices.label(state, frames)[1])

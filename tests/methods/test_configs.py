@@ -45,7 +45,8 @@ def test_every_method_is_made_on_every_task(method, task):
     specs = Specs(config.env.image_size, config.env.frame_stack, action_size, config.replay.n_step, features)
     made = make_method(config, specs)
     state = jax.eval_shape(made.init, jax.random.PRNGKey(0))
-    assert getattr(state, "learner", state).update.shape == ()
+    counted = getattr(state, {"bco": "cloned"}.get(method, "learner"), state)
+    assert counted.update.shape == ()
     encoder, actor = (jax.eval_shape(made.publish, state)[part] for part in ("encoder", "actor"))
     trunk = (encoder if config.network.trunk == "shared" else actor)["params"]["trunk"]
     assert trunk["projection"]["kernel"].shape == (features or 39_200, 50)
