@@ -46,8 +46,7 @@ class Checkpoints:
         stay. A step that is there already, as after a stop right after a restart, is not written again; ``UserError``
         where what is there is not what would be written.
         """
-        leaves = named(state)
-        arrays, plain = split(host)
+        leaves, (arrays, plain) = named(state), split(host)
         sums = checksums(leaves, arrays, plain)
         if step in self._manager.all_steps():
             self._require_same(step, sums)
