@@ -9,7 +9,7 @@ an *update* one learner update. The module is shared by the host and the device 
 jax nor dm_control. All records are NamedTuples, hence pytrees.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -54,6 +54,11 @@ def slices(array: "np.ndarray | Rows", *, nbytes: int, block: int = 1) -> Iterat
     for start in range(0, len(array), step):
         stop = min(start + step, len(array))
         yield slice(start, stop), array.read(start, stop) if isinstance(array, Rows) else array[start:stop]
+
+
+def all_finite(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether no array has a NaN or an infinity."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
 class Purpose(IntEnum):

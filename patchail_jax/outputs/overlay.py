@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from patchail_jax.errors import NotFiniteValues
+from patchail_jax.types import all_finite
 
 # ColorBrewer's RdBu, reversed and without its darkest ends: blue below 0, red above, as in the paper's Figure 1.
 _ANCHORS = ("2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b")
@@ -19,7 +20,7 @@ def limit_of(maps: Sequence[np.ndarray]) -> float:
 
     ``NotFiniteValues`` where they have values that are no numbers.
     """
-    if not all(np.isfinite(one).all() for one in maps):
+    if not all_finite(maps):
         raise NotFiniteValues("the discriminator's maps are not finite: an update has broken it")
     return float(np.percentile(np.abs(np.concatenate([one.ravel() for one in maps])), PERCENTILE)) or 1.0
 

@@ -22,6 +22,7 @@ from patchail_jax.outputs.overlay import limit_of
 from patchail_jax.outputs.video import write_video
 from patchail_jax.storage.memory import memory_use
 from patchail_jax.storage.run_folder import RunFolder
+from patchail_jax.types import all_finite
 
 FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
 FILM_STEPS = 125  # dashboards that take no mp4 get every k-th step, at most so many
@@ -64,7 +65,7 @@ class EvaluationOutputs:
             explainer.explain(state, images, []),
         )
         rewards = {"expert": expert.rewards, "agent": agent.rewards}
-        if not all(np.isfinite(values).all() for values in (*logits.values(), *rewards.values())):
+        if not all_finite([*logits.values(), *rewards.values()]):
             raise NotFiniteValues("the discriminator gives rewards that are not finite")
         for name, values in (("logits", logits), ("rewards", rewards)):
             with metrics.looked_at("histograms"):

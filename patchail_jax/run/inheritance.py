@@ -14,6 +14,7 @@ from patchail_jax.methods.cloning_weight import is_filtered
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.checkpoint_contents import named
 from patchail_jax.storage.remote import reading_copy
+from patchail_jax.types import all_finite
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def inherited(config: ConfigDict, method: Method) -> dict[str, Any]:
                     f"config.init_from: the {part} of {location} does not fit this run's: "
                     f"{name} is {sizes[0]} there and {sizes[1]} here"
                 )
-        if not all(np.isfinite(leaf).all() for leaf in have.values()):
+        if not all_finite(have.values()):
             raise UserError(f"config.init_from: the {part} of {location} has values that are not finite")
         found[part] = theirs[part]
     _log.info("begins with the %s of %s at %d frames", " and ".join(found), location, other.frame)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from patchail_jax.acting.actors import Actors
 from patchail_jax.devices.data_parallel import fetch
@@ -23,6 +22,7 @@ from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.storage.parameters import write_parameters
 from patchail_jax.storage.run_folder import RunFolder, finished_frames
+from patchail_jax.types import all_finite
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Snapshot(NamedTuple):
             self.evaluations.finish()
         self.log.scalars.check_finite(clock.update)
         state = fetch(self.learner.state)
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state)):
+        if not all_finite(jax.tree.leaves(state)):
             raise NotFiniteValues("the learner's state has values that are not finite")
         self._require_folder()
         host = {
