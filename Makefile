@@ -20,7 +20,7 @@ quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU;
 
 test: lint  ## lint and all tests
 	@launch/browser.sh
-	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist=worksteal -q $(ARGS)
 
 test-parity: $(READY)  ## all numbers of the published program, the slow ones too; ARGS='--parity-table=parity.md'
 	@$(PYTHON) -m pytest -q tests/parity -m 'slow or not slow' $(ARGS)
@@ -30,7 +30,7 @@ test-faults: $(READY)  ## 50 kills at random moments of a run of each of three m
 
 test-latest:  ## all tests with the newest versions that setup.py allows, in .venv; make clean brings the tested ones back
 	@LOCKED= launch/setup.sh
-	@$(PYTHON) -m pytest -n $(WORKERS) -q $(ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist=worksteal -q $(ARGS)
 
 mutants: $(READY)  ## small faults put in one by one: which of them does no test see? ARGS='--only=NAME'
 	@$(PYTHON) -m tests.mutants $(ARGS)

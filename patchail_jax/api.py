@@ -142,11 +142,14 @@ class Update:
         (``replay.expert_batch_size``); ``patchail_jax.types`` has their axes. ``demonstration [M,S+1,H,W,3]`` are all
         pairs of one demonstration, for methods that read one.
         """
+        windows, pairs, needs = len(agent.actions), len(expert.frames), self._method.needs
+        length = self.specs.frame_stack + needs.expert_steps
+        self._check("agent.frames", agent.frames, windows, self.specs.frame_stack + self.specs.n_step)
+        self._check("expert.frames", expert.frames, pairs, length)
         if demonstration is None:
             demonstration = np.zeros((0, *np.shape(expert.frames)[1:]), np.uint8)
-        windows, pairs = len(agent.actions), len(expert.frames)
-        self._check("agent.frames", agent.frames, windows, self.specs.frame_stack + self.specs.n_step)
-        self._check("expert.frames", expert.frames, pairs, self.specs.frame_stack + 1)
+        if needs.demonstration:
+            self._check("demonstration", demonstration, max(len(demonstration), 1), length)
         count = self._devices.count
         if windows % count or pairs % count:
             raise UserError(f"{windows} windows and {pairs} pairs cannot be divided evenly among {count} devices")

@@ -12,8 +12,10 @@ import patchail_jax
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.errors import UserError
 from patchail_jax.programs.command_line import parse
+from patchail_jax.run.config import apply_preset
 from patchail_jax.run.design import load_experts
 from patchail_jax.run.reopened import open_trained
+from patchail_jax.run.sizes import expert_batch_size
 from patchail_jax.types import AgentBatch, ExpertBatch
 from tests.test_train import arguments
 
@@ -38,7 +40,7 @@ def expert(config) -> ExpertSet:
 
 
 def test_a_run_is_opened_where_it_ended(run, config):
-    assert run.frame == 320 and run.config.env.task == config.env.task
+    assert run.frame == 320 and run.config.to_dict() == config.to_dict()
     assert patchail_jax.load_run(config.run_folder, checkpoint=40).frame == 320
     with pytest.raises(UserError, match="is not a run folder"):
         patchail_jax.load_run(f"{config.run_folder}/nothing")
@@ -110,8 +112,9 @@ def windows(config, expert, *, batch, seed=0):
         np.zeros((batch, steps), np.float32),
         np.ones((batch, steps), np.float32),
     )
-    starts = rng.integers(0, expert.frames.shape[1] - stack - 1, config.replay.expert_batch_size)
-    pairs = np.stack([expert.frames[0, start : start + stack + 1] for start in starts])
+    reach = steps if config.discriminator.expert_successor == "n_step" else 1
+    starts = rng.integers(0, expert.frames.shape[1] - stack - reach, expert_batch_size(config))
+    pairs = np.stack([expert.frames[0, start : start + stack + reach] for start in starts])
     return agent, ExpertBatch(pairs, np.zeros((len(pairs), ACTIONS), np.float32))
 
 
@@ -153,6 +156,39 @@ def test_batches_that_do_not_fit_are_one_line(config, expert):
         update(update.init(0), agent._replace(frames=agent.frames[:, 1:]), pairs)
     with pytest.raises(UserError, match="expert.frames is"):
         update(update.init(0), agent, pairs._replace(frames=pairs.frames[:, :, :8]))
+
+
+def of_method(config, method):
+    """``config`` with what the preset of ``method`` sets."""
+    config = config.copy_and_resolve_references()
+    apply_preset(config, method)
+    config.replay.update({"capacity": 1_000, "rescore_updates": 0})
+    config.reward.moment = "at_update"
+    return config
+
+
+def test_pairs_of_laifo_are_n_steps_apart(config, expert):
+    config = of_method(config, "laifo")
+    update = patchail_jax.make_update(config, action_size=ACTIONS)
+    agent, pairs = windows(config, expert, batch=config.replay.batch_size)
+    _, metrics = update(update.init(0), agent, pairs)
+    assert np.isfinite(float(metrics["critic/loss"]))
+    with pytest.raises(UserError, match="expert.frames is .*; the config asks for"):
+        update(update.init(0), agent, pairs._replace(frames=pairs.frames[:, 1:]))
+
+
+def test_a_method_that_reads_a_demonstration_is_not_run_without_one(config, expert):
+    config = of_method(config, "patchail_w")
+    config.similarity.expert_pairs = "trajectory"
+    update = patchail_jax.make_update(config, action_size=ACTIONS)
+    batch = windows(config, expert, batch=config.replay.batch_size)
+    with pytest.raises(
+        UserError, match=r"demonstration is \[0, 3, 16, 16, 3\]; the config asks for \[1, 3, 16, 16, 3\]"
+    ):
+        update(update.init(0), *batch)
+    pairs = np.stack([expert.frames[0, start : start + 3] for start in range(STEPS)])
+    _, metrics = update(update.init(0), *batch, pairs)
+    assert 0 < float(metrics["reward/similarity"]) <= 1
 
 
 def test_the_names_come_without_jax_until_they_are_used():

@@ -20,13 +20,13 @@ PATIENCE = 240  # seconds, for what takes a few on a machine with nothing else t
 class Processes:
     """Two processes of one run, each with one CPU device."""
 
-    def __init__(self, folder, cache, second=()):  # noqa: F811
-        """``second`` are flags of the second one alone."""
+    def __init__(self, folder, cache, second=(), both=()):  # noqa: F811
+        """``second`` are flags of the second one alone, ``both`` more of both."""
         hosts = {"coordinator": f"127.0.0.1:{free_port()}", "count": 2, "lost_seconds": LOST_SECONDS}
         overrides = [f"--config.hosts.{field}={value}" for field, value in hosts.items()]
         overrides += ["--config.devices=0", "--config.num_frames=3200", "--config.evaluation.every_frames=1600"]
         overrides += ["--config.agent.steps_per_update=4", "--config.log.every_updates=5"]  # gloo is slow
-        words = arguments(folder, cache, *overrides)[1:]
+        words = arguments(folder, cache, *overrides, *both)[1:]
         environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
         self.folders = [folder, folder / "process_1"]
         self.logs = [folder.parent / f"{folder.name}_{process}.log" for process in range(2)]
@@ -96,6 +96,18 @@ def test_stopped_and_killed_processes_go_on_as_if_nothing_had_been(undisturbed, 
     assert processes.wait() == [2, 2], processes.said()
     has = f"process 0 has {', '.join(map(str, kept))}; process 1 has none"
     assert all(has in said for said in processes.said()) and sorted(local_steps(processes.folders[0])) == kept
+
+
+def test_processes_begin_with_what_another_run_has_learned_or_are_refused_together(undisturbed, tmp_path, cache):  # noqa: F811
+    begins = [f"--config.init_from={undisturbed}", "--config.num_frames=400", "--config.evaluation.every_frames=0"]
+    processes = Processes(tmp_path / "run", cache, both=begins)
+    assert processes.wait() == [0, 0], processes.said()
+    assert "begins with the encoder and actor of" in processes.said()[0]
+    other_sizes = "--config.network.hidden_size=24"
+    processes = Processes(tmp_path / "other", cache, both=[*begins, other_sizes])
+    assert processes.wait() == [2, 2], processes.said()
+    first, second = processes.said()
+    assert "does not fit this run's" in first and "another process of this run was refused, and says why" in second
 
 
 def test_processes_with_other_configs_are_refused_in_one_line(tmp_path, cache):  # noqa: F811

@@ -36,25 +36,28 @@ class Devices:
     """Runs a method's pure functions on the first ``count`` local devices (all of them when ``count`` is 0).
 
     Where several processes train together (``devices.hosts``), each has its own ``Devices``, with all of its devices;
-    the state is whole in every process, and only ``update`` speaks to the others.
+    the state is whole in every process, and only ``update`` speaks to the others. ``alone`` is for what one process
+    does by itself.
     """
 
-    def __init__(self, method: Method, specs: Specs, *, count: int = 0, mapping: str = "pmap") -> None:
-        local, several = jax.local_devices(), jax.process_count() > 1
+    def __init__(
+        self, method: Method, specs: Specs, *, count: int = 0, mapping: str = "pmap", alone: bool = False
+    ) -> None:
+        local, processes = jax.local_devices(), 1 if alone else jax.process_count()
         if count > len(local):
             raise UserError(f"config.devices is {count}, but only {len(local)} {local[0].platform} devices are here")
-        if count and several:
+        if count and processes > 1:
             raise UserError(f"config.devices is {count}; several processes use all of their devices: leave it 0")
         self.devices = local[: count or None]
         self.mapping = choose(MAPPINGS, mapping, field="device_mapping")
-        self._on = self.mapping(self.devices, several=several)
+        self._on = self.mapping(self.devices, several=processes > 1)
         self._method, self._frame_stack = method, specs.frame_stack
         self._reach = 1 if method.discriminator is None else method.discriminator.reach
 
         def updates(one: Any, state: Any, batches: Any, shard: Any) -> Any:
             def update(state: Any, batch: Any) -> Any:
                 if shard is not None:
-                    batch = with_pixels(shard, batch, devices=self.count, processes=jax.process_count())
+                    batch = with_pixels(shard, batch, devices=self.count, processes=processes)
                 return one(state, batch)
 
             if jax.tree.leaves(batches)[0].shape[0] == 1:

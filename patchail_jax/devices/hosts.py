@@ -51,6 +51,17 @@ class Hosts(NamedTuple):
         """The largest ``number`` of all processes."""
         return int(self.gather(number).max())
 
+    @contextlib.contextmanager
+    def refused_together(self) -> Iterator[None]:
+        """A ``UserError`` of one process is one of all: the others would wait for it in vain."""
+        refusal = None
+        try:
+            yield
+        except UserError as error:
+            refusal = error
+        if not self.smallest(int(refusal is None)):
+            raise refusal or UserError("another process of this run was refused, and says why")
+
     def first(self, tree: Any) -> Any:
         """The first process's arrays, for all: platforms may disagree in a last bit."""
         return tree if self.processes == 1 else multihost_utils.broadcast_one_to_all(tree)

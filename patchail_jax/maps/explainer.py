@@ -19,9 +19,10 @@ from patchail_jax.methods.method import Judge
 
 
 class Explanation(NamedTuple):
-    """The aggregated reward ``[T]`` of each step (Eq. 5), without the regularisation of Eq. 9 and 10, and maps
-    ``[T,H,W] float32`` by kind."""
+    """The logits ``[T,P,P]``, high for the expert; the aggregated reward ``[T]`` of each step (Eq. 5), without the
+    regularisation of Eq. 9 and 10; and maps ``[T,H,W] float32`` by kind."""
 
+    logits: Float[np.ndarray, "T *patches"]
     rewards: Float[np.ndarray, "T"]
     maps: dict[str, Float[np.ndarray, "T H W"]]
 
@@ -56,7 +57,7 @@ class Explainer:
         for kind in kinds:
             if kind not in self.kinds:
                 raise UserError(f"no kind {kind!r} of map here; use one of {', '.join(self.kinds)}")
-        rewards = self._rewards(jnp.asarray(self.logits(state, frames)))
+        logits = self.logits(state, frames)
         found: dict[str, Array | np.ndarray] = {}
         if not {"patch_rewards", "weighted"}.isdisjoint(kinds):
             patch_rewards = self._devices.patch_rewards(state, frames)
@@ -68,7 +69,7 @@ class Explainer:
         if "gradcam" in kinds:
             found["gradcam"] = self._devices.over_episode(self._gradcam, state, frames)
         maps = {kind: np.asarray(found[kind], np.float32) for kind in kinds}
-        return Explanation(np.asarray(rewards), maps)
+        return Explanation(logits, np.asarray(self._rewards(jnp.asarray(logits))), maps)
 
     def _attend(self, state: PyTree, frames: Window) -> Float[Array, "T H W"]:
         """The last layer's, times the number of positions."""

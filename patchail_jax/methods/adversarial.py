@@ -113,6 +113,8 @@ def compose(
             weight = filtered(learner.encode, learner.actor.apply, state.reference)
         base, learner_metrics = learner.learn(state.learner, batch, rewards, keys.learner, weight)
         metrics = {**discriminator_metrics, **reward_metrics, **learner_metrics}
+        if not reward.every_step:  # one reward a window, and zeros behind it
+            metrics["reward/mean"] *= learner.specs.n_step
         return State(base, trained, similarity_scale, state.reference), metrics
 
     def logits_of(state: State, frames: jax.Array) -> jax.Array:

@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from patchail_jax.equations.gradient_penalty import NOT_PIXELS
+from patchail_jax.errors import UserError
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
 from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, make_trainer, pairs_of
 from patchail_jax.methods.method import Config, Method, Policy, State
-from patchail_jax.methods.reward import make_reward
+from patchail_jax.methods.reward import Reward, make_reward
 from patchail_jax.networks.activations import with_activations
 from patchail_jax.networks.feature_discriminator import FeatureDiscriminator, ImageFeatures
 from patchail_jax.networks.geometry import Layer
@@ -34,7 +35,7 @@ from patchail_jax.updates.prepare_batch import episode_windows, stack_at
 def make_shared(specs: Specs, config: Config) -> Method:
     """The discriminator reads the critic's features (Cohen et al. 2021)."""
     learner = drqv2.make_learner(specs, config["agent"], config["network"], config["cloning"])
-    return compose(learner, make_feature_discriminator(learner, config, None), make_reward(config["reward"]))
+    return compose(learner, make_feature_discriminator(learner, config, None), make_image_reward(config))
 
 
 def make_independent(specs: Specs, config: Config) -> Method:
@@ -42,7 +43,16 @@ def make_independent(specs: Specs, config: Config) -> Method:
     network = config["network"]
     learner = drqv2.make_learner(specs, config["agent"], network, config["cloning"])
     own = ImageFeatures(network["encoder_channels"], network["feature_size"], compute_dtype(network["precision"]))
-    return compose(learner, make_feature_discriminator(learner, config, own), make_reward(config["reward"]))
+    return compose(learner, make_feature_discriminator(learner, config, own), make_image_reward(config))
+
+
+def make_image_reward(config: Config) -> Reward:
+    """By ``config.reward``; ``UserError`` for a regulariser, which compares distributions over patches."""
+    if config["similarity"]["regularizer"] != "none":
+        raise UserError(
+            "config.similarity.regularizer is for patches, and this method judges images as a whole: it must be none"
+        )
+    return make_reward(config["reward"])
 
 
 def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: ImageFeatures | None) -> Discriminator:

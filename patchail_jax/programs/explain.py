@@ -36,7 +36,7 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     for number, source in enumerate(sources):
         frames, name = footage(source, trained), Path(source).stem
         name = f"{name}_{number}" if f"{name}_maps" in arrays else name
-        rewards, found = explainer.explain(trained.state, frames, [kind])
+        _, rewards, found = explainer.explain(trained.state, frames, [kind])
         maps = found[kind]
         episodes.append(ExplainedEpisode(name, frames, signed(kind, maps), rewards))
         arrays |= {f"{name}_frames": frames, f"{name}_maps": maps, f"{name}_rewards": rewards}

@@ -60,7 +60,7 @@ def on_noise(config: ConfigDict, action_size: int) -> Iterator[Noise]:
     from patchail_jax.devices.data_parallel import Devices
     from patchail_jax.devices.hosts import Hosts
     from patchail_jax.run.design import make_method, make_specs
-    from patchail_jax.run.parts import make_experience
+    from patchail_jax.run.experience import make_experience
     from patchail_jax.run.refusals import refuse
     from patchail_jax.run.stopwatch import Stopwatch
 

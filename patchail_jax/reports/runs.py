@@ -59,10 +59,20 @@ class Run(NamedTuple):
         reached = f"{int(self.frames[-1]):,}" if len(self.frames) else "no evaluation yet, 0"
         return f"{self.status} at {reached} of {self.num_frames:,} frames"
 
+    @property
+    def plays(self) -> bool:
+        """Whether its frames are played; cloning's only count its updates."""
+        return self.method != "bc"
+
     def at(self, frame: int) -> float | None:
-        """The return at ``frame``: of the nearest evaluation within half an interval; None where there is none."""
+        """The return at ``frame``: of the nearest evaluation within half an interval; None where there is none.
+
+        At its own length, and where it plays nothing at any later frame too, a finished run's is its last one.
+        """
         if not len(self.frames):
             return None
+        if self.status == FINISHED and (frame == self.num_frames or (frame > self.num_frames and not self.plays)):
+            return float(self.returns[-1])
         nearest = int(np.argmin(np.abs(self.frames - frame)))
         near = abs(int(self.frames[nearest]) - frame) <= self.config["evaluation"]["every_frames"] // 2
         return float(self.returns[nearest]) if near else None

@@ -68,9 +68,13 @@ def seeds_in_words(count: int) -> str:
 
 
 def default_frames(runs: Sequence[Run]) -> list[int]:
-    """Those of the paper's 500k and 1M frames that any run is meant to reach; else the shortest run's length."""
-    asked = [frame for frame in PAPER_FRAMES if any(run.num_frames >= frame for run in runs)]
-    return asked or [min(run.num_frames for run in runs)]
+    """Those of the paper's 500k and 1M frames that any run is meant to reach; else the shortest run's length.
+
+    Of runs that play; the frames of others are no more than a name for their updates.
+    """
+    lengths = [run.num_frames for run in runs if run.plays] or [run.num_frames for run in runs]
+    asked = [frame for frame in PAPER_FRAMES if max(lengths) >= frame]
+    return asked or [min(lengths)]
 
 
 def cells(runs: Sequence[Run], frames: Sequence[int]) -> list[Cell]:

@@ -49,10 +49,6 @@ class EvaluationOutputs:
                 self._write_latest(episode, metrics)
             return scalars
         explainer = self._explainer
-        logits = {
-            "expert": explainer.logits(state, self._expert),
-            "agent": explainer.logits(state, images),
-        }
         explained = None
         if self._films:
             with metrics.looked_at("films"):  # maps may be more than a device's memory holds
@@ -64,6 +60,7 @@ class EvaluationOutputs:
             explainer.explain(state, self._expert, []),
             explainer.explain(state, images, []),
         )
+        logits = {"expert": expert.logits, "agent": agent.logits}
         rewards = {"expert": expert.rewards, "agent": agent.rewards}
         if not all_finite([*logits.values(), *rewards.values()]):
             raise NotFiniteValues("the discriminator gives rewards that are not finite")

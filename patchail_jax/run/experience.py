@@ -3,17 +3,27 @@
 Nobody else knows that these are three, or in which order they change.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from patchail_jax.devices.frames_on_devices import FramesOnDevices
+from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.devices.frames_on_devices import FramesOnDevices, fits
+from patchail_jax.devices.hosts import Hosts
+from patchail_jax.methods import Method
 from patchail_jax.replay.prefetch import Prefetch
 from patchail_jax.replay.ring import Ring
-from patchail_jax.replay.stream import Stream
+from patchail_jax.replay.stream import NoExperts, Stream
+from patchail_jax.run.clock import log_interval
+from patchail_jax.run.sizes import expert_batch_size, ring_slots
 from patchail_jax.run.stopwatch import Stopwatch
-from patchail_jax.types import Batch, Episode, slices
+from patchail_jax.types import Batch, Episode, Purpose, Specs, slices
+
+_log = logging.getLogger(__name__)
 
 _SLICE = 2**24  # bytes that wait for the devices at a time
 
@@ -112,3 +122,64 @@ class Experience:
     def _draw_from(self, stream: Stream) -> Callable[[int], Batch]:
         draw = stream.pixel_batches if self._frames is None else stream.batches
         return lambda update: self._spread(draw(update))
+
+
+def make_experience(
+    config: ConfigDict,
+    method: Method,
+    specs: Specs,
+    devices: Devices,
+    experts: ExpertSet | None,
+    hosts: Hosts,
+    stopwatch: Stopwatch,
+) -> Experience:
+    """Replay, empty, with the demonstrations; their frames on the devices where there is room."""
+    replay = config.replay
+    ring = Ring(capacity=ring_slots(config), specs=specs)
+
+    def stream(batch_size: int) -> Stream:
+        return Stream(
+            ring,
+            experts or NoExperts(ring.frames.shape[1:]),
+            batch_size=batch_size // hosts.processes,
+            expert_batch_size=expert_batch_size(config) // hosts.processes,
+            frame_stack=specs.frame_stack,
+            devices=devices.count,
+            updates_per_call=replay.updates_per_call,
+            whole_demonstration=method.needs.demonstration,
+            expert_steps=method.needs.expert_steps,
+            root=(config.seed, Purpose.BATCHES, hosts.process),
+            process=hosts.process,
+            remembered=log_interval(config) + 1,  # one may be drawn ahead
+        )
+
+    return Experience(
+        ring,
+        stream(replay.batch_size if method.needs.environment else 0),
+        stream(0),
+        _frames_on_devices(replay.frames_on_device, ring, experts, devices, hosts),
+        spread=devices.spread,
+        updates_per_call=replay.updates_per_call,
+        agree=lambda yes: bool(hosts.gather(int(yes)).all()),
+        stopwatch=stopwatch,
+    )
+
+
+def _frames_on_devices(
+    choice: str, ring: Ring, experts: ExpertSet | None, devices: Devices, hosts: Hosts
+) -> FramesOnDevices | None:
+    """Replay's frames and the demonstrations' behind them, where every process has room; None: streamed from the host.
+
+    All must compile the same update.
+    """
+    shape, dtype = ring.frames.shape[1:], ring.frames.dtype
+    images = np.zeros((0, *shape), dtype) if experts is None else experts.frames.reshape(-1, *shape)
+    count = ring.slots + len(images)
+    here, line = fits(choice, count * ring.frames[0].nbytes, devices.devices)
+    everywhere = hosts.smallest(int(here)) == 1
+    _log.info("frames: streamed from the host; another process has no room for them" if here > everywhere else line)
+    if not everywhere:
+        return None
+    frames = FramesOnDevices(count, shape, dtype, devices=devices.devices, mapping=devices.mapping)
+    frames.write(np.arange(ring.slots, count), images)
+    return frames

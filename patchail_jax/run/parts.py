@@ -6,14 +6,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.acting.actors import Actors
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.demos.first_frames import RESETS
 from patchail_jax.devices.data_parallel import Devices, fetch
-from patchail_jax.devices.frames_on_devices import FramesOnDevices, fits
 from patchail_jax.devices.hosts import Hosts
 from patchail_jax.devices.profiler import Profiler
 from patchail_jax.envs.rendering import choose_backend
@@ -21,22 +19,21 @@ from patchail_jax.envs.workers import make_pool
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.methods import Method
 from patchail_jax.outputs.metrics import Metrics
-from patchail_jax.replay.ring import Ring, nbytes
-from patchail_jax.replay.stream import NoExperts, Stream
+from patchail_jax.replay.ring import nbytes
 from patchail_jax.run.agreement import require_same_renderer
-from patchail_jax.run.clock import Clock, log_interval
+from patchail_jax.run.clock import Clock
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import environment_factory, load_experts, make_method, make_specs
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.run.evaluations import Contest, Evaluations
-from patchail_jax.run.experience import Experience
+from patchail_jax.run.experience import Experience, make_experience
 from patchail_jax.run.first_steps import look_at_first_frames, make_first_steps
 from patchail_jax.run.inheritance import inherited
 from patchail_jax.run.learner import Learner
 from patchail_jax.run.log import Log
 from patchail_jax.run.refusals import refuse
 from patchail_jax.run.scalars import Scalars
-from patchail_jax.run.sizes import expert_batch_size, ring_slots
+from patchail_jax.run.sizes import ring_slots
 from patchail_jax.run.snapshot import Snapshot
 from patchail_jax.run.stopwatch import Stopwatch
 from patchail_jax.run.survival import Survival
@@ -89,8 +86,10 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     resources.callback(pool.close)
     _log.info("rendering: %s%s", backend, f", {pool.renderer}" if pool.renderer else "")
     require_same_renderer(pool.renderer, hosts, may_differ=config.demos.other_renderer)
-    evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, config.env.workers)
-    resources.callback(evaluation_pool.close)
+    leads, evaluation_pool = hosts.process == 0, pool
+    if leads:  # one process evaluates for all
+        evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, config.env.workers)
+        resources.callback(evaluation_pool.close)
     specs = make_specs(config, pool.action_size)
     method = make_method(config, specs)
     devices = Devices(method, specs, count=config.devices, mapping=config.device_mapping)
@@ -100,7 +99,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     experts = None
     if not method.needs.task_reward:
         experts = load_experts(config, specs.action_size, method.needs, agent_renderer=pool.renderer)
-        if not experts.drawn and not config.env.factory:  # a robot is not reset for this
+        if leads and not experts.drawn and not config.env.factory:  # a robot is not reset for this
             look_at_first_frames(experts, evaluation_pool, resets=RESETS)
 
     stopwatch, clock = Stopwatch(), Clock(config)
@@ -120,7 +119,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         clock,
         stopwatch,
         beside=not inline,
-        leads=hosts.process == 0,  # one process is enough
+        leads=leads,
         push=push,
     )
     resources.callback(evaluations.close)
@@ -135,7 +134,9 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         survival=None if method.discriminator is None else Survival(config.reward),
         on=config.log.every_updates > 0,
     )
-    checkpoints = Checkpoints(folder.checkpoints, keep=config.checkpoint.keep)
+    # Of several processes one may be killed before another has saved: then all resume from the checkpoint before.
+    keep = max(config.checkpoint.keep, 1 if hosts.processes == 1 else 2)
+    checkpoints = Checkpoints(folder.checkpoints, keep=keep)
     snapshot = Snapshot(
         clock,
         learner,
@@ -160,64 +161,11 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
 def _begin(config: ConfigDict, method: Method, devices: Devices, learner: Learner, hosts: Hosts) -> None:
     """The first state of a run that begins with what another has learned; the first process reads it, for all."""
     if config.init_from:
-        reads = hosts.process == 0
-        state = devices.initial(config.seed, inherited(config, method)) if reads else learner.state
+        state = learner.state
+        with hosts.refused_together():
+            if hosts.process == 0:
+                state = devices.initial(config.seed, inherited(config, method))
         learner.load(hosts.first(fetch(state)))
-
-
-def make_experience(
-    config: ConfigDict,
-    method: Method,
-    specs: Specs,
-    devices: Devices,
-    experts: ExpertSet | None,
-    hosts: Hosts,
-    stopwatch: Stopwatch,
-) -> Experience:
-    """Replay, empty, with the demonstrations; their frames on the devices where there is room."""
-    replay = config.replay
-    ring = Ring(capacity=ring_slots(config), specs=specs)
-
-    def stream(batch_size: int) -> Stream:
-        return Stream(
-            ring,
-            experts or NoExperts(ring.frames.shape[1:]),
-            batch_size=batch_size // hosts.processes,
-            expert_batch_size=expert_batch_size(config) // hosts.processes,
-            frame_stack=specs.frame_stack,
-            devices=devices.count,
-            updates_per_call=replay.updates_per_call,
-            whole_demonstration=method.needs.demonstration,
-            expert_steps=method.needs.expert_steps,
-            root=(config.seed, Purpose.BATCHES, hosts.process),
-            process=hosts.process,
-            remembered=log_interval(config) + 1,  # one may be drawn ahead
-        )
-
-    return Experience(
-        ring,
-        stream(replay.batch_size if method.needs.environment else 0),
-        stream(0),
-        _frames_on_devices(replay.frames_on_device, ring, experts, devices),
-        spread=devices.spread,
-        updates_per_call=replay.updates_per_call,
-        agree=lambda yes: bool(hosts.gather(int(yes)).all()),
-        stopwatch=stopwatch,
-    )
-
-
-def _frames_on_devices(choice: str, ring: Ring, experts: ExpertSet | None, devices: Devices) -> FramesOnDevices | None:
-    """Replay's frames and the demonstrations' behind them, where there is room; None: streamed from the host."""
-    shape, dtype = ring.frames.shape[1:], ring.frames.dtype
-    images = np.zeros((0, *shape), dtype) if experts is None else experts.frames.reshape(-1, *shape)
-    count = ring.slots + len(images)
-    on_device, line = fits(choice, count * ring.frames[0].nbytes, devices.devices)
-    _log.info(line)
-    if not on_device:
-        return None
-    frames = FramesOnDevices(count, shape, dtype, devices=devices.devices, mapping=devices.mapping)
-    frames.write(np.arange(ring.slots, count), images)
-    return frames
 
 
 def make_learner(

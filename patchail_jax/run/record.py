@@ -12,7 +12,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.run.clock import agent_step_of
 from patchail_jax.run.config import stored_config
 from patchail_jax.run.design import environment_factory, make_method, make_specs
-from patchail_jax.storage.checkpoints import read_state
+from patchail_jax.storage.checkpoint_reading import read_state
 from patchail_jax.storage.remote import reading_copy
 from patchail_jax.storage.run_folder import reopen_run
 from patchail_jax.types import Purpose

@@ -15,6 +15,7 @@ from patchail_jax.envs.rendering import QUALITIES
 from patchail_jax.envs.workers import POOLS
 from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import Method
+from patchail_jax.methods.cloning_weight import clones
 from patchail_jax.outputs.dashboards import WANDB_MODES
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import IS_FEATURES
@@ -61,6 +62,11 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
         raise UserError(
             "config.replay.rescore_updates is for stored rewards of a discriminator: "
             "set it to 0, or config.reward.moment=at_episode_end"
+        )
+    if clones(config.cloning) and not (needs.actions and needs.environment):
+        raise UserError(
+            f"{config.method} has no cloning term beside its own loss: config.cloning.weight_initial must be 0, and "
+            "config.cloning.schedule must not be soft_q_filter"
         )
     updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
     if updates and method.pretrain is None:

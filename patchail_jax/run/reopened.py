@@ -14,14 +14,17 @@ from patchail_jax.methods import Method
 from patchail_jax.run.clock import agent_step_of
 from patchail_jax.run.config import stored_config
 from patchail_jax.run.design import action_size_of, make_method, make_specs
-from patchail_jax.storage.checkpoints import read_state
+from patchail_jax.storage.checkpoint_reading import read_state
 from patchail_jax.storage.parameters import kept_numbers, read_parameters
 from patchail_jax.storage.remote_files import local_steps
 from patchail_jax.types import Specs
 
 
 class Trained(NamedTuple):
-    """What a run has learned; ``number`` is the checkpoint's."""
+    """What a run has learned; ``number`` is the checkpoint's.
+
+    ``method`` computes in float32, whatever the run's ``config`` says.
+    """
 
     path: Path
     config: ConfigDict
@@ -52,18 +55,18 @@ def open_trained(path: Path, *, number: int | None = None) -> Trained:
     """
     try:
         config = stored_config(json.loads((path / "config.json").read_text()))
-        config.network.precision = "float32"  # as the parameters are; and CPUs are slow at anything else
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
     try:
         specs = make_specs(config, action_size_of(config))
-        method = make_method(config, specs)
+        float32 = {"precision": "float32"}  # as the parameters are; and CPUs are slow at anything else
+        method = make_method(ConfigDict({**config, "network": {**config.network, **float32}}), specs)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} was made by another version of this program ({error})") from error
     # Shapes only: making a real first state takes seconds.
     template = jax.eval_shape(method.init, jax.random.PRNGKey(0))
     state, found = _read(path, number, template)
-    devices = Devices(method, specs, count=1)
+    devices = Devices(method, specs, count=1, alone=True)
     return Trained(path, config, specs, method, devices, devices.place(state), found)
 
 

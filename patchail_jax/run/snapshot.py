@@ -52,7 +52,7 @@ class Snapshot(NamedTuple):
     def save(self, *, stopping: bool = False) -> bool:
         """Writes a checkpoint, after making sure that it is worth keeping: ``NotFiniteValues`` if it is not.
 
-        Returns whether it is on disk: not where the disk did not take it, which has been warned of.
+        Returns whether all processes have it on disk: not where a disk did not take it, which has been warned of.
 
         ``stopping`` waits for no evaluation: the one that is going on is made again after the resume. The one of the
         last frame is of the state that is saved, and is not saved beside it.
@@ -77,7 +77,11 @@ class Snapshot(NamedTuple):
         }
         if suspended is not None and suspended["frame"] < clock.frame:
             host["evaluation"] = suspended
-        saved = self.checkpoints.save(clock.number, state=state, host=host)
+        with self.hosts.refused_together():
+            here = self.checkpoints.save(clock.number, state=state, host=host)
+        saved = self.hosts.smallest(int(here)) == 1
+        if here and not saved:  # if it stayed, older ones would go that all processes have
+            self.checkpoints.discard(clock.number, "another process of this run could not write its own")
         if saved:
             _log.info("checkpoint at %d frames, %d transitions in replay", clock.frame, self.experience.transitions)
             self.push()

@@ -56,7 +56,7 @@ def _write_patch_rewards(run: Parts, evaluation: Evaluation) -> None:
     explainer = Explainer(run.method.discriminator, run.devices, image_size=run.specs.image_size)
     rows = []
     for title, images in (("expert", run.experts.demonstration(0)), ("agent", evaluation.episode.frames)):
-        rewards, maps = explainer.explain(run.learner.state, images, ["patch_rewards"])
+        _, rewards, maps = explainer.explain(run.learner.state, images, ["patch_rewards"])
         rows.append(ExplainedEpisode(title, images, maps["patch_rewards"], rewards))
     picture = run.snapshot.folder.pictures / "patch_rewards.png"
     patch_rewards(picture, rows)

@@ -1,11 +1,9 @@
 """Whole checkpoints, by Orbax: written to a temporary name, renamed when complete."""
 
-import contextlib
 import gc
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,12 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 from patchail_jax.storage.checkpoint_agreement import LOST, NONE, UNREADABLE, Gather, alone, smallest, steps_of_all
-from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArrayRestore, ArraySave
-from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split, verified
+from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArraySave
+from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split
 from patchail_jax.storage.checkpoint_damage import Damaged, read_or_prove_damage, reason, refused_by_disk, unreadable
+from patchail_jax.storage.checkpoint_reading import read_checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +86,14 @@ class Checkpoints:
         if not same:
             raise UserError(f"{folder} already exists with other content: it was left alone, and nothing was saved")
 
+    def discard(self, step: int, reason: str) -> None:
+        """Removes checkpoint ``step``, with a warning that says why; another if it cannot be removed."""
+        _log.warning("checkpoint %d is removed: %s", step, reason)
+        try:
+            self._manager.delete(step)
+        except OSError as error:
+            _log.warning("checkpoint %d cannot be removed (%s)", step, one_line(error))
+
     def restore(
         self, template: Any, *, replay: Replay | None = None, gather: Gather = alone
     ) -> tuple[Any, dict[str, Any], int] | None:
@@ -96,9 +103,10 @@ class Checkpoints:
         returned is without it. It may be loaded more than once, and is to be trusted when a checkpoint is returned.
 
         One that is damaged is set aside with a warning, and the one before it is used. ``gather`` gives the numbers
-        that the processes of a run have: all resume at the same step. Nothing is changed before that step is known
-        and fits. Raises ``UserError``, one line, where a checkpoint cannot be read for another reason, where there were
-        checkpoints and none can be used, and for a leaf that does not fit ``template``.
+        that the processes of a run have: all resume at the same step, and begin anew where one was killed in its first
+        save. Nothing is changed before that step is known and fits. Raises ``UserError``, one line, where a checkpoint
+        cannot be read for another reason, where there were checkpoints and none can be used, and for a leaf that does
+        not fit ``template``.
         """
         newest, damaged = _NEWEST, set[int]()
         while True:
@@ -112,6 +120,10 @@ class Checkpoints:
             if common == UNREADABLE:
                 raise problem or UserError("another process of this run cannot read its checkpoint: nothing changed")
             everywhere = smallest(gather, int(own == common)) == 1
+            if common == NONE and not everywhere and smallest(gather, int(self._is_first(damaged))) == 1:
+                if found is not None:
+                    self.discard(found.step, "it is the first, another process has none yet, and the run begins anew")
+                return None
             if common == LOST or (common == NONE and not everywhere):
                 raise self._lost(gather)
             if everywhere:
@@ -142,7 +154,7 @@ class Checkpoints:
             if step > newest or step in damaged:
                 continue
             try:
-                read = partial(_read, self._manager, step, replay=replay)
+                read = partial(read_checkpoint, self._manager, step, replay=replay)
                 return read_or_prove_damage(read, self._folder / str(step))
             except Damaged as error:
                 _log.warning("checkpoint %d is damaged (%s): trying the one before", step, error)
@@ -155,6 +167,10 @@ class Checkpoints:
             return here or any(path.name.startswith(_ASIDE) for path in self._folder.parent.iterdir())
         except OSError as error:
             raise unreadable(self._folder, error) from error
+
+    def _is_first(self, damaged: set[int]) -> bool:
+        """Whether this process has no more than the checkpoint in whose save another was killed."""
+        return len(self._manager.all_steps()) <= 1 and not damaged
 
     def _lost(self, gather: Gather) -> UserError:
         """The refusal to begin anew, which all processes come to together."""
@@ -199,52 +215,3 @@ class Checkpoints:
 
 def _lasting(sums: dict[str, int]) -> dict[str, int]:
     return {name: value for name, value in sums.items() if not name.startswith(_AGAIN)}
-
-
-def _read(manager: ocp.CheckpointManager, step: int, *, arrays: bool = True, replay: Replay | None = None) -> Contents:
-    """Checkpoint ``step``, with the host's ``arrays`` or without, ``replay`` loaded; ``Damaged`` by its checksums."""
-    items = {"arrays": ArrayRestore(in_slices=replay is not None)} if arrays else {}
-    parts = ocp.args.Composite(state=ArrayRestore(), plain=ocp.args.JsonRestore(), **items)
-    restored = manager.restore(step, args=parts)
-    return verified(step, restored, arrays=arrays, replay=replay)
-
-
-def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple[Any, int]:
-    """The learner's state alone, for looking at a run, also while it goes on: nothing is changed, no replay is read.
-
-    ``template`` is a pytree of arrays or shapes; ``step`` is the checkpoint's number, None the newest that is whole.
-    Returns the state and its step. Raises ``UserError``, one line, where there is none, where a file cannot be read,
-    and for a leaf that does not fit.
-    """
-    folder = folder.absolute()
-    try:
-        steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
-        if not steps:
-            raise UserError(f"there is no checkpoint in {folder}")
-        if step is not None and step not in steps:
-            raise UserError(f"there is no checkpoint {step} in {folder}; there are {str(sorted(steps))[1:-1]}")
-        for candidate in [step] if step is not None else sorted(steps, reverse=True):
-            try:
-                with _reading(folder) as manager:
-                    read = partial(_read, manager, candidate, arrays=False)
-                    found = read_or_prove_damage(read, folder / str(candidate))
-            except Damaged as error:
-                _log.warning("checkpoint %d is damaged (%s)", candidate, error)
-            else:
-                return fit(found.state, template, candidate), candidate
-    except OSError as error:
-        raise UserError(f"{folder} cannot be read ({reason(error)})") from error
-    raise UserError(f"every checkpoint in {folder} is damaged")
-
-
-@contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[ocp.CheckpointManager]:
-    """Orbax's manager of a folder that stays as it is, without its warnings that it only reads."""
-    absl = logging.getLogger("absl")
-    level = absl.level
-    absl.setLevel(logging.ERROR)
-    try:
-        with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
-            yield manager
-    finally:
-        absl.setLevel(level)

@@ -1,5 +1,6 @@
 """Several processes are one learner."""
 
+import itertools
 import re
 import signal
 import socket
@@ -25,6 +26,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Saying(Hosts):
+    """The first of two processes; the other says ``answers``, in turns and without end."""
+
+    def __new__(cls, *answers):
+        hosts = super().__new__(cls, 0, 2)
+        hosts.answers = itertools.cycle(answers)
+        return hosts
+
+    def gather(self, numbers):
+        return np.stack([np.asarray(numbers), np.full_like(numbers, next(self.answers))])
+
+
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_two_processes_with_two_devices_are_one_process_with_four(tmp_path, mapping):
     port = free_port()
@@ -40,9 +53,11 @@ def test_two_processes_with_two_devices_are_one_process_with_four(tmp_path, mapp
     for call in range(2):
         state, _ = learner.update(state, for_devices([make_batch(call)], 4))
     wanted = jax.tree.leaves(fetch(state))
-    for file in files:
+    for file, reason in zip(
+        files, ["another process of this run was refused, and says why", "no such file"], strict=True
+    ):
         with np.load(file) as stored:
-            assert stored["agreed"].tolist() == [7, 0, 1]
+            assert stored["agreed"].tolist() == [7, 0, 1] and stored["refused"] == reason
             leaves = [stored[f"arr_{number}"] for number in range(len(wanted))]
         for leaf, other in zip(leaves, wanted, strict=True):
             np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-6)

@@ -11,6 +11,7 @@ import numpy as np
 
 from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.devices.hosts import join
+from patchail_jax.errors import UserError
 from tests.small import SPECS, for_devices, make_batch, make_method
 
 SETTINGS = {
@@ -34,5 +35,15 @@ if __name__ == "__main__":
     state = learner.place(hosts.first(fetch(learner.init(process))))  # the first process's seed counts
     for call in range(2):
         state, _ = learner.update(state, learner.spread(half(for_devices([make_batch(call)], 4), process)))
+    if process == 0:  # what one process does by itself waits for nobody
+        alone = Devices(make_method("patchail_w", **SETTINGS), SPECS, count=1, alone=True)
+        alone.publish(alone.place(fetch(state)))
+    refused = ""
+    try:
+        with hosts.refused_together():
+            if process == 1:
+                raise UserError("no such file")
+    except UserError as error:
+        refused = str(error)
     agreed = [hosts.smallest(7 + process), *hosts.gather(process)]
-    np.savez(file, *jax.tree.leaves(fetch(state)), agreed=agreed)
+    np.savez(file, *jax.tree.leaves(fetch(state)), agreed=agreed, refused=refused)

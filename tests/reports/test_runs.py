@@ -5,6 +5,7 @@ import pytest
 
 from patchail_jax.errors import UserError
 from patchail_jax.reports.runs import find_runs, read_run, status_lines
+from patchail_jax.reports.table1 import default_frames
 from patchail_jax.storage.run_folder import open_run
 from tests.reports.fakes import make_run
 
@@ -22,6 +23,22 @@ def test_a_run_that_came_to_its_end_is_finished(tmp_path):
     run = read_run(make_run(tmp_path, returns=lambda frame: frame / 1000))
     assert run.status == "finished" and status_lines([run]) == []
     assert run.at(500_000) == 500.0 and run.at(505_000) == 500.0 and run.at(2_000_000) is None
+
+
+def test_cloning_is_its_last_evaluation_at_any_later_frame_and_does_not_say_where_others_are_compared(tmp_path):
+    cloned = read_run(make_run(tmp_path, method="bc", num_frames=220_000, returns=lambda frame: frame / 1000))
+    assert cloned.at(500_000) == cloned.at(220_000) == 220.0 and cloned.at(100_000) == 100.0
+    short = read_run(make_run(tmp_path, num_frames=320_000))
+    assert default_frames([cloned, short]) == [320_000] and default_frames([cloned]) == [220_000]
+    cut = read_run(make_run(tmp_path, method="bc", seed=1, num_frames=220_000, until=40_000))
+    assert cut.at(500_000) is None
+
+
+def test_a_run_whose_last_step_leads_beyond_its_end_has_its_last_evaluation_there(tmp_path):
+    folder = make_run(tmp_path, until=0, num_frames=160_000, evaluation={"every_frames": 0})
+    with (folder / "eval.csv").open("a") as stream:
+        stream.write("patchail,cheetah_run,0,160002,812.5,0.1\n")
+    assert read_run(folder).at(160_000) == 812.5
 
 
 def test_a_run_that_holds_its_lock_is_running_and_one_that_does_not_was_stopped(tmp_path):

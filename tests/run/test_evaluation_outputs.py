@@ -60,8 +60,7 @@ def test_a_discriminator_that_gives_no_numbers_ends_the_run_with_films_or_withou
     outputs._expert = PICTURES
     outputs._explainer = SimpleNamespace(
         kinds=[],
-        logits=lambda state, images: numbers["logits"],
-        explain=lambda state, images, kinds: SimpleNamespace(rewards=numbers["rewards"], maps={}),
+        explain=lambda state, images, kinds: SimpleNamespace(**numbers, maps={}),
     )
     nothing = np.zeros(4, np.float32)
     evaluation = Evaluation(np.zeros(1), Episode(PICTURES, nothing[:, None], nothing, nothing))

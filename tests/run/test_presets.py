@@ -5,6 +5,7 @@ import math
 import pytest
 
 from patchail_jax.envs.tasks import PAPER_TASKS
+from patchail_jax.errors import UserError
 from patchail_jax.run.config import paper_config
 from patchail_jax.run.design import make_method, make_specs
 from patchail_jax.run.presets import PRESETS
@@ -65,6 +66,25 @@ def test_every_method_in_small_is_a_run_that_is_not_refused(method):
         assert config.num_frames <= paper_config(task, method).num_frames
         seconds = 0.02 * config.env.action_repeat
         assert math.log(0.99) / 0.02 / 2 == pytest.approx(math.log(config.agent.discount) / seconds, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "value", "message"),
+    [
+        ("shared_encoder_ail", "similarity.regularizer", "weight", "is for patches"),
+        ("independent_encoder_ail", "similarity.regularizer", "bonus", "is for patches"),
+        ("laifo", "similarity.regularizer", "weight", "is for patches"),
+        ("drqv2", "cloning.weight_initial", 1.0, "drqv2 has no cloning term"),
+        ("bc", "cloning.weight_initial", 0.5, "bc has no cloning term"),
+        ("bco", "cloning.schedule", "soft_q_filter", "bco has no cloning term"),
+    ],
+)
+def test_what_would_mean_nothing_is_refused(method, field, value, message):
+    config = paper_config("finger_spin", method)
+    config.update_from_flattened_dict({field: value})
+    specs = make_specs(config, action_size=2)
+    with pytest.raises(UserError, match=message):
+        refuse(config, make_method(config, specs), specs, devices=1, processes=1)
 
 
 def test_the_tasks_in_small_have_the_same_constants_but_for_what_is_said():

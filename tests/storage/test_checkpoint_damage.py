@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.storage.checkpoints import Checkpoints, read_state
+from patchail_jax.storage.checkpoint_reading import read_state
+from patchail_jax.storage.checkpoints import Checkpoints
 from tests.storage.checkpoint import HOST, assert_equal, contents_of, damage, make_state, template, two
 
 

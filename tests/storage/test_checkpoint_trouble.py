@@ -9,8 +9,9 @@ import pytest
 
 from patchail_jax.errors import UserError
 from patchail_jax.storage.checkpoint_arrays import ArrayHandler
-from patchail_jax.storage.checkpoints import Checkpoints, read_state
-from tests.storage.checkpoint import contents_of, template, two
+from patchail_jax.storage.checkpoint_reading import read_state
+from patchail_jax.storage.checkpoints import Checkpoints
+from tests.storage.checkpoint import HOST, contents_of, make_state, template, two
 
 # What TensorStore 0.1 says where the operating system fails to open or read a file.
 TENSORSTORE = [
@@ -128,7 +129,7 @@ def test_trouble_in_one_process_stops_all(tmp_path, monkeypatch):
     assert said == [-3] and contents_of(tmp_path) == before
 
 
-@pytest.mark.parametrize("answers", [(-2, 1, -1), (-1, 1, -1)])
+@pytest.mark.parametrize("answers", [(-2, 1, -1), (-1, 1, 1, -1)])
 def test_another_process_without_a_checkpoint_does_not_throw_away_those_of_this_one(tmp_path, answers):
     two(tmp_path / "checkpoints")
     before = contents_of(tmp_path)
@@ -136,6 +137,18 @@ def test_another_process_without_a_checkpoint_does_not_throw_away_those_of_this_
     with pytest.raises(UserError, match=message):
         Checkpoints(tmp_path / "checkpoints", keep=3).restore(template(), gather=others(*answers))
     assert contents_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("saved", [0, 1])
+def test_processes_of_which_one_was_killed_in_its_first_save_begin_anew(tmp_path, saved, caplog):
+    """What another says: it never had a checkpoint, or has the first; not both have one; each has no more than one."""
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3)
+    if saved:
+        checkpoints.save(1, state=make_state(1), host=HOST)
+    assert checkpoints.restore(template(), gather=others(-1 if saved else 1, 0, 1)) is None
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    assert ("checkpoint 1 is removed: it is the first" in caplog.text) == bool(saved)
+    checkpoints.save(1, state=make_state(2), host=HOST)  # other content: nothing is in its way
 
 
 def test_all_processes_go_on_from_the_newest_that_all_have(tmp_path):
