@@ -122,6 +122,14 @@ def variant(name: str, method: str, task: str) -> str:
     )
 
 
+def may_differ() -> str:
+    """The fields that may change between two starts of a run, and the groups of which all may."""
+    names, groups = (
+        [f"`{name}`" for name in fields.MAY_DIFFER if (name in _LEAVES) == known] for known in (True, False)
+    )
+    return f"{', '.join(names)}, and the groups {', '.join(groups[:-1])} and {groups[-1]}"
+
+
 def quick(field: str) -> str:
     """A field of the quickstart."""
     value = flatten(quickstart.get_config().to_dict())[field]
@@ -147,6 +155,7 @@ TAKEN: Mapping[str, Callable[..., str]] = {
         group,
         preset,
         variant,
+        may_differ,
         quick,
         count,
     )

@@ -21,6 +21,7 @@ from patchail_jax.programs.train import train as _train
 from patchail_jax.run.design import action_size_of, make_method, make_specs, run_folder_of
 from patchail_jax.run.refusals import refuse
 from patchail_jax.run.reopened import Trained, open_trained
+from patchail_jax.run.sizes import expert_batch_size
 from patchail_jax.storage.remote import reading_copy
 from patchail_jax.types import AgentBatch, Batch, ExpertBatch
 from patchail_jax.updates.prepare_batch import stack_at
@@ -32,12 +33,15 @@ def train(config: ConfigDict, *, profile: bool = False) -> str:
     ``config`` is one of ``configs``, for example ``configs.cheetah.get_config("patchail_w")``. ``profile`` adds a trace
     of a few updates. ``KeyboardInterrupt`` after a stop that was saved: the same call goes on.
     """
+    _require_config(config)
     _train(config, profile=profile)
     return run_folder_of(config)
 
 
 def load_run(path: str | Path, *, checkpoint: int | None = None) -> "LoadedRun":
     """What the run in the folder ``path`` (or ``gs://``) has learned, at its newest checkpoint unless one is named."""
+    if checkpoint is not None and not isinstance(checkpoint, int | np.integer):
+        raise UserError(f"checkpoint is {checkpoint!r}; it must be a whole number")
     choose_backend()
     return LoadedRun(open_trained(reading_copy(str(path)), number=checkpoint))
 
@@ -102,12 +106,11 @@ class LoadedRun:
         return self._explainer.explain(self._trained.state, self._checked(frames), [kind]).maps[kind]
 
     def _checked(self, frames: np.ndarray, axes: Sequence[int] = (4,)) -> np.ndarray:
-        frames, shape = np.asarray(frames), self._trained.specs.frame_shape
-        count = frames.shape[-4] if frames.ndim >= 4 else 0
-        if frames.ndim not in axes or frames.shape[-3:] != shape or frames.dtype != np.uint8 or count < 1:
+        frames, shape = _array(frames, "frames"), self._trained.specs.frame_shape
+        if frames.ndim not in axes or frames.shape[-3:] != shape or frames.dtype != np.uint8 or not frames.size:
             forms = " or ".join(f"[{'B,' * (ndim - 4)}T,{','.join(map(str, shape))}]" for ndim in axes)
             raise UserError(f"frames are {frames.dtype} {list(frames.shape)}; they must be uint8 {forms}")
-        if axes == (4,) and count < 2:
+        if axes == (4,) and len(frames) < 2:
             raise UserError("a reward needs two frames: it is of the step between them")
         return frames
 
@@ -117,6 +120,7 @@ def make_update(config: ConfigDict, *, action_size: int | None = None) -> "Updat
 
     ``action_size`` is asked of the config's task where it is not given.
     """
+    _require_config(config)
     return Update(config, action_size_of(config) if action_size is None else action_size)
 
 
@@ -128,6 +132,7 @@ class Update:
         self._method = make_method(config, self.specs)
         self._devices = Devices(self._method, self.specs, count=config.devices, mapping=config.device_mapping)
         refuse(config, self._method, self.specs, devices=self._devices.count, processes=1)
+        self._windows, self._pairs = config.replay.batch_size, expert_batch_size(config)
 
     def init(self, seed: int) -> Any:
         """The first state, a pytree of arrays."""
@@ -138,34 +143,44 @@ class Update:
     ) -> tuple[Any, dict[str, jax.Array]]:
         """The next state and the update's metrics; the given state is consumed.
 
-        ``agent`` are n-step windows of your replay and ``expert`` as many pairs as the config says
-        (``replay.expert_batch_size``); ``patchail_jax.types`` has their axes. ``demonstration [M,S+1,H,W,3]`` are all
-        pairs of one demonstration, for methods that read one.
+        ``agent`` are B n-step windows of your replay (``replay.batch_size``) and ``expert`` are E pairs
+        (``replay.expert_batch_size``, or B where that is 0); S frames are stacked, and the expert's pairs are k steps
+        apart, 1 but for LAIfO:
+
+        - ``agent.frames [B,S+n,H,W,3] uint8``, ``agent.actions [B,A]`` of each window's first step,
+          ``agent.rewards [B,n]`` and ``agent.discounts [B,n]``;
+        - ``expert.frames [E,S+k,H,W,3] uint8``, ``expert.actions [E,A]``, read by methods that clone;
+        - ``demonstration [M,S+k,H,W,3] uint8``, all pairs of one demonstration, for methods that read one.
+
+        ``UserError`` for other shapes and for frames that are not uint8.
         """
-        windows, pairs, needs = len(agent.actions), len(expert.frames), self._method.needs
-        length = self.specs.frame_stack + needs.expert_steps
-        self._check("agent.frames", agent.frames, windows, self.specs.frame_stack + self.specs.n_step)
-        self._check("expert.frames", expert.frames, pairs, length)
-        if demonstration is None:
-            demonstration = np.zeros((0, *np.shape(expert.frames)[1:]), np.uint8)
-        if needs.demonstration:
-            self._check("demonstration", demonstration, max(len(demonstration), 1), length)
-        count = self._devices.count
-        if windows % count or pairs % count:
-            raise UserError(f"{windows} windows and {pairs} pairs cannot be divided evenly among {count} devices")
+        specs, needs, count = self.specs, self._method.needs, self._devices.count
+        windows, pairs = self._windows, self._pairs
+        agent_frames = (windows, specs.frame_stack + specs.n_step, *specs.frame_shape)
+        expert_frames = (pairs, specs.frame_stack + needs.expert_steps, *specs.frame_shape)
+        agent = AgentBatch(
+            _fitting(agent, "agent", "frames", agent_frames, np.uint8),
+            _fitting(agent, "agent", "actions", (windows, specs.action_size)),
+            _fitting(agent, "agent", "rewards", (windows, specs.n_step)),
+            _fitting(agent, "agent", "discounts", (windows, specs.n_step)),
+        )
+        expert = ExpertBatch(
+            _fitting(expert, "expert", "frames", expert_frames, np.uint8),
+            _fitting(expert, "expert", "actions", (pairs, specs.action_size)),
+        )
+        whole = np.zeros((0, *expert_frames[1:]), np.uint8)
+        if demonstration is not None or needs.demonstration:
+            whole = _array(whole if demonstration is None else demonstration, "demonstration")
+            _require("demonstration", whole, (max(len(whole), 1) if whole.ndim else 1, *expert_frames[1:]), np.uint8)
 
-        def shared(leaf: Any) -> np.ndarray:
-            leaf = np.asarray(leaf)
+        def shared(leaf: np.ndarray) -> np.ndarray:
             return leaf.reshape(count, 1, len(leaf) // count, *leaf.shape[1:])
-
-        def copied(leaf: Any) -> np.ndarray:
-            return np.broadcast_to(leaf, (count, 1, *np.shape(leaf)))
 
         index = np.arange(max(windows, pairs), dtype=np.int32)
         batch = Batch(
             AgentBatch(*map(shared, agent)),
             ExpertBatch(*map(shared, expert)),
-            copied(demonstration),
+            np.broadcast_to(whole, (count, 1, *whole.shape)),
             shared(index[:windows]),
             shared(index[:pairs]),
         )
@@ -173,24 +188,54 @@ class Update:
         return state, dict(zip(metrics.names, metrics.values, strict=True))
 
     def act(self, state: Any, observations: np.ndarray) -> np.ndarray:
-        """Mean actions ``[B,A]`` for stacks of frames ``[B,H,W,3S] uint8``, oldest first."""
+        """Mean actions ``[B,A]`` for stacks of frames ``[B,H,W,3S] uint8``, oldest first; ``UserError`` for others."""
+        observations, (height, width, channels) = _array(observations, "observations"), self.specs.frame_shape
+        form = (len(observations) if observations.ndim else 0, height, width, channels * self.specs.frame_stack)
+        _require("observations", observations, form, np.uint8)
         return self._devices.exploit(self._devices.publish(state), observations)
 
     def reward(self, state: Any, frames: np.ndarray) -> np.ndarray:
-        """Rewards ``[T]`` of an episode's ``frames [T+1,H,W,3]``, as the method would store them.
+        """Rewards ``[T]`` of an episode's ``frames [T+1,H,W,3] uint8``, as the method would store them.
 
-        ``UserError`` for a method whose replay keeps no rewards of its own.
+        ``UserError`` for other frames, and for a method whose replay keeps no rewards of its own.
         """
         if self._method.label is None or self._method.needs.whole_episodes:
             raise UserError(
                 "this method stores no rewards of its own; for a discriminator's set "
                 "config.reward.moment=at_episode_end"
             )
+        frames = _array(frames, "frames")
+        _require("frames", frames, (max(len(frames), 2) if frames.ndim else 2, *self.specs.frame_shape), np.uint8)
         _, rewards = self._devices.label(state, frames)
         assert rewards is not None
         return rewards
 
-    def _check(self, name: str, frames: Any, count: int, length: int) -> None:
-        wanted = (count, length, *self.specs.frame_shape)
-        if np.shape(frames) != wanted:
-            raise UserError(f"{name} is {list(np.shape(frames))}; the config asks for {list(wanted)}")
+
+def _require_config(config: Any) -> None:
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"config is a {type(config).__name__}; give one that configs.cheetah.get_config() makes")
+
+
+def _array(value: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # a list of arrays of several sizes
+        raise UserError(f"{name} cannot be made one array: all of it must have one size ({error})") from error
+
+
+def _fitting(batch: Any, batch_name: str, field: str, shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
+    """``batch.field`` as an array of ``shape``: of ``dtype``, or of float32 where none is asked for."""
+    name = f"{batch_name}.{field}"
+    if not hasattr(batch, field):
+        raise UserError(f"{batch_name} is a {type(batch).__name__} without {field}; see patchail_jax.types")
+    value = _array(getattr(batch, field), name)
+    _require(name, value, shape, dtype)
+    return value if dtype else value.astype(np.float32)
+
+
+def _require(name: str, value: np.ndarray, shape: tuple[int, ...], dtype: Any = None) -> None:
+    """``UserError`` unless ``value`` is of ``shape``, and of ``dtype``, or of numbers where none is asked for."""
+    fits = value.dtype == dtype if dtype else value.dtype.kind in "fiub"
+    if value.shape != shape or not fits:
+        wanted = f"{np.dtype(dtype).name if dtype else 'numbers'} {list(shape)}"
+        raise UserError(f"{name} is {value.dtype} {list(value.shape)}; the config asks for {wanted}")

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import patchail_jax
+from patchail_jax.demos import trajectory
 from patchail_jax.demos.expert_set import ExpertSet
+from patchail_jax.demos.form import Trajectories
 from patchail_jax.errors import UserError
 from patchail_jax.programs.command_line import parse
 from patchail_jax.run.config import apply_preset
@@ -150,12 +152,69 @@ def test_an_update_of_several_devices_is_that_of_one(config, expert):
 def test_batches_that_do_not_fit_are_one_line(config, expert):
     update = patchail_jax.make_update(config, action_size=ACTIONS)
     agent, pairs = windows(config, expert, batch=8)
-    with pytest.raises(
-        UserError, match=r"agent.frames is \[8, 4, 16, 16, 3\]; the config asks for \[8, 5, 16, 16, 3\]"
+    state = update.init(0)
+    for odd, message in (
+        (
+            (agent._replace(frames=agent.frames[:, 1:]), pairs),
+            r"agent.frames is uint8 \[8, 4, 16, 16, 3\]; the config ",
+        ),
+        (
+            (agent._replace(frames=agent.frames / np.float32(255)), pairs),
+            r"agent.frames is float32 .* uint8 \[8, 5, 16",
+        ),
+        (
+            (agent._replace(actions=agent.actions[:, None].repeat(3, 1)), pairs),
+            r"agent.actions .* asks for numbers \[8, 1\]",
+        ),
+        ((agent._replace(rewards=agent.rewards[:, 1:]), pairs), "agent.rewards is float32"),
+        ((AgentBatch(*(leaf[:4] for leaf in agent)), pairs), r"agent.frames is uint8 \[4, 5, .* asks for uint8 \[8, 5"),
+        ((agent, pairs._replace(frames=pairs.frames[:, :, :8])), "expert.frames is"),
+        ((agent, ExpertBatch(*(leaf[:-1] for leaf in pairs))), "expert.frames is"),
+        ((None, pairs), "agent is a NoneType without frames"),
+        (
+            (agent._replace(frames=[agent.frames[0], agent.frames[1, 1:]]), pairs),
+            "agent.frames cannot be made one array",
+        ),
     ):
-        update(update.init(0), agent._replace(frames=agent.frames[:, 1:]), pairs)
-    with pytest.raises(UserError, match="expert.frames is"):
-        update(update.init(0), agent, pairs._replace(frames=pairs.frames[:, :, :8]))
+        with pytest.raises(UserError, match=message):
+            update(state, *odd)
+    stacks = np.zeros((2, SIDE, SIDE, 3 * config.env.frame_stack), np.uint8)
+    for wrong in (stacks[..., :3], stacks[0], stacks.astype(np.float32)):
+        with pytest.raises(UserError, match="observations is .* the config asks for uint8"):
+            update.act(state, wrong)
+    with pytest.raises(UserError, match="frames is uint8 .* the config asks for uint8"):
+        update.reward(state, np.zeros((4, SIDE, SIDE), np.uint8))
+
+
+@pytest.mark.parametrize("config", ["cheetah", None, {}])
+def test_what_is_no_config_is_one_line(config):
+    for function in (patchail_jax.train, patchail_jax.make_update):
+        with pytest.raises(UserError, match="config is a .*; give one that"):
+            function(config)
+
+
+def test_a_checkpoint_is_a_whole_number_and_an_input_a_name(run, config):
+    for odd in (40.0, "40"):
+        with pytest.raises(UserError, match="must be a whole number"):
+            patchail_jax.load_run(config.run_folder, checkpoint=odd)
+    for odd in (["expert"], np.zeros(3), "", None):
+        with pytest.raises(UserError, match="no input"):
+            run.frames(odd)
+    with pytest.raises(UserError, match="cannot be made one array"):
+        run.reward([np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)])
+    with pytest.raises(UserError, match="they must be uint8"):
+        run.act(np.zeros((0, 5, SIDE, SIDE, 3), np.uint8))
+
+
+def test_a_run_below_the_home_folder_is_opened_by_the_name_that_training_gave(run, config, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path(config.run_folder).parent))
+    assert patchail_jax.load_run(f"~/{Path(config.run_folder).name}").frame == run.frame
+
+
+def test_the_first_of_a_file_of_demonstrations_is_judged(run, expert, config, tmp_path):
+    metadata = {"task": config.env.task, "action_repeat": config.env.action_repeat}
+    trajectory.save(tmp_path / "own.npz", Trajectories(None, None, None, metadata, frames=np.asarray(expert.frames)))
+    np.testing.assert_array_equal(run.frames(str(tmp_path / "own.npz")), run.frames("expert"))
 
 
 def of_method(config, method):
@@ -183,7 +242,7 @@ def test_a_method_that_reads_a_demonstration_is_not_run_without_one(config, expe
     update = patchail_jax.make_update(config, action_size=ACTIONS)
     batch = windows(config, expert, batch=config.replay.batch_size)
     with pytest.raises(
-        UserError, match=r"demonstration is \[0, 3, 16, 16, 3\]; the config asks for \[1, 3, 16, 16, 3\]"
+        UserError, match=r"demonstration is uint8 .0, 3, 16, 16, 3.; the config asks for uint8 .1, 3, 16"
     ):
         update(update.init(0), *batch)
     pairs = np.stack([expert.frames[0, start : start + 3] for start in range(STEPS)])

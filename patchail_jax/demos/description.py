@@ -86,7 +86,7 @@ def _range(parts: Sequence[np.ndarray]) -> str:
 def _doubts(trajectories: Trajectories, each: Sequence[Demonstration]) -> list[str]:
     """What training accepts and nobody wants."""
     doubts = []
-    if trajectories.frames is not None:
+    if trajectories.frames is not None and "recording_seed" not in trajectories.metadata:  # not played here
         parts = [demonstration.observed for demonstration in each]
         changes = [_changes(part) for part in parts]
         still = np.mean([(change == 0).mean() for change in changes])

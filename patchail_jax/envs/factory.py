@@ -1,16 +1,18 @@
 """Any environment: a function of yours makes it, in dm_env's form, and it shows its frames."""
 
 import importlib
+import inspect
 import logging
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 import dm_env
 import numpy as np
 
 from patchail_jax.envs.dmc import FrameEnvironment, refuse_repeat
 from patchail_jax.envs.look import square
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -30,14 +32,12 @@ class FactoryEnvironment(FrameEnvironment):
 
     def __init__(self, *, factory: str, task: str, action_repeat: int, image_size: int, episode_frames: int) -> None:
         refuse_repeat(action_repeat, episode_frames)
-        environment = _find(factory)(task=task, image_size=image_size)
-        if not isinstance(environment, dm_env.Environment):
-            raise UserError(f"env.factory {factory} gives {type(environment).__name__}, not a dm_env.Environment")
+        environment = _made(factory, task=task, image_size=image_size)
         self._low, self._high = _action_bounds(environment.action_spec(), name=task)
-        self._environment = _Watched(environment)
+        self._environment = _Watched(environment, name=task)
         self._reseed = _seeding(environment, name=task)
         self._repeat, self._limit, self._frames = action_repeat, episode_frames, 0
-        self._render = lambda: _frame(self._environment.observation, image_size, name=task)  # type: ignore[assignment]
+        self._render = lambda: square(self._environment.pixels, image_size).copy()  # type: ignore[assignment]
         self.action_size = self._low.size
 
     def state(self) -> None:
@@ -55,19 +55,58 @@ class FactoryEnvironment(FrameEnvironment):
 
 
 class _Watched:
-    """An environment that remembers its newest observation."""
+    """An environment that remembers its newest image, and is held to dm_env's form."""
 
-    def __init__(self, environment: dm_env.Environment) -> None:
-        self._environment, self.observation = environment, None
+    def __init__(self, environment: dm_env.Environment, *, name: str) -> None:
+        self._environment, self._name = environment, name
+        self.pixels = np.zeros((0, 0, 3), np.uint8)
         self.close = environment.close
 
     def reset(self) -> None:
-        self.observation = self._environment.reset().observation
+        self._look(self._environment.reset(), by="reset")
 
     def step(self, action: np.ndarray) -> dm_env.TimeStep:
         step = self._environment.step(action)
-        self.observation = step.observation
+        self._look(step, by="step")
+        _require_number(f"{self._name}: step() gave the reward", step.reward, otherwise="0 where the task has none")
+        _require_number(f"{self._name}: step() gave the discount", step.discount, otherwise="1 where nothing ends")
         return step
+
+    def _look(self, step: Any, *, by: str) -> None:
+        if not isinstance(step, dm_env.TimeStep):
+            raise UserError(f"{self._name}: {by}() gave {type(step).__name__}; it must give a dm_env.TimeStep")
+        pixels = _pixels(step.observation, name=self._name)
+        if self.pixels.size and pixels.shape != self.pixels.shape:
+            before, now = (f"{width}x{height}" for height, width, _ in (self.pixels.shape, pixels.shape))
+            raise UserError(f"{self._name}: the image was {before} pixels large and is {now}; it must stay the same")
+        self.pixels = pixels
+
+
+def _require_number(what: str, value: Any, *, otherwise: str) -> None:
+    if np.ndim(value) or not isinstance(value, SupportsFloat) or not math.isfinite(value):
+        raise UserError(f"{what} {value!r}; it must be a finite number, {otherwise}")
+
+
+def _made(factory: str, *, task: str, image_size: int) -> dm_env.Environment:
+    """What the function makes. What it raises is logged, and one line of it is a ``UserError``."""
+    function = _find(factory)
+    try:
+        inspect.signature(function).bind(task=task, image_size=image_size)
+    except TypeError as error:
+        call = f"{factory.rpartition(':')[2]}(task={task!r}, image_size={image_size})"
+        raise UserError(f"env.factory {factory} is called as {call}, and does not take that: {error}") from error
+    except ValueError:  # a built-in without a signature
+        pass
+    try:
+        environment = function(task=task, image_size=image_size)
+    except UserError:
+        raise
+    except Exception as error:
+        _log.exception("env.factory %s failed", factory)
+        raise UserError(f"env.factory {factory} failed ({type(error).__name__}: {one_line(error)})") from error
+    if not isinstance(environment, dm_env.Environment):
+        raise UserError(f"env.factory {factory} gives {type(environment).__name__}, not a dm_env.Environment")
+    return environment
 
 
 def _find(factory: str) -> Callable[..., Any]:
@@ -107,9 +146,9 @@ def _seeding(environment: Any, *, name: str) -> Callable[[int], Any]:
     return lambda seed: None
 
 
-def _frame(observation: Any, image_size: int, *, name: str) -> np.ndarray:
+def _pixels(observation: Any, *, name: str) -> np.ndarray:
     pixels = observation.get("pixels") if isinstance(observation, Mapping) else observation
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         form = f"{pixels.dtype}{list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise UserError(f"{name} must show pixels [H,W,3] uint8 (or a mapping with 'pixels'), not {form}")
-    return square(pixels, image_size).copy()  # the environment may draw the next frame into the same memory
+    return pixels

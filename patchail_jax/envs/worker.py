@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.envs.outcome import Command, Outcome, Reset, Restore, Step
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 
 def obey(environment: Any, command: Command) -> Outcome | None:
@@ -27,15 +27,23 @@ def obey(environment: Any, command: Command) -> Outcome | None:
     raise TypeError(f"not a command: {command!r}")
 
 
-class _Failed(Exception):
-    """A worker's traceback as text: the exception itself may not survive a pipe."""
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Failed(Exception):
+    """What an environment raised, in one line and with its traceback: the exception itself may not survive a pipe."""
+
+    def __init__(self, line: str, traceback: str) -> None:
+        super().__init__(line, traceback)
+        self.line, self.traceback = line, traceback
 
 
 def work(make: Callable[[], Any], pipe: Connection) -> None:
     """A worker's life: obey until the other end of the pipe is closed."""
     # Ctrl-C and a scheduler's SIGTERM go to the whole process group; the parent alone decides what they mean.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)  # blocked by the parent until they are ignored
     os.environ["LP_NUM_THREADS"] = "1"  # software OpenGL: processes scale, its threads do not
     memory: SharedMemory | None = None
     shared: np.ndarray | None = None
@@ -64,8 +72,8 @@ def work(make: Callable[[], Any], pipe: Connection) -> None:
         pass  # the parent has closed its end, or is gone
     except UserError as error:
         pipe.send(error)
-    except Exception:  # noqa: BLE001 - whatever it is, the parent tells it
-        pipe.send(_Failed(traceback.format_exc()))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells it
+        pipe.send(Failed(f"{type(error).__name__}: {one_line(error)}", traceback.format_exc()))
     finally:
         del shared
         if memory is not None:

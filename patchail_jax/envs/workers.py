@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Step
-from patchail_jax.envs.worker import obey, work
+from patchail_jax.envs.worker import IGNORED, Failed, obey, work
 from patchail_jax.errors import UserError, choose
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,11 @@ FAILURES = 3  # of one worker, without an episode finished between them, end the
 
 
 class WorkerError(RuntimeError):
-    """An environment failed; the message has its number and its traceback or exit code."""
+    """An environment failed; ``line`` has its number and what it raised or how it ended, the message its traceback."""
+
+    def __init__(self, line: str, traceback: str = "") -> None:
+        super().__init__(f"{line}\n{traceback}".rstrip())
+        self.line, self.traceback = line, traceback
 
 
 def _check_received(pending: Collection[int]) -> None:
@@ -87,6 +91,7 @@ class ProcessPool:
         self._frames: dict[int, np.ndarray] = {}
         self._failures = dict.fromkeys(range(num_envs), 0)
         self._waiting: dict[int, Command] = {}
+        self._told: set[str] = set()  # failures whose traceback has been logged
         # Before multiprocessing's own exit handler, which would wait for ever: workers ignore the SIGTERM it sends.
         atexit.register(self.close)
         try:
@@ -122,7 +127,7 @@ class ProcessPool:
                     if not isinstance(command, Step):
                         self._tell(index, command)
                         continue
-                    answers[index] = Lost(str(error).splitlines()[0])
+                    answers[index] = Lost(error.line)
                 else:
                     if outcome is not None and outcome.last:
                         self._failures[index] = 0
@@ -147,7 +152,12 @@ class ProcessPool:
         ours, theirs = self._context.Pipe()
         name = f"environment-{index}"
         process = self._context.Process(target=work, args=(self._make, theirs), name=name, daemon=True)
-        process.start()
+        # Until it ignores them itself: a scheduler's SIGTERM to the whole process group must not end it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._pipes[index], self._processes[index] = ours, process
 
@@ -170,8 +180,12 @@ class ProcessPool:
         while True:
             self._failures[index] += 1
             if self._failures[index] >= FAILURES:
-                raise WorkerError(f"{error}\n(the last of {FAILURES} failures in a row)") from error
-            _log.warning("%s; it is started again", str(error).splitlines()[0])
+                line = f"{error.line}, the last of {FAILURES} failures in a row"
+                raise WorkerError(line, error.traceback) from error
+            if error.traceback and error.line not in self._told:  # once: what fails again and again would fill the log
+                self._told.add(error.line)
+                _log.warning("%s", error.traceback.rstrip())
+            _log.warning("%s; it is started again", error.line)
             self._end(index)
             self._start(index)
             try:
@@ -213,8 +227,8 @@ class ProcessPool:
             raise WorkerError(f"environment {index} {how}") from error
         if isinstance(answer, UserError):
             raise answer
-        if isinstance(answer, Exception):
-            raise WorkerError(f"environment {index} failed:\n{answer}") from answer
+        if isinstance(answer, Failed):
+            raise WorkerError(f"environment {index} failed ({answer.line})", answer.traceback)
         return answer
 
 

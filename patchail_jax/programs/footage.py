@@ -21,10 +21,13 @@ FRAMES = "frames"  # of an npz file: [T+1,H,W,3] uint8
 def footage(source: str, trained: Trained) -> np.ndarray:
     """Frames ``[T+1,H,W,3] uint8`` of the run's size; ``source`` is "expert", "agent", "random" or a file's name.
 
-    A file is a video, a frame a step; an npz with ``frames``; or an npz of demonstrations, of which the first is taken.
+    A file is a video or a folder of pictures, a frame a step; an npz with ``frames``; or an npz of demonstrations, of
+    which the first is taken.
     Of frames that are not square the middle square is taken, as ``patchail demos convert`` does. ``UserError`` for
     anything else, for fewer than two frames, and for frames smaller than the run's.
     """
+    if not isinstance(source, str) or not source:
+        raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or the name of a file")
     if source in INPUTS:
         return INPUTS[source](trained)
     path = Path(source).expanduser()
@@ -49,7 +52,7 @@ def read_film(path: Path, *, image_size: int) -> np.ndarray:
 def _read_npz(path: Path, trained: Trained) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if FRAMES not in archive:
+            if "metadata" in archive or FRAMES not in archive:
                 return _expert(trained, path=str(path))
             frames = archive[FRAMES]
     except (OSError, ValueError, EOFError) as error:

@@ -49,6 +49,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax.run.agreement import require_same_config
     from patchail_jax.run.design import run_folder_of
     from patchail_jax.run.parts import Surroundings, build
+    from patchail_jax.run.refusals import refuse_before
     from patchail_jax.run.scalars import NotFinite
     from patchail_jax.run.summary import write_summary
     from patchail_jax.storage.replication import replicated
@@ -57,6 +58,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     hosts = join(**config.hosts)
     with losses_in_one_line(hosts):
         require_same_config(config, hosts)
+    refuse_before(config, processes=hosts.processes)
     location = run_folder_of(config) + (f"/process_{hosts.process}" if hosts.process else "")
     with (
         losses_in_one_line(hosts),

@@ -169,7 +169,7 @@ FIELDS: Mapping[str, Any] = {
     "checkpoint": {
         "every_frames": Number(100_000, 0, zero="at the end and at a stop alone"),  # the replay is part of it
         "every_updates": Number(5_000, 0, zero="never"),  # in pre-training, which plays no frames
-        "keep": Number(2, 1),  # newest ones kept
+        "keep": Number(2, 1),  # newest ones kept; several processes keep 2 at least
         "keep_every_frames": Number(250_000, 0, zero="never"),  # parameters alone, kept for good: explain --checkpoint
     },
 }

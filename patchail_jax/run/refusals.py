@@ -18,7 +18,7 @@ from patchail_jax.methods import Method
 from patchail_jax.methods.cloning_weight import clones
 from patchail_jax.outputs.dashboards import WANDB_MODES
 from patchail_jax.run.config import refuse_numbers
-from patchail_jax.run.design import IS_FEATURES
+from patchail_jax.run.design import IS_FEATURES, make_method, make_specs
 from patchail_jax.run.inheritance import refuse_parts
 from patchail_jax.run.sizes import expert_batch_size, ring_slots
 from patchail_jax.types import Specs
@@ -76,6 +76,14 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
             f"config.cloning.pretraining_updates is {updates}; it must be a multiple of "
             f"config.replay.updates_per_call ({per_call})"
         )
+
+
+def refuse_before(config: ConfigDict, *, processes: int) -> None:
+    """``refuse``, with a method made for it, before a folder is opened and an environment started."""
+    refuse_numbers(config)
+    specs = make_specs(config, action_size=1)
+    devices = config.devices or jax.local_device_count()
+    refuse(config, make_method(config, specs), specs, devices=devices, processes=processes)
 
 
 def _refuse_platform(wanted: str) -> None:

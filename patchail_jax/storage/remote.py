@@ -87,7 +87,7 @@ def reading_copy(location: str, *, checkpoints: bool = True) -> Path:
     machine works in. Raises ``UserError``, one line, where there is no run.
     """
     if not is_remote(location):
-        return Path(location)
+        return Path(location).expanduser()
     remote, folder = storage(location), local_folder(location, "read")
     with reachable(location):
         for _ in range(_TRIES):

@@ -60,8 +60,9 @@ class Corridor(dm_env.Environment):
     ``seed`` gives the start. Rewards are the square's place, 0 to 10.
     """
 
-    def __init__(self, image_size=16, *, actions=None, observation=None):
-        self._size, self._place, self._steps, self._seed = image_size, 0.0, 0, 0
+    def __init__(self, image_size=16, *, actions=None, observation=None, answer=lambda step: step):
+        """``answer(step)`` is what ``step()`` gives in the place of the time step."""
+        self._size, self._place, self._steps, self._seed, self._answer = image_size, 0.0, 0, 0, answer
         self._actions = actions or specs.BoundedArray((1,), np.float32, [-2.0], [4.0])
         self._observation = observation or (lambda frame: {"pixels": frame})
         self.calls = []
@@ -81,7 +82,7 @@ class Corridor(dm_env.Environment):
             return dm_env.termination(self._place, self._look())
         if self._steps == 12:
             return dm_env.truncation(self._place, self._look())
-        return dm_env.transition(self._place, self._look())
+        return self._answer(dm_env.transition(self._place, self._look()))
 
     def _look(self):
         frame = np.full((self._size, self._size, 3), 40, np.uint8)
@@ -110,6 +111,12 @@ def corridor(*, task, image_size):
         "small": {"observation": lambda frame: frame[:5, :5]},
         "wide": {"observation": lambda frame: frame.repeat(2, axis=0).repeat(4, axis=1)},
         "plain": {"observation": lambda frame: frame},
+        "unrewarded": {"answer": lambda step: step._replace(reward=None)},
+        "lost": {"answer": lambda step: step._replace(reward=float("nan"))},
+        "several": {"answer": lambda step: step._replace(reward=np.ones(1))},
+        "undiscounted": {"answer": lambda step: step._replace(discount=None)},
+        "silent": {"answer": lambda step: None},
+        "growing": {"answer": lambda step: step._replace(observation=step.observation["pixels"].repeat(2, axis=1))},
     }
     return Corridor(image_size, **faults.get(task, {}))
 
@@ -117,6 +124,16 @@ def corridor(*, task, image_size):
 def nothing(*, task, image_size):
     """Not an environment."""
     return [task, image_size]
+
+
+def without_camera(**_):
+    """Not made at all."""
+    raise ValueError("no camera\n3")
+
+
+def unasked():
+    """It takes nothing."""
+    return Corridor()
 
 
 not_a_function = 3

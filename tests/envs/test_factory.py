@@ -97,12 +97,36 @@ def test_without_a_seed_method_dm_control_s_generator_is_used_or_the_user_is_tol
         ({"factory": "tests.envs.fakes:none"}, "no none in tests.envs.fakes"),
         ({"factory": "tests.envs.fakes:not_a_function"}, "not a function"),
         ({"factory": "tests.envs.fakes:nothing"}, "gives list, not a dm_env.Environment"),
+        ({"factory": "tests.envs.fakes:without_camera"}, r"fakes:without_camera failed \(ValueError: no camera 3\)"),
+        (
+            {"factory": "tests.envs.fakes:unasked"},
+            r"is called as unasked\(task='corridor', image_size=16\), and does not",
+        ),
         ({"action_repeat": 101}, "does not fit"),
     ],
 )
 def test_what_does_not_fit_is_one_line(settings, message):
     with pytest.raises(UserError, match=message) as error:
         corridor(**settings).reset(0)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("unrewarded", "unrewarded: step.. gave the reward None; it must be a finite number, 0 where"),
+        ("lost", "gave the reward nan; it must be a finite number"),
+        ("several", "gave the reward array"),
+        ("undiscounted", "gave the discount None; it must be a finite number, 1 where nothing ends"),
+        ("silent", "step.. gave NoneType; it must give a dm_env.TimeStep"),
+        ("growing", "the image was 16x16 pixels large and is 32x16; it must stay the same"),
+    ],
+)
+def test_a_step_that_is_not_of_the_form_is_one_line(task, message):
+    environment = corridor(task=task)
+    environment.reset(0)
+    with pytest.raises(UserError, match=message) as error:
+        environment.step(np.zeros(1))
     assert "\n" not in str(error.value)
 
 

@@ -103,17 +103,23 @@ def begin(pool, seed=0):
     return pool.receive()
 
 
-def test_an_environment_that_breaks_three_times_in_a_row_ends_the_pool_with_its_traceback():
+def test_an_environment_that_breaks_three_times_in_a_row_ends_the_pool_with_its_traceback(caplog):
     with ProcessPool(functools.partial(Counting, break_at=2), 2) as pool:
         for _ in range(2):
             begin(pool)
             first, second = play(pool, 2, index=1)
-            assert first.frame[0, 0, 1] == 1 and second == Lost("environment 1 failed:")
+            assert first.frame[0, 0, 1] == 1 and second == Lost(
+                "environment 1 failed (ArithmeticError: the fake environment broke)"
+            )
         begin(pool)
         with pytest.raises(WorkerError, match="environment 1 failed") as error:
             play(pool, 2, index=1)
-    assert "ArithmeticError: the fake environment broke" in str(error.value) and "fakes.py" in str(error.value)
-    assert "last of 3 failures in a row" in str(error.value)
+    assert str(error.value).startswith(
+        "environment 1 failed (ArithmeticError: the fake environment broke), the last of 3 failures in a row\nTraceback"
+    )
+    assert "fakes.py" in str(error.value)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 3 and told[0].startswith("Traceback") and told[1] == told[2]  # its traceback once
 
 
 def test_a_killed_worker_has_a_successor_and_the_others_go_on(caplog):
@@ -173,6 +179,19 @@ def test_workers_leave_the_signals_of_a_terminal_and_a_scheduler_to_the_parent()
         assert pool.receive()[0].frame[0, 0, 0] == 8
 
 
+def test_a_signal_to_the_whole_process_group_ends_no_worker_that_is_starting(monkeypatch):
+    start = ProcessPool._start
+
+    def signalled(pool, index):
+        start(pool, index)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(pool._processes[index].pid, number)
+
+    monkeypatch.setattr(ProcessPool, "_start", signalled)
+    with ProcessPool(Counting, 1) as pool:
+        assert begin(pool, seed=3)[0].frame[0, 0, 0] == 3
+
+
 def test_what_the_user_can_mend_stays_one_line():
     with pytest.raises(UserError, match="no task 'nonsense'") as error:
         ProcessPool(functools.partial(FrameEnvironment, task="nonsense", action_repeat=1, image_size=24), 1)
@@ -180,7 +199,7 @@ def test_what_the_user_can_mend_stays_one_line():
 
 
 def test_a_worker_that_cannot_start_is_reported_with_its_traceback():
-    with pytest.raises(WorkerError, match="environment 0 failed:\nTraceback(.|\n)*TypeError"):
+    with pytest.raises(WorkerError, match=r"environment 0 failed \(TypeError: .*\)\nTraceback(.|\n)*TypeError"):
         ProcessPool(functools.partial(Counting, 1), 2)
 
 
