@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.places import Place, make_places, require_memory_together
 from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
@@ -106,8 +107,8 @@ class Jobs:
             job.status = "finished"
         elif self._stopping or code in SAVED:
             job.status = "stopped"
-        elif code == BAD_INPUT and (found := standing(job.run)) in STATUS:  # another launcher was quicker
-            job.status, job.tries = STATUS[found], job.tries - 1
+        elif code == BAD_INPUT and (found := _status(job.run)) != "waiting":  # another launcher was quicker
+            job.status, job.tries = found, job.tries - 1
         else:
             again = code != BAD_INPUT and job.tries <= self._retries
             job.status = "refused" if code == BAD_INPUT else "crashed" if again else "failed"
@@ -120,10 +121,18 @@ def describe(code: int) -> str:
     return f"status {code}" if code >= 0 else signal.Signals(-code).name
 
 
+def _status(run: PlannedRun) -> str:
+    """The status of a job by how its run stands; what cannot be asked waits: the run says why when it is started."""
+    try:
+        return STATUS.get(standing(run), "waiting")
+    except UserError:
+        return "waiting"
+
+
 def _look(job: Job) -> None:
     """Asks the run's folder how it stands; one that has crashed here, and waits, stays so."""
     job.looked = time.monotonic()
-    found = STATUS.get(standing(job.run), "waiting")
+    found = _status(job.run)
     if (job.status, found) != ("crashed", "waiting"):
         job.status = found
 
@@ -181,8 +190,8 @@ def main(argv: Sequence[str]) -> int:
     chosen, runs = options.parse(flags, argv)
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
     places = make_places(chosen.jobs, gpus=gpus, cores=chosen.cores, idle=chosen.idle)
-    found = standings(runs)
     runs = [on_platform(run, "gpu" if gpus else "") for run in runs]
+    found = standings(runs)
     jobs = [Job(run, STATUS.get(found[run.name], "waiting"), looked=time.monotonic()) for run in runs]
     if chosen.dry_run:
         sys.stdout.write(f"# {chosen.jobs} at a time\n")

@@ -81,14 +81,14 @@ def require_checkout() -> None:
         )
 
 
-@functools.cache
 def frames_of(run: PlannedRun) -> int:
     """The frames that a run is asked to play."""
     return int(config_of(run).num_frames)
 
 
+@functools.cache
 def config_of(run: PlannedRun) -> ConfigDict:
-    """The config that a run's flags stand for; ``UserError`` as the run itself would give it."""
+    """The config that a run's flags stand for, to be read; ``UserError`` as the run itself would give it."""
     return command_line.parse(["launch", *run.flags]).config
 
 

@@ -120,9 +120,9 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--python", default=sys.executable, help="Python on the cluster's machines")
     chosen, runs = options.parse(flags, argv)
     folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)
-    runs = left(runs, queued=queued(folder) if chosen.cluster == "slurm" else {})
-    platform = "gpu" if chosen.gres or chosen.gpus else ""
-    commands = [command(on_platform(run, platform), python=chosen.python) for run in runs]
+    runs = [on_platform(run, "gpu" if chosen.gres or chosen.gpus else "") for run in runs]
+    runs = left(runs, queued=queued(folder, runs) if chosen.cluster == "slurm" else {})
+    commands = [command(run, python=chosen.python) for run in runs]
     if chosen.dry_run:
         lines = [f"# submitit, cluster {chosen.cluster}, logs in {folder}, an array job of {len(commands)} with"]
         lines += [f"#   {name}: {value}" for name, value in sorted(parameters.items())]
@@ -161,10 +161,10 @@ def parameters_of(chosen: Any) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value != ""}
 
 
-def queued(folder: Path) -> dict[str, str]:
-    """The runs that wait or run in SLURM, by what was noted in ``folder`` when they were submitted.
+def queued(folder: Path, runs: Sequence[PlannedRun]) -> dict[str, str]:
+    """Those of the runs that wait or run in SLURM, by what was noted in ``folder`` when they were submitted.
 
-    ``UserError`` where SLURM does not say: they might be submitted twice.
+    ``UserError`` where SLURM does not say: they might be submitted twice. And for one that is there with other flags.
     """
     if not (folder / SUBMITTED).exists():
         return {}
@@ -176,14 +176,26 @@ def queued(folder: Path) -> dict[str, str]:
         raise UserError(f"squeue does not say which runs are queued already ({reason}): try on a login node") from error
     alive = set(said.split())
     lines = [json.loads(line) for line in (folder / SUBMITTED).read_text().splitlines()]
-    return {line["run"]: "queued" for line in lines if line["job"] in alive}
+    wanted = {run.name: run for run in runs}
+    there = [line for line in lines if line["job"] in alive and line["run"] in wanted]
+    for line in there:
+        if line.get("flags", ours := _flags(wanted[line["run"]])) != ours:
+            raise UserError(
+                f"{line['run']} is queued with other flags: give the same, or cancel it (scancel {line['job']})"
+            )
+    return {line["run"]: "queued" for line in there}
+
+
+def _flags(run: PlannedRun) -> list[str]:
+    """What a run is asked for, its folder aside, which may be written in several ways."""
+    return [flag for flag in run.flags if not flag.startswith("--config.run_folder=")]
 
 
 def note(folder: Path, runs: Sequence[PlannedRun], jobs: Sequence[str]) -> None:
-    """Writes down which job is which run."""
+    """Writes down which job is which run, and what it was asked for."""
     with (folder / SUBMITTED).open("a") as stream:
         for run, job in zip(runs, jobs, strict=True):
-            stream.write(f"{json.dumps({'job': job, 'run': run.name})}\n")
+            stream.write(f"{json.dumps({'job': job, 'run': run.name, 'flags': _flags(run)})}\n")
 
 
 def submit(

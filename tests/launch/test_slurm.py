@@ -1,6 +1,7 @@
 """The SLURM launcher, with submitit's local executor in the cluster's place, or with stand-ins for SLURM's programs."""
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -147,6 +148,22 @@ def test_started_again_nothing_that_is_queued_or_at_work_is_submitted_twice(tmp_
         path.write_text("CANCELLED")
     submit(tmp_path, "--dry_run")
     assert capsys.readouterr().out.count("patchail_jax.main") == 2
+
+
+def test_a_run_that_is_queued_with_other_flags_is_refused(tmp_path, cluster, capsys):
+    (cluster / "hold").touch()
+    submit(tmp_path)
+    refused = r"finger/patchail/pair/seed_0 is queued with other flags: give the same, or cancel it .scancel 7_0."
+    for word in ("--config.agent.discount=0.5", "--gpus=0"):  # without a GPU it would not be asked for one
+        with pytest.raises(UserError, match=refused):
+            slurm.main([*WORDS, f"--root={tmp_path}", word])
+    submit(tmp_path, f"--root={tmp_path}/.", "--hours=3")  # the same folder, and the same runs
+    assert capsys.readouterr().err.endswith("2 queued\n") and len(list(cluster.glob("*.sh"))) == 1
+    noted = tmp_path / "slurm/submitted.jsonl"
+    older = [{**json.loads(line)} for line in noted.read_text().splitlines()]
+    noted.write_text("".join(f"{json.dumps({'job': line['job'], 'run': line['run']})}\n" for line in older))
+    submit(tmp_path)  # an older version noted no flags
+    assert len(list(cluster.glob("*.sh"))) == 1
 
 
 def test_a_queue_that_does_not_answer_is_no_empty_queue(tmp_path, cluster, capsys):
