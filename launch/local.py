@@ -5,7 +5,9 @@ launcher has at work is waited for. Each writes what it says to ``console.log`` 
 storage, under ``launched`` in the cache folder. Ctrl-C saves and stops all of them; the same command resumes.
 """
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +30,7 @@ POLL_SECONDS = 0.5
 LOOK_SECONDS = 5.0  # between two looks at a run that another launcher has at work
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
 BAD_INPUT = 2  # the program's exit status; trying again would say the same
+STOPPING = "stopping: waiting for runs to save (Ctrl-C again to kill them)"
 SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)  # somebody asked it to save and stop
 STATUS = {FINISHED: "finished", GOING_ON: "elsewhere"}  # of a job, by how its run stands; else it waits
 
@@ -84,20 +87,34 @@ class Jobs:
             elif job.status in ("waiting", "crashed"):
                 job.status = "stopped"
 
+    def save(self, seconds: float) -> None:
+        """Asks everything that runs to save and stop, and waits for it so long; nothing is started any more."""
+        self.stop(signal.SIGTERM)
+        until = time.monotonic() + seconds
+        for job in self.jobs:
+            if job.process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._end(job, job.process.wait(max(until - time.monotonic(), 0.0)))
+
     def _start(self, job: Job) -> None:
-        job.log.parent.mkdir(parents=True, exist_ok=True)
+        """Starts a run in a free place; one whose folder or program cannot be used is refused, and the others go on."""
+        place = self._places[self._free[-1]]
+        try:
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            with job.log.open("ab") as log:
+                job.process = subprocess.Popen(
+                    command(job.run, python=self._python),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    # Its own modules and packages, not files of the same names in the folder that one is in.
+                    env={**os.environ, "PYTHONSAFEPATH": "1", **place.environment},
+                    start_new_session=True,  # a terminal's Ctrl-C and its end come here alone
+                )
+        except OSError as error:
+            job.status, job.words = "refused", f"{job.run.name} cannot be started: {error.strerror}: {error.filename}"
+            return
         job.slot, job.tries, job.status = self._free.pop(), job.tries + 1, "running"
-        place = self._places[job.slot]
-        with job.log.open("ab") as log:
-            job.process = subprocess.Popen(
-                command(job.run, python=self._python),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Its own modules and packages, not files of the same names in the folder that one is in.
-                env={**os.environ, "PYTHONSAFEPATH": "1", **place.environment},
-                start_new_session=True,  # a terminal's Ctrl-C and its end come here alone
-            )
         place.take(job.process.pid)
 
     def _end(self, job: Job, code: int) -> None:
@@ -138,24 +155,31 @@ def _look(job: Job) -> None:
 
 
 def work(jobs: Jobs, table: LiveTable) -> int:
-    """All jobs to their end; the exit status: 0, 1 where one did not finish, 128 + signal after a signal."""
+    """All jobs to their end; the exit status: 0, 1 where one did not finish, 128 + signal after a signal.
+
+    What goes wrong here costs no run its work: all are asked to save before the error is raised.
+    """
     asked, stop_at = False, float("inf")
     rows = {job.run.name: _row(job) for job in jobs.jobs}
-    try:
-        with Interruption() as interruption:
+    with Interruption() as interruption:
+        try:
             while jobs.advance():
                 if interruption.signal_number is not None and not asked:
                     jobs.stop(signal.SIGTERM)
                     asked, stop_at = True, time.monotonic() + STOP_SECONDS
-                    table.say("stopping: waiting for runs to save (Ctrl-C again to kill them)")
+                    table.say(STOPPING)
                 if time.monotonic() > stop_at:
                     jobs.stop(signal.SIGKILL)
                 _show(jobs, table, rows)
                 time.sleep(POLL_SECONDS)
-    finally:
-        jobs.stop(signal.SIGKILL)
-        _show(jobs, table, rows)
-        table.close(list(rows.values()))
+        except Exception:
+            table.say(STOPPING)
+            jobs.save(STOP_SECONDS)
+            raise
+        finally:
+            jobs.stop(signal.SIGKILL)
+            _show(jobs, table, rows)
+            table.close(list(rows.values()))
     if interruption.signal_number is not None:
         return 128 + interruption.signal_number
     return int(any(job.status != "finished" for job in jobs.jobs))
@@ -201,5 +225,7 @@ def main(argv: Sequence[str]) -> int:
             line = shell_line(command(job.run, python=chosen.python))
             sys.stdout.write(f"{line}\n" if job.status == "waiting" else f"# {job.status}: {job.run.name}\n")
         return 0
+    if shutil.which(chosen.python) is None:
+        raise UserError(f"--python is {chosen.python}, which is no program: name the Python to run with")
     require_memory_together([job.run for job in jobs if job.status == "waiting"], at_once=chosen.jobs)
     return work(Jobs(jobs, places, python=chosen.python, retries=chosen.retries), LiveTable(sys.stdout))

@@ -1,6 +1,5 @@
 """The local launcher with a program that finishes, crashes, refuses or waits, as it is told."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,11 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import local, places
-from patchail_jax.launch.options import config_of, parse, parser
 from patchail_jax.storage.run_folder import is_running
 
 FAKE = str(Path(__file__).parent / "fake_python.py")
@@ -147,6 +144,48 @@ def test_a_run_imports_no_file_of_the_folder_that_one_is_in(tmp_path, monkeypatc
     assert launch(tmp_path / "runs", "--retries=0", "--jobs=2", f"--python={python}") == 0
 
 
+def test_whatever_goes_wrong_in_the_launcher_lets_its_runs_save(tmp_path, monkeypatch):
+    log = tmp_path / "finger/patchail/pair/seed_0/console.log"
+
+    def fail_once_ready(*arguments):
+        if log.exists() and "ready" in log.read_text():
+            raise ZeroDivisionError("a fault of the table")
+
+    monkeypatch.setattr(local, "_show", fail_once_ready)
+    with pytest.raises(ZeroDivisionError):
+        launch(tmp_path, "--methods=patchail", "--jobs=2", sweep="figure7")
+    assert (log.parent / "saved").exists() and not is_running(log.parent)
+
+
+def test_a_damaged_line_costs_no_run_anything(tmp_path):
+    for label, name in (("mean", "metrics.jsonl"), ("max", "eval.csv")):
+        folder = tmp_path / f"finger/patchail/{label}/seed_0"
+        folder.mkdir(parents=True)
+        (folder / name).write_text('{"frame": 10\nagent,task,seed,fra\n')
+    assert launch(tmp_path, "--jobs=2", "--retries=2") == 1
+    assert all((tmp_path / f"finger/patchail/{label}/seed_0/ended").exists() for label in ("mean", "max"))
+
+
+def test_a_run_whose_folder_cannot_be_made_is_one_line_and_the_others_go_on(tmp_path, capsys):
+    (tmp_path / "finger/patchail").mkdir(parents=True)
+    (tmp_path / "finger/patchail/min").write_text("a file")
+    assert launch(tmp_path, "--jobs=1", "--retries=2") == 1
+    said = capsys.readouterr().out
+    assert "finger/patchail/min/seed_0 cannot be started: Not a directory: " in said and "Traceback" not in said
+    assert said.endswith("2 finished, 2 refused of 4 runs\n")
+
+
+def test_a_python_that_is_none_is_one_line(tmp_path, capsys):
+    with pytest.raises(UserError, match="--python is /nonexistent/python, which is no program"):
+        launch(tmp_path / "runs", "--python=/nonexistent/python")
+    assert not (tmp_path / "runs").exists()
+    program = tmp_path / "python"
+    program.write_bytes(b"\0not a program of this machine")
+    program.chmod(0o755)
+    assert launch(tmp_path / "runs", f"--python={program}") == 1
+    assert capsys.readouterr().out.count("cannot be started: Exec format error: ") == 4
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
@@ -243,64 +282,3 @@ def test_runs_on_one_card_share_its_memory():
         "0.450",
         "0.300",
     ]
-
-
-def store_config(root, run, **changes):
-    """The folder of a finished run, as the program writes it, whose config differs by ``changes``."""
-    config = ConfigDict(config_of(run).to_dict())
-    config.update_from_flattened_dict(changes)
-    folder = root / run.name
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    (folder / "finished.json").write_text(json.dumps({"num_frames": config.num_frames}))
-
-
-@pytest.mark.parametrize(
-    ("sweep", "word", "message"),
-    [
-        (
-            "figure8",
-            "",
-            r"finger/patchail/seed_0 holds a run with demos.num_demonstrations=0, not 5; give another --ro",
-        ),
-        ("table1", "--config.agent.actor_learning_rate=0.5", "with agent.actor_learning_rate=0.0001, not 0.5; give"),
-        ("table1", "--config.cloning.std=0.2", "finger/patchail/seed_0 holds a run with cloning.std=0.1, not 0.2"),
-    ],
-)
-def test_a_finished_run_of_another_config_is_refused_before_anything_starts(tmp_path, sweep, word, message):
-    _, chosen = parse(parser(""), ["table1", "--tasks=finger", "--methods=patchail", "--seeds=0-1"])
-    for run in chosen:
-        store_config(tmp_path, run)
-    words = ["--tasks=finger", "--methods=patchail", "--seeds=0-1", f"--root={tmp_path}", f"--python={FAKE}"]
-    with pytest.raises(UserError, match=message) as caught:
-        local.main([sweep, *words, *filter(None, [word])])
-    assert "\n" not in str(caught.value) and not list(tmp_path.rglob("diary"))
-    other_folder = [sweep, *words, f"--root={tmp_path}/new", *filter(None, [word]), "--dry_run"]
-    assert local.main(other_folder) == 0
-    assert local.main(["table1", *words, "--config.num_frames=1000", "--config.log.films=False"]) == 0  # may differ
-    assert not list(tmp_path.rglob("diary"))
-
-
-def test_what_an_older_version_did_not_have_is_no_other_run_and_no_noise(tmp_path, capsys, caplog):
-    _, (run,) = parse(parser(""), ["table1", "--tasks=finger", "--methods=patchail", "--seeds=0"])
-    store_config(tmp_path, run)
-    path = tmp_path / run.name / "config.json"
-    stored = json.loads(path.read_text())
-    del stored["cloning"]["std"]
-    path.write_text(json.dumps(stored))
-    words = ["table1", "--tasks=finger", "--methods=patchail", "--seeds=0", f"--root={tmp_path}", "--dry_run"]
-    assert local.main(words) == 0
-    assert "# finished: finger/patchail/seed_0" in capsys.readouterr().out and not caplog.records
-
-
-def test_a_run_that_finds_another_one_in_its_folder_is_not_counted_as_finished(tmp_path, monkeypatch):
-    """Another launcher, with another config, was quicker."""
-    _, (run,) = parse(parser(""), ["table1", "--tasks=finger", "--methods=patchail", "--seeds=0"])
-    planned = run._replace(folder=str(tmp_path / run.name))
-    store_config(tmp_path, planned, **{"cloning.std": 0.2})
-    jobs = local.Jobs(
-        [job := local.Job(planned)], places.make_places(1, gpus=(), cores=0, idle=False), python="no", retries=0
-    )
-    job.log.write_text("error: holds a run with cloning.std=0.2\n")
-    jobs._end(job, local.BAD_INPUT)
-    assert job.status == "refused" and "holds a run with" in job.words
