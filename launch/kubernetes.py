@@ -7,8 +7,6 @@ starts what has failed again, and leaves alone what goes on and what has finishe
 image. The W&B key comes from the Secret ``--wandb_secret``, key ``api-key``.
 """
 
-import re
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch import jobsets, options
 from patchail_jax.launch.local import BAD_INPUT
 from patchail_jax.launch.manifest import hand_over, require_shared, to_yaml
+from patchail_jax.launch.outside import run_program
 from patchail_jax.launch.standing import TO_DO, left
 from patchail_jax.launch.sweeps.sweep import JAX_PLATFORMS, PlannedRun, command, identifier, on_platform
 
@@ -150,8 +149,8 @@ def _name(run: PlannedRun, sweep: str) -> str:
 def _labels(run: PlannedRun, sweep: str) -> dict[str, str]:
     """By what runs are found: ``kubectl get pods -l patchail/task=finger,patchail/seed=0``."""
     task, method, *_, seed = run.name.split("/")
-    found = {"sweep": sweep, "task": task, "method": method, "seed": seed.removeprefix("seed_")}
-    return {f"patchail/{name}": re.sub(r"[^A-Za-z0-9]+", "_", value).strip("_")[:63] for name, value in found.items()}
+    found = {"patchail/task": task, "patchail/method": method, "patchail/seed": seed.removeprefix("seed_")}
+    return {name: jobsets.label(value) for name, value in {jobsets.SWEEP: sweep, **found}.items()}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -208,7 +207,7 @@ def _start(waiting: list[dict[str, Any]], kubectl: Sequence[str], sweep: str, *,
         room = max(at_once - jobsets.count_active(there), 0) if at_once else len(waiting)
         now, waiting = waiting[:room], waiting[room:]
         ended = [made["metadata"]["name"] for made in now if made["metadata"]["name"] in there]
-        status = subprocess.run([*kubectl, "delete", "jobset", *ended]).returncode if ended else 0
+        status = run_program([*kubectl, "delete", "jobset", *ended]) if ended else 0
         if now and not status:
             status = hand_over([*kubectl, "apply", "-f", "-"], to_yaml(now), dry_run=False)
         if status or not waiting:

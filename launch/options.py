@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
-from patchail_jax.launch.sweeps.sweep import PlannedRun, runs, selected
+from patchail_jax.launch.sweeps.sweep import PlannedRun, refuse_form, runs, selected
 from patchail_jax.programs import command_line
 from patchail_jax.programs.arguments import Arguments, number_ranges
 
@@ -47,6 +47,7 @@ def parse(
         raise UserError(f"unknown argument {wrong[0]!r}: overrides have the form --config.KEY=VALUE")
     if options.sweep not in SWEEPS:
         raise UserError(f"no sweep {options.sweep!r}; use one of {', '.join(SWEEPS)}")
+    refuse_form(options.sweep, SWEEPS[options.sweep])
     options.root = options.root or f"{parent}/{options.sweep}"
     grids = selected(
         SWEEPS[options.sweep],

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.manifest import require_shared, to_yaml
+from patchail_jax.launch.outside import require_program, run_program
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import (
     JAX_PLATFORMS,
@@ -70,13 +71,12 @@ def task(run: PlannedRun, sweep: str, place: TaskPlace) -> dict[str, Any]:
 def queued() -> set[str]:
     """The names of the managed jobs that wait or run. ``UserError`` where SkyPilot does not say."""
     words = ("sky", "jobs", "queue", "--all", "--skip-finished", "--output", "json")
+    require_program("sky", remedy="pip install skypilot")
     try:
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode and NO_QUEUE in done.stdout + done.stderr:
             return set()
         return {job["job_name"] for job in json.loads(done.stdout[done.stdout.index("[") :])}
-    except FileNotFoundError as error:
-        raise UserError("sky is not installed: pip install skypilot") from error
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"SkyPilot does not say which runs are queued already: see {shell_line(words)}") from error
 
@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
         if chosen.dry_run:
             continue
         path.write_text(text)
-        status = subprocess.run(words, check=False).returncode
+        status = run_program(words)
         if status:
             return status
     return 0

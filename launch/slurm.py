@@ -17,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 from patchail_jax.launch import options
 from patchail_jax.launch.local import LAUNCHED, SAVED
+from patchail_jax.launch.outside import Silence, answer
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
 from patchail_jax.storage.remote import local_folder
@@ -168,22 +169,33 @@ def queued(folder: Path, runs: Sequence[PlannedRun]) -> dict[str, str]:
     """
     if not (folder / SUBMITTED).exists():
         return {}
-    asked = ["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"]
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        raise UserError(f"squeue does not say which runs are queued already ({reason}): try on a login node") from error
+        said = answer(["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"], seconds=120)
+    except (UserError, Silence) as error:
+        raise UserError(f"squeue does not say which runs are queued already ({error}): try on a login node") from error
     alive = set(said.split())
-    lines = [json.loads(line) for line in (folder / SUBMITTED).read_text().splitlines()]
     wanted = {run.name: run for run in runs}
-    there = [line for line in lines if line["job"] in alive and line["run"] in wanted]
+    there = [line for line in _noted(folder / SUBMITTED) if line["job"] in alive and line["run"] in wanted]
     for line in there:
         if line.get("flags", ours := _flags(wanted[line["run"]])) != ours:
             raise UserError(
                 f"{line['run']} is queued with other flags: give the same, or cancel it (scancel {line['job']})"
             )
     return {line["run"]: "queued" for line in there}
+
+
+def _noted(path: Path) -> list[dict[str, Any]]:
+    """The lines of ``note``; a damaged one is skipped, and said on stderr."""
+    found = []
+    for number, text in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        try:
+            line = json.loads(text)
+            _ = line["job"], line["run"]
+        except (ValueError, LookupError, TypeError):
+            sys.stderr.write(f"line {number} of {path} is damaged and skipped: its run may be queued (see squeue)\n")
+        else:
+            found.append(line)
+    return found
 
 
 def _flags(run: PlannedRun) -> list[str]:
@@ -193,7 +205,10 @@ def _flags(run: PlannedRun) -> list[str]:
 
 def note(folder: Path, runs: Sequence[PlannedRun], jobs: Sequence[str]) -> None:
     """Writes down which job is which run, and what it was asked for."""
-    with (folder / SUBMITTED).open("a") as stream:
+    path = folder / SUBMITTED
+    with path.open("a") as stream:
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            stream.write("\n")  # behind a line that was cut short
         for run, job in zip(runs, jobs, strict=True):
             stream.write(f"{json.dumps({'job': job, 'run': run.name, 'flags': _flags(run)})}\n")
 
@@ -201,9 +216,13 @@ def note(folder: Path, runs: Sequence[PlannedRun], jobs: Sequence[str]) -> None:
 def submit(
     commands: Sequence[Sequence[str]], *, cluster: str, folder: str, parameters: dict[str, Any]
 ) -> Sequence[Any]:
-    """submitit's jobs, one a command, in the order of the commands. ``UserError`` without submitit or SLURM."""
+    """submitit's jobs, one a command, in the order of the commands.
+
+    ``UserError`` without submitit or SLURM, and where SLURM does not take them.
+    """
     try:
         import submitit
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
     except ImportError as error:
         raise UserError("submitit is missing: pip install -e .[launch]") from error
     try:
@@ -211,5 +230,14 @@ def submit(
     except RuntimeError as error:
         raise UserError(f"no SLURM here ({error}); submit from a login node, or try --cluster=local") from error
     executor.update_parameters(**parameters)
-    with executor.batch():
-        return [executor.submit(Task(words)) for words in commands]
+    try:
+        with executor.batch():
+            return [executor.submit(Task(words)) for words in commands]
+    except FailedSubmissionError as error:
+        raise UserError(
+            f"sbatch's answer names no job ({one_line(error, 200)}): it may have taken the runs all the same; "
+            "look with squeue before you try again"
+        ) from error
+    except (FailedJobError, OSError) as error:
+        said = " ".join(str(error).split()) or "it said nothing"
+        raise UserError(f"sbatch does not take the runs: {said}") from error

@@ -175,6 +175,50 @@ def test_a_queue_that_does_not_answer_is_no_empty_queue(tmp_path, cluster, capsy
     assert len(list(cluster.glob("*.sh"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [("exit 1", "it said nothing"), ("echo >&2; exit 1", "it said nothing"), ("kill -9 $$", "it said nothing")],
+)
+def test_a_queue_that_fails_in_silence_is_one_line(tmp_path, cluster, program, reason):
+    (cluster / "hold").touch()
+    submit(tmp_path)
+    (tmp_path / "bin/squeue").write_text(f"#!/bin/sh\n{program}\n")
+    with pytest.raises(UserError, match=rf"queued already \({reason}\): try on a login node"):
+        submit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (
+            "echo sbatch: error: Batch job submission failed: Invalid partition >&2; exit 1",
+            "runs: .*Invalid partition$",
+        ),
+        ("exit 1", "does not take the runs: it said nothing"),
+        ("echo Welcome to the cluster", "it may have taken the runs all the same; look with squeue before you try"),
+    ],
+)
+def test_a_submission_that_fails_is_one_line(tmp_path, cluster, program, message):
+    (tmp_path / "bin/sbatch").write_text(f"#!/bin/sh\n{program}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        submit(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ['{"job": "7_1", "ru', "[]\n", "\n", '{"job": 1}\n'])
+def test_a_damaged_note_is_skipped_and_the_next_one_is_whole(tmp_path, cluster, capsys, damage):
+    (cluster / "hold").touch()
+    submit(tmp_path)
+    with (tmp_path / "slurm/submitted.jsonl").open("a") as stream:
+        stream.write(damage)
+    capsys.readouterr()
+    submit(tmp_path, "--seeds=0,1")
+    said = capsys.readouterr().err
+    assert "submitted.jsonl is damaged and skipped: its run may be queued" in said and "line 3 " in said
+    submit(tmp_path, "--seeds=0,1")
+    assert capsys.readouterr().err.endswith("4 queued\n") and len(list(cluster.glob("*.sh"))) == 2
+
+
 def test_what_a_cluster_asks_for_goes_to_sbatch(tmp_path, cluster):
     (cluster / "hold").touch()
     asked = ["--qos=long", "--constraint=a100|h100", "--gres=gpu:a100:1", "--exclude=node[1-3]", "--account=me"]
