@@ -22,6 +22,7 @@ from patchail_jax.launch.places import Place, make_places, require_memory_togeth
 from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
 from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
 from patchail_jax.launch.table import LiveTable, Row, last_words, read_progress
+from patchail_jax.programs.arguments import not_negative, positive
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.storage.remote import local_folder
 
@@ -205,10 +206,12 @@ def _row(job: Job) -> Row:
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status."""
     flags = options.parser(__doc__, launcher="local")
-    flags.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    flags.add_argument("--retries", type=int, default=3, help="how often a crashed run is tried again")
+    flags.add_argument("--jobs", type=positive, default=1, help="runs at a time")
+    flags.add_argument("--retries", type=not_negative, default=3, help="how often a crashed run is tried again")
     flags.add_argument("--gpus", default="", help="CUDA devices to share out among the runs, for example 0,1,2,3")
-    flags.add_argument("--cores", type=int, default=0, help="CPU cores reserved for each run; 0: all runs share all")
+    flags.add_argument(
+        "--cores", type=not_negative, default=0, help="CPU cores reserved for each run; 0: all share all"
+    )
     flags.add_argument("--idle", action="store_true", help="lowest priority: all other programs go first")
     flags.add_argument("--python", default=sys.executable, help="Python to run with")
     chosen, runs = options.parse(flags, argv)

@@ -28,6 +28,7 @@ from patchail_jax.launch.sweeps.sweep import (
     on_platform,
     shell_line,
 )
+from patchail_jax.programs.arguments import positive
 
 NAME_LIMIT = 50  # characters
 KEY = "WANDB_API_KEY"
@@ -85,8 +86,8 @@ def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of the first sky command that fails."""
     flags = options.parser(__doc__, launcher="skypilot")
     flags.add_argument("--accelerators", default="L4:1", help="accelerators of a run; empty for CPUs alone")
-    flags.add_argument("--cpus", type=int, default=8, help="CPU cores of a run, at least")
-    flags.add_argument("--memory_gb", type=int, default=64, help="memory of a run, at least")
+    flags.add_argument("--cpus", type=positive, default=8, help="CPU cores of a run, at least")
+    flags.add_argument("--memory_gb", type=positive, default=64, help="memory of a run, at least")
     flags.add_argument("--spot", action="store_true", help="cheaper, and moved when taken away")
     flags.add_argument("--extras", default="cuda12", help="what setup.sh installs: cuda12, cuda13 or tpu")
     chosen, runs = options.parse(flags, argv)

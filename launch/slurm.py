@@ -23,6 +23,7 @@ from patchail_jax.launch.local import LAUNCHED, SAVED
 from patchail_jax.launch.outside import Silence, answer
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
+from patchail_jax.programs.arguments import gigabytes, hours, not_negative, positive
 from patchail_jax.storage.remote import local_folder
 
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
@@ -109,15 +110,15 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--exclude", default="", help="nodes not to use")
     flags.add_argument("--gres", default="", help="instead of --gpus, for example gpu:a100:1")
     flags.add_argument("--setup", action="append", default=[], help="a shell line before the run; may be repeated")
-    flags.add_argument("--hours", type=float, default=24.0, help="time limit of a task, which then queues again")
-    flags.add_argument("--gpus", type=int, default=1, help="GPUs of a run")
+    flags.add_argument("--hours", type=hours, default=24.0, help="time limit of a task, which then queues again")
+    flags.add_argument("--gpus", type=not_negative, default=1, help="GPUs of a run")
     flags.add_argument(
-        "--cpus", type=int, default=8, help="CPU cores of a run, for learner, environments and rendering"
+        "--cpus", type=positive, default=8, help="CPU cores of a run, for learner, environments and rendering"
     )
     flags.add_argument(
-        "--memory_gb", type=float, default=64.0, help="memory of a run; -W, -B and LAIfO keep a million frames"
+        "--memory_gb", type=gigabytes, default=64.0, help="memory of a run; -W, -B and LAIfO keep a million frames"
     )
-    flags.add_argument("--jobs", type=int, default=64, help="runs at a time")
+    flags.add_argument("--jobs", type=positive, default=64, help="runs at a time")
     flags.add_argument("--python", default=sys.executable, help="Python on the cluster's machines")
     chosen, runs = options.parse(flags, argv)
     folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)

@@ -24,6 +24,7 @@ from patchail_jax.launch.outside import require_program, run_program
 from patchail_jax.launch.pod_script import BUSY, HOME, LOCK, PID, sweep_script
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import shell_line
+from patchail_jax.programs.arguments import word
 
 ACTIONS = ("create", "setup", "run", "follow", "stop", "collect", "delete")
 BY_ITSELF, ALL = ACTIONS[:4], (*ACTIONS[:4], "collect", "delete")
@@ -151,11 +152,11 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument(
         "--action", default="", help=f"{', '.join(ACTIONS)}, or all; default: create, and all that follows"
     )
-    flags.add_argument("--name", required=True, help="name of the slice")
-    flags.add_argument("--zone", required=True)
+    flags.add_argument("--name", type=word, required=True, help="name of the slice")
+    flags.add_argument("--zone", type=word, required=True)
     flags.add_argument("--project", default="", help="default: gcloud's current project")
-    flags.add_argument("--accelerator_type", default="v5litepod-16")
-    flags.add_argument("--runtime_version", default="v2-alpha-tpuv5-lite")
+    flags.add_argument("--accelerator_type", type=word, default="v5litepod-16")
+    flags.add_argument("--runtime_version", type=word, default="v2-alpha-tpuv5-lite")
     flags.add_argument("--at_once", action="store_true", help="create a TPU VM at once, not a queued resource")
     flags.add_argument("--spot", action="store_true", help="cheaper, and may be taken away")
     flags.add_argument("--per_host", action="store_true", help="one run on each host, not one over all hosts")

@@ -189,8 +189,10 @@ def test_a_python_that_is_none_is_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--jobs=0", "at least one run"),
-        ("--cores=-1", "--cores is -1"),
+        ("--jobs=0", "argument --jobs: '0' is no whole number from 1; patchail launch local --help lists the flags"),
+        ("--jobs=2.5", "argument --jobs: '2.5' is no whole number from 1"),
+        ("--cores=-1", "argument --cores: '-1' is no whole number from 0"),
+        ("--retries=-3", "argument --retries: '-3' is no whole number from 0"),
         ("--cores=100000", "needs 100000 cores; there are"),
         ("--root=ftp://host/x", "cannot be opened"),
     ],

@@ -226,6 +226,24 @@ def test_who_sends_the_source_starts_where_it_is(main, words, tmp_path, monkeypa
     assert main([*RUNS, *words]) == 0 and capsys.readouterr().out  # only to say so works anywhere
 
 
+NO_NUMBERS = ("--gpus=-1", "--memory_gb=-3", "--memory_gb=1.5", "--cpus=0", "--hosts=0", "--chips=0", "--restarts=-1")
+POD = ("--name=", "--name=a b", "--zone=", "--accelerator_type=", "--runtime_version=")
+
+
+@pytest.mark.parametrize(
+    ("main", "word"),
+    [
+        *((kubernetes.main, word) for word in (*NO_NUMBERS, "--jobs=-1", "--image=", "--image=a b")),
+        *((skypilot.main, word) for word in ("--cpus=0", "--memory_gb=-1")),
+        *((tpu_pod.main, word) for word in POD),
+    ],
+)
+def test_flags_that_make_no_run_are_refused(main, word):
+    flag, text = word.split("=")
+    with pytest.raises(UserError, match=f"argument {flag}: '{text}' is no .*--help lists the flags"):
+        main([*RUNS, BUCKET, *({kubernetes.main: CLUSTER, tpu_pod.main: ["--name=p", "--zone=z"]}.get(main, [])), word])
+
+
 def test_a_missing_program_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="kubectl is not installed"):

@@ -237,6 +237,19 @@ def test_a_task_s_exit_status_reaches_the_scheduler():
         slurm.Task([sys.executable, "-c", "import sys; sys.exit(3)"])()
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(f"--hours={hours}" for hours in ("0.001", "0", "-1", "nan", "inf", "a")),
+        *("--jobs=0", "--jobs=-1", "--cpus=0", "--memory_gb=-1", "--memory_gb=nan", "--memory_gb=0", "--gpus=-1"),
+    ],
+)
+def test_numbers_that_make_no_job_are_refused(tmp_path, word):
+    flag, text = word.split("=")
+    with pytest.raises(UserError, match=f"argument {flag}: '{text}' is no .*--help lists the flags"):
+        slurm.main([*WORDS, f"--root={tmp_path}", "--dry_run", word])
+
+
 def test_a_dry_run_prints_the_parameters_and_the_commands(capsys):
     words = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0", "--python=python", "--partition=a b"]
     assert slurm.main([*words, "--config.demos.path=it's here", "--dry_run", "--root=/shared/runs"]) == 0

@@ -119,6 +119,12 @@ def test_a_shell_hands_over_every_word_as_it_was():
         (["figure6a", "--seeds=0-7"], "no seeds 5"),
         (["figure6a", "--seeds=4-0"], "'4-0' is not a seed or a range such as 0-4"),
         (["figure6a", "--seeds=first"], "'first' is not a seed"),
+        (["table1", "--config.reward.form=xyz"], "config.reward.form is 'xyz'; use one of"),
+        (["table1", "--config.agent.optimizer=foo"], "config.agent.optimizer is 'foo'; use one of"),
+        (["table1", "--config.replay.batch_size=7"], r"batch_size .7. must be a multiple of expert_batch_size .128."),
+        (["table1", "--config.env.image_size=8"], "images of 8 pixels are too small"),
+        (["table1", "--config.platform=xpu"], "config.platform is 'xpu'; use one of"),
+        (["table1", "--config.env.workers=many"], "config.env.workers is 'many'; use one of"),
         (["table1", "--config.seed=5"], "config.seed is decided by the sweep: use --seeds"),
         (["table1", "--config.run_folder=x"], "config.run_folder is decided by the sweep: use --root"),
         (["table1", "--config.env.task=finger_spin"], "config.env.task is decided by the sweep: use --tasks"),
@@ -185,3 +191,19 @@ def test_a_sweep_that_is_written_wrong_is_one_line(grids, message, monkeypatch):
 
 def test_a_sweep_may_have_labels_that_look_alike():
     refuse_form("my-own", (ONE._replace(label="a/b"), ONE._replace(label="a-b", seeds=range(2))))
+
+
+def test_configs_are_asked_once_a_kind_and_touch_no_accelerator_or_environment(monkeypatch):
+    program = """
+import os, sys
+from patchail_jax.launch.options import parse, parser
+from patchail_jax.run import refusals
+asked, refuse = [], refusals.refuse_before
+refusals.refuse_before = lambda config, **given: asked.append(config) or refuse(config, **given)
+_, found = parse(parser(""), ["table1", "--config.platform=gpu", "--config.devices=3"])
+from jax._src import xla_bridge
+assert (len(found), len(asked)) == (210, 42)
+assert not xla_bridge.backends_are_initialized() and "JAX_PLATFORMS" not in os.environ
+"""
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    subprocess.run([sys.executable, "-c", program], check=True)
