@@ -1,6 +1,6 @@
 """From finished runs to the paper's table and figures: ``patchail reports table1 RUNS...``.
 
-RUNS are run folders, or folders above them: ``runs`` is all there is. Prints the names of the files it writes.
+RUNS are run folders, or folders above them, for example that of one sweep. Prints the names of the files it writes.
 """
 
 import sys
@@ -17,24 +17,25 @@ def main(argv: Sequence[str]) -> None:
     from patchail_jax.reports.curves import write_curves
     from patchail_jax.reports.html import write_html
     from patchail_jax.reports.results import gather, write_table
-    from patchail_jax.reports.runs import find_runs, status_lines
+    from patchail_jax.reports.runs import find_runs, incomplete_lines
     from patchail_jax.reports.table1 import write_table1
+    from patchail_jax.run.config import MAY_DIFFER
 
     runs = find_runs(options.runs)
-    for line in status_lines(runs):
-        sys.stderr.write(f"not finished: {line}\n")
+    for line in incomplete_lines(runs):
+        sys.stderr.write(f"incomplete: {line}\n")
     match options.report:
         case "table1":
-            written = write_table1(runs, options.output, frames=options.frames)
+            written = write_table1(runs, options.output, frames=options.frames, may_differ=MAY_DIFFER)
         case "curves":
-            written = write_curves(runs, options.output, by=options.by)
+            written = write_curves(runs, options.output, by=options.by, may_differ=MAY_DIFFER)
         case "html":
             written = [write_html(run, options.output) for run in runs]
         case "results":
             kept = [gather(run, options.output / options.size) for run in runs]
             written = [*filter(None, kept), write_table(options.output)]
         case _:
-            written = write_aggregate(runs, options.output, frames=options.frames)
+            written = write_aggregate(runs, options.output, frames=options.frames, may_differ=MAY_DIFFER)
     for path in written:
         sys.stdout.write(f"{path}\n")
 
