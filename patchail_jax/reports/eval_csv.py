@@ -15,15 +15,15 @@ _COLUMNS = ("frame", "episode_reward", "hour")
 class EvalCsv(NamedTuple):
     """The evaluations of one run up to the first whose return is not a finite number, by frame.
 
-    ``frames``, ``returns`` and ``hours`` are ``[N]``. ``broken_at`` is the frame of that first one, None where all
-    returns are finite. ``last_frame`` is that of the last evaluation whatever its return, -1 where there is none.
+    ``frames`` and ``returns`` are ``[N]``. ``broken_at`` is the frame of that first one, None where all returns are
+    finite. ``last_frame`` and ``last_hour`` are those of the last evaluation whatever its return, -1 and 0 for none.
     """
 
     frames: np.ndarray
     returns: np.ndarray
-    hours: np.ndarray
     broken_at: int | None
     last_frame: int
+    last_hour: float
 
 
 def whole_lines(path: Path) -> list[str]:
@@ -59,6 +59,6 @@ def read_eval_csv(path: Path) -> EvalCsv:
     frames = sorted(found)
     broken_at = next((frame for frame in frames if not math.isfinite(found[frame][0])), None)
     kept = [frame for frame in frames if broken_at is None or frame < broken_at]
-    numbers = np.asarray([found[frame] for frame in kept], np.float64).reshape(-1, 2)
-    last_frame = frames[-1] if frames else -1
-    return EvalCsv(np.asarray(kept, np.int64), numbers[:, 0], numbers[:, 1], broken_at, last_frame)
+    returns = np.asarray([found[frame][0] for frame in kept], np.float64)
+    last_frame, last_hour = (frames[-1], found[frames[-1]][1]) if frames else (-1, 0.0)
+    return EvalCsv(np.asarray(kept, np.int64), returns, broken_at, last_frame, last_hour)
