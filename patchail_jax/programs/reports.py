@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     from patchail_jax.reports.aggregate import write_aggregate
     from patchail_jax.reports.curves import write_curves
-    from patchail_jax.reports.html import write_html
+    from patchail_jax.reports.html import write_pages
     from patchail_jax.reports.results import gather, write_table
     from patchail_jax.reports.runs import find_runs, incomplete_lines
     from patchail_jax.reports.table1 import write_table1
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         case "curves":
             written = write_curves(runs, options.output, by=options.by, may_differ=MAY_DIFFER)
         case "html":
-            written = [write_html(run, options.output) for run in runs]
+            written = write_pages(runs, options.output)
         case "results":
             if options.size is None:
                 _refuse_not_small(runs)
