@@ -97,7 +97,7 @@ def pace() -> str:
     rates: dict[tuple[str, ...], list[float]] = {}
     for size in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
         for one in results(size):
-            frame, _, hour = one.evaluations[-1]
+            frame, hour = one.evaluations.last_frame, one.evaluations.last_hour
             row = (size.name, f"`{one.run.method}`", f"{one.run.config['env']['num_envs']}", one.about["machine"])
             rates.setdefault(row, []).append(frame / hour / 3600)
     rows = [(*row, f"{len(found)}", f"{statistics.median(found):,.0f}") for row, found in rates.items()]

@@ -1,13 +1,22 @@
 """From finished runs to the paper's table and figures: ``patchail reports table1 RUNS...``.
 
-RUNS are run folders, or folders above them: ``runs`` is all there is. Prints the names of the files it writes.
+RUNS are run folders, or folders above them, for example that of one sweep. Prints the names of the files it writes.
 """
 
+import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from patchail_jax.errors import UserError
 from patchail_jax.programs.arguments import Arguments, output_folder, whole_numbers
+
+if TYPE_CHECKING:
+    from patchail_jax.reports.runs import Run
+
+_SMALL = "small"  # where results go unless they are told otherwise
 
 
 def main(argv: Sequence[str]) -> None:
@@ -15,28 +24,54 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     from patchail_jax.reports.aggregate import write_aggregate
     from patchail_jax.reports.curves import write_curves
-    from patchail_jax.reports.html import write_html
+    from patchail_jax.reports.html import write_pages
     from patchail_jax.reports.results import gather, write_table
-    from patchail_jax.reports.runs import find_runs, status_lines
+    from patchail_jax.reports.runs import find_runs, incomplete_lines
     from patchail_jax.reports.table1 import write_table1
+    from patchail_jax.run.config import MAY_DIFFER
 
     runs = find_runs(options.runs)
-    for line in status_lines(runs):
-        sys.stderr.write(f"not finished: {line}\n")
+    for line in incomplete_lines(runs):
+        sys.stderr.write(f"incomplete: {line}\n")
     match options.report:
         case "table1":
-            written = write_table1(runs, options.output, frames=options.frames)
+            written = write_table1(runs, options.output, frames=options.frames, may_differ=MAY_DIFFER)
         case "curves":
-            written = write_curves(runs, options.output, by=options.by)
+            written = write_curves(runs, options.output, by=options.by, may_differ=MAY_DIFFER)
         case "html":
-            written = [write_html(run, options.output) for run in runs]
+            written = write_pages(runs, options.output)
         case "results":
-            kept = [gather(run, options.output / options.size) for run in runs]
-            written = [*filter(None, kept), write_table(options.output)]
+            if options.size is None:
+                _refuse_not_small(runs)
+            folder = options.output / (options.size or _SMALL)
+            kept = gather(runs, folder, may_differ=MAY_DIFFER, force=options.force)
+            if not kept:
+                raise UserError("none of the runs has an evaluation yet: there is nothing to keep")
+            written = [*kept, write_table(options.output, may_differ=MAY_DIFFER)]
         case _:
-            written = write_aggregate(runs, options.output, frames=options.frames)
+            written = write_aggregate(runs, options.output, frames=options.frames, may_differ=MAY_DIFFER)
     for path in written:
         sys.stdout.write(f"{path}\n")
+
+
+def _refuse_not_small(runs: Sequence["Run"]) -> None:
+    """``UserError`` for a run whose config is not that of its task and method in small."""
+    from patchail_jax.reports.seeds import differences, in_words
+    from patchail_jax.run.config import MAY_DIFFER, paper_config
+
+    for run in runs:
+        small = run._replace(config=paper_config(run.task, f"{run.method}+{_SMALL}").to_dict())
+        if found := differences([run, small], MAY_DIFFER):
+            raise UserError(
+                f"{run.path} is not in small, by {in_words(found)}: name a --size for it, such as --size=paper"
+            )
+
+
+def _folder_name(text: str) -> str:
+    """A name of letters, digits, ``_`` and ``-``, as ``type=`` of a flag."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of letters, digits, _ and -")
+    return text
 
 
 def _parser() -> Arguments:
@@ -54,7 +89,8 @@ def _parser() -> Arguments:
         where = Path("results" if name == "results" else "reports")
         report.add_argument("--output", type=output_folder, default=where, help="folder to write into (%(default)s)")
         if name == "results":
-            report.add_argument("--size", default="small", help="its subfolder (%(default)s)")
+            report.add_argument("--size", type=_folder_name, help=f"its subfolder ({_SMALL}, for runs in small alone)")
+            report.add_argument("--force", action="store_true", help="replace results of another config or more frames")
         if name == "curves":
             report.add_argument(
                 "--by",

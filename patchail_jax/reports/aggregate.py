@@ -1,7 +1,7 @@
 """Methods over all tasks: interquartile mean, probability of improvement, performance profile (Agarwal et al. 2021)."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from patchail_jax.errors import UserError
 from patchail_jax.reports.published import method_label, method_order
-from patchail_jax.reports.runs import Run, status_lines
+from patchail_jax.reports.runs import Run, incomplete_lines
 from patchail_jax.reports.statistics import (
     interquartile_mean,
     interval,
@@ -52,8 +52,24 @@ def scores_by_method(table: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
     tasks = sorted({cell.task for cell in scored})
     shared = [task for task in tasks if all((method, task) in by_place for method in methods)]
     if not shared:
-        raise UserError("no task has scores of every method and of the expert at the same frames")
+        raise UserError(_nothing_shared(table, methods))
     return {method: {task: by_place[method, task] for task in shared} for method in methods}
+
+
+def _nothing_shared(table: Sequence[Cell], methods: Sequence[str]) -> str:
+    """Why there is no task to compare the methods on: what each lacks."""
+    lacks = []
+    for task in sorted({cell.task for cell in table}):
+        here = [cell for cell in table if cell.task == task]
+        scored = {cell.method for cell in here if len(cell.scores)}
+        if missing := [method_label(method) for method in methods or [c.method for c in here] if method not in scored]:
+            lacks.append(f"{task} of {', '.join(missing)}")
+        elif not all(cell.expert_return for cell in here):
+            lacks.append(f"{task} of the expert")
+    frames = " and ".join(f"{frame:,}" for frame in sorted({cell.frame for cell in table}))
+    return (
+        f"no task has scores of every method and of the expert at {frames} frames: none are there on {'; '.join(lacks)}"
+    )
 
 
 def estimates(scores: dict[str, dict[str, np.ndarray]], frame: int) -> list[Estimate]:
@@ -74,16 +90,22 @@ def estimates(scores: dict[str, dict[str, np.ndarray]], frame: int) -> list[Esti
     return found
 
 
-def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
-    """Writes ``aggregate.csv`` and ``.md``, and a figure for each number of frames; returns their paths."""
-    output.mkdir(parents=True, exist_ok=True)
+def write_aggregate(
+    runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None, may_differ: Iterable[str] = ()
+) -> list[Path]:
+    """Writes ``aggregate.csv`` and ``.md``, and a figure for each number of frames; returns their paths.
+
+    ``UserError`` where runs of one task and method are no seeds of one config (``seeds.by_name``), and where the
+    methods have no task in common.
+    """
     found: list[Estimate] = []
     pictures: list[Path] = []
     dropped: list[str] = []
     for frame in frames or default_frames(runs):
-        table = cells(runs, [frame])
+        table = cells(runs, [frame], may_differ=may_differ)
         scores = scores_by_method(table)
         here = estimates(scores, frame)
+        output.mkdir(parents=True, exist_ok=True)
         used = {(method, task) for method, by_task in scores.items() for task in by_task}
         for cell in table:
             if (cell.method, cell.task) not in used:
@@ -92,13 +114,13 @@ def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] 
                 missing = cell.runs - len(cell.scores)
                 dropped.append(f"{cell.task}, {cell.method}: {missing} of {cell.runs} runs not at {frame:,} frames")
         found += here
-        pictures += write_figure(_figure(scores, here, frame), output / f"aggregate_{frame}")
+        pictures += write_figure(_figure(scores, here, frame, of=len(runs)), output / f"aggregate_{frame}")
     table_path, text_path = output / "aggregate.csv", output / "aggregate.md"
     with table_path.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(Estimate._fields)
         writer.writerows(found)
-    text_path.write_text(_markdown(found, dropped + status_lines(runs)))
+    text_path.write_text(_markdown(found, dropped + incomplete_lines(runs)))
     return [table_path, text_path, *pictures]
 
 
@@ -115,11 +137,11 @@ def _markdown(found: Sequence[Estimate], remarks: Sequence[str]) -> str:
             span = f"{row.low:.2f} to {row.high:.2f}"
             lines.append(f"| {row.frame:,} | {who} | {row.value:.2f} | {span} | {row.tasks} | {row.runs} |")
     if remarks:
-        lines += ["", "## Not in these figures, or not finished", "", *(f"- {remark}" for remark in remarks)]
+        lines += ["", "## Not in these figures, or incomplete", "", *(f"- {remark}" for remark in remarks)]
     return "\n".join([*lines, ""])
 
 
-def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate], frame: int) -> Figure:
+def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate], frame: int, *, of: int) -> Figure:
     chosen = colours(list(scores))
     means = [estimate for estimate in found if not estimate.second]
     pairs = [estimate for estimate in found if estimate.second]
@@ -152,7 +174,7 @@ def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate],
         axes[-1].set_ylabel("share of runs above")
         axes[-1].set_ylim(0, 1.02)
         figure.legend(loc="outside lower center", ncols=min(len(scores), 6))
-        figure.suptitle(f"{frame:,} frames, {tasks} task{'s' * (tasks != 1)}, {runs} runs", fontsize=9)
+        figure.suptitle(f"{frame:,} frames, {tasks} task{'s' * (tasks != 1)}, {runs} of {of} runs", fontsize=9)
     return figure
 
 

@@ -3,11 +3,12 @@
 These are the paper's Figures 4, 8 and 9, and with ``by`` its Figures 6, 7 and 10.
 """
 
+import collections
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,15 +16,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from patchail_jax.errors import UserError
 from patchail_jax.reports import published
-from patchail_jax.reports.runs import FINISHED, RUNNING, STOPPED, Run, status_lines
+from patchail_jax.reports.runs import FINISHED, RUNNING, STOPPED, Run, incomplete_lines
+from patchail_jax.reports.seeds import by_name
 from patchail_jax.reports.statistics import on_grid
 from patchail_jax.reports.style import INK, MUTED, STYLE, colours, thousands, write_figure
 from patchail_jax.reports.table1 import seeds_in_words
 
 CSV_COLUMNS = ("task", "curve", "frame", "mean", "std", "seeds")
 _COLUMNS = 4  # as in the paper
+_BROKEN = "not a number"
+_MARKS = {RUNNING: ">", STOPPED: "x", _BROKEN: "X"}  # where the curve of a run ends that is not complete
 
 
 class Curve(NamedTuple):
@@ -38,20 +41,26 @@ class Curve(NamedTuple):
     seeds: np.ndarray
 
     def label(self) -> str:
-        """The name, the number of seeds, and how many are still running or were stopped."""
+        """The name, the number of seeds, and how many are still running, were stopped, or are no numbers at the end."""
         words = [seeds_in_words(len(self.runs))]
-        for status in (RUNNING, STOPPED):
-            count = sum(run.status == status for run in self.runs)
-            words += [f"{count} {status}"] if count else []
+        counted = collections.Counter(mark for run in self.runs if (mark := _mark(run)))
+        words += [f"{counted[mark]} {mark}" for mark in _MARKS if counted[mark]]
         return f"{published.method_label(self.name)} ({', '.join(words)})"
 
 
-def curves(runs: Sequence[Run], *, by: str = "") -> list[Curve]:
-    """One curve for each task, method and value of the config's field ``by``; ``UserError`` for an unknown field."""
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.task, _name(run, by)), []).append(run)
-    return [_curve(task, name, group) for (task, name), group in groups.items()]
+def curves(runs: Sequence[Run], *, by: str = "", may_differ: Iterable[str] = ()) -> list[Curve]:
+    """One curve for each task, method and value of the config's field ``by``, over its seeds.
+
+    ``UserError`` for an unknown field, and where the runs of a curve are no seeds of one config (``seeds.by_name``).
+    """
+    return [_curve(task, name, group) for (task, name), group in by_name(runs, by=by, may_differ=may_differ).items()]
+
+
+def _mark(run: Run) -> str:
+    """Why the run is not complete, as in ``_MARKS``; "" where it is."""
+    if run.broken_at is not None:
+        return _BROKEN
+    return "" if run.status == FINISHED else run.status
 
 
 def _curve(task: str, name: str, runs: list[Run]) -> Curve:
@@ -64,20 +73,9 @@ def _curve(task: str, name: str, runs: list[Run]) -> Curve:
     return Curve(task, name, runs, grid, np.nanmean(values, 0), np.nanstd(values, 0), np.isfinite(values).sum(0))
 
 
-def _name(run: Run, by: str) -> str:
-    if not by:
-        return run.method
-    value: Any = run.config
-    for part in by.split("."):
-        if not isinstance(value, dict) or part not in value:
-            raise UserError(f"{run.path} has no config field {by!r}")
-        value = value[part]
-    return f"{published.method_label(run.method)}, {by.rsplit('.', 1)[-1]}={value}"
-
-
-def write_curves(runs: Sequence[Run], output: Path, *, by: str = "") -> list[Path]:
-    """Writes ``curves.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths."""
-    found = curves(runs, by=by)
+def write_curves(runs: Sequence[Run], output: Path, *, by: str = "", may_differ: Iterable[str] = ()) -> list[Path]:
+    """Writes ``curves.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths. ``UserError`` as of ``curves``."""
+    found = curves(runs, by=by, may_differ=may_differ)
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "curves.csv", output / "curves.md"]
     with written[0].open("w", newline="") as stream:
@@ -98,9 +96,9 @@ def _markdown(found: Sequence[Curve], runs: Sequence[Run]) -> str:
         else:
             last = "- | - | -"
         lines.append(f"| {curve.task} | {curve.label()} | {last} |")
-    unfinished = status_lines(runs)
-    if unfinished:
-        lines += ["", "## Runs that are not finished", "", *(f"- {line}" for line in unfinished)]
+    incomplete = incomplete_lines(runs)
+    if incomplete:
+        lines += ["", "## Incomplete runs", "", *(f"- {line}" for line in incomplete)]
     return "\n".join([*lines, ""])
 
 
@@ -120,8 +118,9 @@ def figure(found: Sequence[Curve]) -> Figure:
                 line = _draw(axis, curve, chosen[curve.name])
                 shown = curve.label() if len(tasks) == 1 else published.method_label(curve.name)
                 handles.setdefault(shown, line)
-            handles.update(_draw_references(axis, [curve for curve in found if curve.task == task]))
-            axis.set_title(task.replace("_", " "))
+            here = [curve for curve in found if curve.task == task]
+            handles.update(_draw_references(axis, here))
+            axis.set_title(_title(task, [run for curve in here for run in curve.runs]))
             axis.set_ylim(bottom=0)
             axis.xaxis.set_major_formatter(thousands)
             axis.set_xlabel("frames")
@@ -129,12 +128,13 @@ def figure(found: Sequence[Curve]) -> Figure:
             axis.set_ylabel("return")
         for axis in axes.ravel()[len(tasks) :]:
             axis.set_axis_off()
+        handles.update(_mark_handles([run for curve in found for run in curve.runs]))
         drawn.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 4))
     return drawn
 
 
 def _draw(axis: Axes, curve: Curve, colour: str) -> Line2D:
-    """Draws mean and band. The mean is dotted where a seed is missing; a mark shows where a run is not finished."""
+    """Draws mean and band. The mean is dotted where a seed is missing; a mark shows where a run is not complete."""
     whole = curve.seeds == len(curve.runs)
     (line,) = axis.plot(curve.frames, np.where(whole, curve.mean, np.nan), color=colour)
     end = int(whole.sum())
@@ -144,10 +144,26 @@ def _draw(axis: Axes, curve: Curve, colour: str) -> Line2D:
         low, high = curve.mean - curve.std, curve.mean + curve.std
         axis.fill_between(curve.frames, low, high, color=colour, alpha=0.15, linewidth=0)
     for run in curve.runs:
-        if run.status != FINISHED and len(run.frames):
-            marker = ">" if run.status == RUNNING else "x"
-            axis.plot(run.frames[-1], run.returns[-1], marker=marker, color=colour, markersize=5, clip_on=False)
+        if (mark := _mark(run)) and len(run.frames):
+            axis.plot(run.frames[-1], run.returns[-1], marker=_MARKS[mark], color=colour, markersize=5, clip_on=False)
     return line
+
+
+def _title(task: str, runs: Sequence[Run]) -> str:
+    """The task, and how many of its runs are complete where not all are."""
+    complete = sum(run.is_complete for run in runs)
+    words = task.replace("_", " ")
+    return words if complete == len(runs) else f"{words} ({complete} of {len(runs)} runs complete)"
+
+
+def _mark_handles(runs: Sequence[Run]) -> dict[str, Line2D]:
+    """What the marks at the ends of incomplete runs say, by label."""
+    there = {_mark(run) for run in runs if len(run.frames)}
+    return {
+        mark: Line2D([], [], marker=marker, linestyle="", color=MUTED, markersize=5)
+        for mark, marker in _MARKS.items()
+        if mark in there
+    }
 
 
 def _draw_references(axis: Axes, found: Sequence[Curve]) -> dict[str, Line2D]:

@@ -6,15 +6,19 @@ import importlib.resources
 import io
 import json
 import math
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.overlay import colours, overlay
+from patchail_jax.reports.eval_csv import whole_lines
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run
 from patchail_jax.storage.run_folder import flatten
@@ -25,10 +29,30 @@ _COLUMNS = 16  # pictures a row of a sprite
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
-def write_html(run: Run, output: Path) -> Path:
-    """Writes ``<task>_<method>_<seed>.html`` into the folder ``output`` from what the run has left so far."""
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / f"{run.task}_{run.method}_{run.seed}.html"
+def write_pages(runs: Sequence[Run], output: Path) -> list[Path]:
+    """Writes a page for each run, as ``write_html``; where runs share a name, what their folders differ in is added.
+
+    ``UserError``, before any page is written, where two names are equal still.
+    """
+    plain = [_page_name(run) for run in runs]
+    names: list[str] = []
+    for run, name in zip(runs, plain, strict=True):
+        if plain.count(name) > 1:
+            above = os.path.commonpath([one.path for one, its in zip(runs, plain, strict=True) if its == name])
+            name = "_".join([name, *run.path.relative_to(above).parts])
+        if name in names:
+            other = runs[names.index(name)]
+            raise UserError(f"{other.path} and {run.path} would both become {output / name}.html: name one of them")
+        names.append(name)
+    return [write_html(run, output, name=name) for run, name in zip(runs, names, strict=True)]
+
+
+def write_html(run: Run, output: Path, *, name: str = "") -> Path:
+    """Writes a page of what the run has left so far, ``<task>_<method>_<seed>.html`` unless ``name`` is given.
+
+    ``UserError`` for a damaged line of its files.
+    """
+    path = output / f"{name or _page_name(run)}.html"
     page = _filled(
         {
             "title": html.escape(f"{run.task}, {method_label(run.method)}, seed {run.seed}"),
@@ -42,8 +66,13 @@ def write_html(run: Run, output: Path) -> Path:
             "data": _script(_data(run)),
         }
     )
+    output.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _page_name(run: Run) -> str:
+    return f"{run.task}_{run.method}_{run.seed}".replace("/", "_")
 
 
 def _filled(values: dict[str, str]) -> str:
@@ -75,14 +104,22 @@ def _table(values: dict[str, Any]) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read: mend or remove it") from error
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSONL file; a kill may have cut the last one short."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+def _lines(path: Path, *fields: str) -> list[dict[str, Any]]:
+    """The whole lines of a JSONL file, which have ``fields``; ``UserError`` names one that is damaged."""
+    found = []
+    for number, line in enumerate(whole_lines(path), 1):
+        try:
+            found.append(dict(json.loads(line)))
+            _ = [found[-1][field] for field in fields]
+        except (ValueError, TypeError, LookupError) as error:
+            raise UserError(f"{path}, line {number}, is damaged: mend it, or remove the line") from error
+    return found
 
 
 def _data(run: Run) -> dict[str, Any]:
@@ -95,10 +132,10 @@ def _data(run: Run) -> dict[str, Any]:
     }
 
 
-def _curves(run: Run) -> dict[str, list[list[float]]]:
+def _curves(run: Run) -> dict[str, list[list[float | None]]]:
     """Every scalar over frames, ``[[frame, value], ...]`` thinned to ``POINTS``. Evaluations' returns come first."""
-    curves: dict[str, list[list[float]]] = {"evaluation/return": []}
-    for line in _lines(run.path / "metrics.jsonl"):
+    curves: dict[str, list[list[float | None]]] = {"evaluation/return": []}
+    for line in _lines(run.path / "metrics.jsonl", "frame"):
         for name, value in line.items():
             if name in ("kind", "frame", "update", "hour") or not isinstance(value, int | float):
                 continue
@@ -110,12 +147,14 @@ def _curves(run: Run) -> dict[str, list[list[float]]]:
 def _histograms(path: Path) -> dict[str, list[dict[str, Any]]]:
     """The histograms of logits, in the order of their frames, by ``expert`` and ``agent``."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for line in _lines(path):
+    for line in _lines(path, "frame", "name", "counts", "edges"):
         who, _, what = line["name"].removeprefix("evaluation/").partition("_")
         if what == "logits":
             edges = [_short(line["edges"][0]), _short(line["edges"][-1])]
             found.setdefault(who, []).append({"frame": line["frame"], "counts": line["counts"], "range": edges})
-    return found
+    # Both are shown side by side: a frame at which either is not finite is a gap in both.
+    gaps = {one["frame"] for listed in found.values() for one in listed if None in one["range"]}
+    return {who: [one for one in listed if one["frame"] not in gaps] for who, listed in found.items()}
 
 
 def _episode(path: Path) -> dict[str, Any] | None:
@@ -128,8 +167,8 @@ def _episode(path: Path) -> dict[str, Any] | None:
         steps = np.unique(np.linspace(0, count - 1, min(count, STEPS)).round().astype(int))
         sprites = {"frames": _sprite(frames[steps])}
         for kind in KINDS:
-            if f"maps_{kind}" in stored:
-                maps = stored[f"maps_{kind}"][steps].astype(np.float32)
+            if f"maps_{kind}" in stored and np.isfinite(stored[f"limit_{kind}"]):
+                maps = np.nan_to_num(stored[f"maps_{kind}"][steps].astype(np.float32))
                 sprites[kind] = _sprite(overlay(frames[steps], maps, limit=float(stored[f"limit_{kind}"])))
         return {
             "frame": int(stored["frame"]),
@@ -156,6 +195,6 @@ def _sprite(pictures: np.ndarray) -> str:
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _short(value: float) -> float:
-    """Five digits: a screen shows no more."""
-    return float(f"{value:.5g}")
+def _short(value: float) -> float | None:
+    """Five digits: a screen shows no more. None, a gap, for what is not a finite number."""
+    return float(f"{value:.5g}") if math.isfinite(value) else None

@@ -3,11 +3,9 @@
 The CSV has the columns of ``eval.csv``; the JSON beside it says how it was made. The table is written from them alone.
 """
 
-import csv
 import functools
 import json
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.whole_file import whole_file
 from patchail_jax.reports.curves import curves, figure
+from patchail_jax.reports.eval_csv import EvalCsv, read_eval_csv, whole_lines
 from patchail_jax.reports.published import method_label, method_order
 from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return
+from patchail_jax.reports.seeds import differences, in_words
 from patchail_jax.reports.statistics import interquartile_mean, interval, stratified_bootstrap
 from patchail_jax.reports.style import save
 
@@ -39,49 +40,102 @@ _METHOD_COLUMNS = ("method", "tasks", "runs", "interquartile mean of the last re
 
 @dataclass(frozen=True)
 class Result:
-    """One run's evaluations ``(frame, return, hour)``, in order, and what they were made with."""
+    """One run's evaluations, and what they were made with."""
 
     path: Path
-    evaluations: list[tuple[int, float, float]]
+    evaluations: EvalCsv
     about: dict[str, Any]
 
     @functools.cached_property
     def run(self) -> Run:
         """What reports know of a run."""
-        config = self.about["config"]
-        frames, returns, _ = map(np.asarray, zip(*self.evaluations, strict=True))
+        config, found = self.about["config"], self.evaluations
         status = FINISHED if self.about["finished"] else STOPPED
-        return Run(self.path, config, frames, returns, status, expert_return(config["env"]["task"], config["demos"]))
+        expert = expert_return(config["env"]["task"], config["demos"])
+        return Run(self.path, config, found.frames, found.returns, status, expert, found.broken_at)
 
     def row(self) -> str:
         """Its line of the table."""
         run = self.run
+        last, best, share, reached = "-", "-", "", 0
+        if len(run.returns):
+            last, best, reached = f"{run.returns[-1]:.1f}", f"{run.returns.max():.1f}", int(run.frames[-1])
+            share = f"{run.returns[-1] / run.expert_return:.0%}" if run.expert_return else ""
         cells = (
             run.task,
             run.method,
             str(run.seed),
-            f"{run.returns[-1]:.1f}",
-            f"{run.returns.max():.1f}",
-            f"{run.returns[-1] / run.expert_return:.0%}" if run.expert_return else "",
-            f"{run.frames[-1]:,} of {run.num_frames:,}",
-            f"{60 * self.evaluations[-1][2]:.1f}",
+            last,
+            best,
+            share,
+            f"{reached:,} of {run.num_frames:,}",
+            f"{60 * self.evaluations.last_hour:.1f}",
             self.about["machine"],
         )
         return _line(cells)
 
 
-def gather(run: Run, folder: Path, *, command: str = "", machine: str = "") -> Path | None:
-    """Copies the run's evaluations to ``folder`` and writes beside them how they were made; None before the first.
+def gather(
+    runs: Sequence[Run],
+    folder: Path,
+    *,
+    command: str = "",
+    machine: str = "",
+    may_differ: Iterable[str] = (),
+    force: bool = False,
+) -> list[Path]:
+    """Copies each run's evaluations to ``folder``, and beside them how they were made; none of a run without one.
 
-    The command that was last given for the run, and its machine, are what its folder says unless they are given.
+    The command that was last given for a run, and its machine, are what its folder says unless they are given.
+    ``UserError``, before anything is written, where two runs would become one file, where a task and method would have
+    several configs (but for the seed and what ``may_differ`` names), and, without ``force``, where the file that is
+    there holds another config or evaluations of later frames.
     """
-    if not len(run.frames):
-        return None
-    target = folder / run.task / run.method / f"seed_{run.seed}.csv"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    versions = json.loads((run.path / "versions.json").read_text())
+    may_differ = tuple(may_differ)
+    chosen: dict[Path, Run] = {}
+    made: dict[Path, dict[str, Any]] = {}
+    for run in runs:
+        if len(run.frames):
+            target = folder / _name(run.task) / _name(run.method) / f"seed_{run.seed}.csv"
+            if target in chosen:
+                raise UserError(
+                    f"{chosen[target].path} and {run.path} would both become {target}: name one of them, or give each "
+                    "a --size of its own"
+                )
+            chosen[target] = run
+            made[target] = _about(run, command, machine)
+    kept = {one.path: one.run for one in results(folder)}
+    if not force:
+        _refuse_loss(kept, chosen, may_differ)
+    _refuse_mixture({**kept, **chosen}, may_differ)
+    for target, run in chosen.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for path, text in (
+            (target, "".join(whole_lines(run.path / "eval.csv"))),
+            (target.with_suffix(".json"), json.dumps(made[target], indent=2) + "\n"),
+        ):
+            with whole_file(path) as unfinished:
+                unfinished.write_text(text)
+    return list(chosen)
+
+
+def _name(text: str) -> str:
+    """``text`` as a folder's name; ``UserError`` where it would lead elsewhere."""
+    if Path(text).name != text or text in ("", ".."):
+        raise UserError(f"a result's folder cannot be called {text!r}: rename the task or method in the run's config")
+    return text
+
+
+def _about(run: Run, command: str, machine: str) -> dict[str, Any]:
+    path = run.path / "versions.json"
+    try:
+        versions = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read, and it says how the run was made: put it back, or leave the run out"
+        ) from error
     noted = {name: versions.pop(name, None) for name in ("command", "git_commit", "machine")}
-    about = {
+    return {
         "command": command or noted["command"],
         "commit": noted["git_commit"],
         "machine": machine or noted["machine"],
@@ -89,41 +143,69 @@ def gather(run: Run, folder: Path, *, command: str = "", machine: str = "") -> P
         "versions": versions,
         "config": run.config,
     }
-    shutil.copyfile(run.path / "eval.csv", target)
-    target.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
-    return target
+
+
+def _refuse_loss(kept: Mapping[Path, Run], chosen: Mapping[Path, Run], may_differ: Sequence[str]) -> None:
+    """``UserError`` where a file that is there holds what the run that would replace it has not."""
+    for target, run in chosen.items():
+        before = kept.get(target)
+        if before is None:
+            continue
+        if found := differences([before, run], may_differ):
+            raise UserError(
+                f"{target} is of another run than {run.path}: they differ in {in_words(found)}; "
+                "give the run a --size of its own, or --force to replace the file"
+            )
+        if len(before.frames) and before.frames[-1] > run.frames[-1]:
+            raise UserError(
+                f"{target} goes to {before.frames[-1]:,} frames, {run.path} to {run.frames[-1]:,}; "
+                "give the run a --size of its own, or --force to replace the file"
+            )
+
+
+def _refuse_mixture(runs: Mapping[Path, Run], may_differ: Sequence[str]) -> None:
+    """``UserError`` where a folder of seeds would hold several configs."""
+    for folder in dict.fromkeys(path.parent for path in runs):
+        group = [run for path, run in runs.items() if path.parent == folder]
+        if found := differences(group, may_differ):
+            raise UserError(
+                f"the seeds of {folder} would differ in {in_words(found)}: give each config a --size of its own"
+            )
 
 
 def results(folder: Path) -> Iterator[Result]:
     """All results of one size, by task, method and seed; ``UserError`` names a file that is none."""
     for path in sorted(folder.glob("*/*/seed_*.csv")):
         try:
-            about = json.loads(path.with_suffix(".json").read_text())
-            with path.open() as stream:
-                rows = [
-                    (int(row["frame"]), float(row["episode_reward"]), float(row["hour"]))
-                    for row in csv.DictReader(stream)
-                ]
-            one = Result(path, rows, about)
+            one = Result(path, read_eval_csv(path), json.loads(path.with_suffix(".json").read_text()))
+            if one.evaluations.last_frame < 0:
+                raise ValueError("no evaluation")
             _ = one.row()
-        except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+        except (OSError, ValueError, LookupError, TypeError, UserError) as error:
             raise UserError(f"{path} is no result, with the JSON beside it ({error}); repair or remove both") from error
         yield one
 
 
-def write_table(root: Path) -> Path:
-    """Writes ``root/README.md`` and ``root/<size>.png`` from the results of all sizes below ``root``."""
-    parts = [_HEAD]
+def write_table(root: Path, *, may_differ: Iterable[str] = ()) -> Path:
+    """Writes ``root/README.md`` and ``root/<size>.png`` from the results of all sizes below ``root``.
+
+    ``UserError`` where there is no such folder, and for a size whose seeds are of several configs, but for what
+    ``may_differ`` names.
+    """
+    if not root.is_dir():
+        raise UserError(f"no results in {root}: gather those of a run first")
+    parts, may_differ = [_HEAD], tuple(may_differ)
     for size in sorted(path for path in root.iterdir() if path.is_dir()):
         found = list(results(size))
         if not found:
             continue
         runs = [one.run for one in found]
         picture = root / f"{size.name}.png"
-        save(figure(curves(runs)), picture)
+        save(figure(curves(runs, may_differ=may_differ)), picture)
         parts.append(f"## {_TITLES.get(size.name, size.name)}\n\n{_table(_COLUMNS, [one.row() for one in found])}")
         parts.append(_table(_METHOD_COLUMNS, _methods(runs)))
         parts.append(f"![learning curves, {size.name}]({picture.name})\n")
+        parts += [f"{run.title}: {run.broken()}\n" for run in runs if run.broken_at is not None]
         for one in found:
             if note := one.about.get("note"):
                 parts.append(f"{one.run.task}, {one.run.method}: {note}\n")
@@ -139,7 +221,7 @@ def _methods(runs: Sequence[Run]) -> Iterator[str]:
     for method in sorted({run.method for run in runs}, key=method_order):
         shares: dict[str, list[float]] = {}
         for run in runs:
-            if run.method == method and run.expert_return:
+            if run.method == method and run.expert_return and len(run.returns):
                 shares.setdefault(run.task, []).append(run.returns[-1] / run.expert_return)
         strata = [np.asarray(values) for values in shares.values()]
         if not strata:

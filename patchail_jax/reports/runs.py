@@ -1,7 +1,7 @@
 """Run folders as reports see them: the config, the evaluations, and whether the run is finished."""
 
-import csv
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +10,12 @@ import numpy as np
 
 from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
+from patchail_jax.reports.eval_csv import read_eval_csv
 from patchail_jax.storage.lease import is_held
 from patchail_jax.storage.remote import is_remote, reading_copy, runs_in
 from patchail_jax.storage.run_folder import is_running
+
+_log = logging.getLogger(__name__)
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 
@@ -20,9 +23,10 @@ FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 class Run(NamedTuple):
     """One run folder.
 
-    ``frames [N]`` and ``returns [N]`` are its evaluations, none for a run that has just begun. ``status`` is
-    ``finished``; ``running`` while a process holds the folder's lock or lease; else ``stopped``, by a signal or a
-    crash. ``expert_return`` is the mean of its demonstrations, None where they do not say or are not on this machine.
+    ``frames [N]`` and ``returns [N]`` are its evaluations, none for a run that has just begun. From the first whose
+    return is not a number on, at ``broken_at`` frames, they count as not there. ``status`` is ``finished``; ``running``
+    while a process holds the folder's lock or lease; else ``stopped``, by a signal or a crash. ``expert_return`` is the
+    mean of its demonstrations, None where they do not say or are not on this machine.
     """
 
     path: Path
@@ -31,6 +35,7 @@ class Run(NamedTuple):
     returns: np.ndarray
     status: str
     expert_return: float | None
+    broken_at: int | None = None
 
     @property
     def method(self) -> str:
@@ -52,12 +57,28 @@ class Run(NamedTuple):
         """Frames of the whole run."""
         return int(self.config["num_frames"])
 
+    @property
+    def title(self) -> str:
+        """Task, method and seed in words."""
+        return f"{self.task}, {self.method}, seed {self.seed}"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run is finished and every return a number."""
+        return self.status == FINISHED and self.broken_at is None
+
     def state(self) -> str:
         """The status in words, with how far the run has come."""
+        if self.broken_at is not None:
+            return f"{self.status}; {self.broken()}"
         if self.status == FINISHED:
             return FINISHED
         reached = f"{int(self.frames[-1]):,}" if len(self.frames) else "no evaluation yet, 0"
         return f"{self.status} at {reached} of {self.num_frames:,} frames"
+
+    def broken(self) -> str:
+        """From where on its returns are no numbers, in words."""
+        return f"its return is not a number from {self.broken_at:,} frames on"
 
     @property
     def plays(self) -> bool:
@@ -67,11 +88,11 @@ class Run(NamedTuple):
     def at(self, frame: int) -> float | None:
         """The return at ``frame``: of the nearest evaluation within half an interval; None where there is none.
 
-        At its own length, and where it plays nothing at any later frame too, a finished run's is its last one.
+        At its own length, and where it plays nothing at any later frame too, a complete run's is its last one.
         """
         if not len(self.frames):
             return None
-        if self.status == FINISHED and (frame == self.num_frames or (frame > self.num_frames and not self.plays)):
+        if self.is_complete and (frame == self.num_frames or (frame > self.num_frames and not self.plays)):
             return float(self.returns[-1])
         nearest = int(np.argmin(np.abs(self.frames - frame)))
         near = abs(int(self.frames[nearest]) - frame) <= self.config["evaluation"]["every_frames"] // 2
@@ -105,6 +126,10 @@ def _folders(path: Path) -> Iterator[Path]:
     if (path / "config.json").is_file():
         yield path
         return
+    for name in ("eval.csv", "metrics.jsonl"):
+        if (path / name).is_file():
+            _log.warning("%s is left out: it has %s but no config.json, so it is no run folder", path, name)
+            break
     for child in sorted(path.iterdir()):
         if child.is_dir():
             yield from _folders(child)
@@ -118,11 +143,12 @@ def read_run(path: Path) -> Run:
         _ = config["method"], config["seed"], config["evaluation"]["every_frames"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
-    frames, returns = _evaluations(path / "eval.csv")
-    reached = bool(len(frames)) and frames[-1] >= last
+    found = read_eval_csv(path / "eval.csv")
+    reached = found.last_frame >= last
     # The lock first: a finished run may have been started again with more frames.
     status = RUNNING if is_running(path) or is_held(path) else FINISHED if reached else STOPPED
-    return Run(path, config, frames, returns, status, expert_return(task, config.get("demos", {})))
+    expert = expert_return(task, config.get("demos", {}))
+    return Run(path, config, found.frames, found.returns, status, expert, found.broken_at)
 
 
 def expert_return(task: str, demos: dict[str, Any]) -> float | None:
@@ -135,22 +161,6 @@ def expert_return(task: str, demos: dict[str, Any]) -> float | None:
     return None if returns is None else float(returns[: demos.get("num_demonstrations") or None].mean())
 
 
-def status_lines(runs: Sequence[Run]) -> list[str]:
-    """One line for each run that is not finished."""
-    return [
-        f"{run.task}, {run.method}, seed {run.seed}: {run.state()} ({run.path})"
-        for run in runs
-        if run.status != FINISHED
-    ]
-
-
-def _evaluations(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Frames and returns of the whole lines of an ``eval.csv``; a kill may have cut the last one short."""
-    if not path.exists():
-        return np.zeros(0, np.int64), np.zeros(0)
-    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    rows = list(csv.DictReader(lines))
-    if rows and not {"frame", "episode_reward"} <= rows[0].keys():
-        raise UserError(f"{path} does not begin with the header of its columns: put it back, or remove the file")
-    frames = np.asarray([int(row["frame"]) for row in rows], np.int64)
-    return frames, np.asarray([float(row["episode_reward"]) for row in rows], np.float64)
+def incomplete_lines(runs: Sequence[Run]) -> list[str]:
+    """One line for each run that is not finished, or whose return is not a number from some frame on."""
+    return [f"{run.title}: {run.state()} ({run.path})" for run in runs if not run.is_complete]

@@ -1,7 +1,7 @@
 """Table 1: mean and standard deviation over seeds at given frames, beside the paper's and as shares of the expert's."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 
 from patchail_jax.errors import UserError
 from patchail_jax.reports import published
-from patchail_jax.reports.runs import Run, status_lines
+from patchail_jax.reports.runs import Run, incomplete_lines
+from patchail_jax.reports.seeds import by_name
 from patchail_jax.reports.style import INK, MUTED, RULE, STYLE, write_figure
 
 PAPER_FRAMES = (500_000, 1_000_000)
@@ -77,13 +78,16 @@ def default_frames(runs: Sequence[Run]) -> list[int]:
     return asked or [min(lengths)]
 
 
-def cells(runs: Sequence[Run], frames: Sequence[int]) -> list[Cell]:
-    """A cell for every task, method and number of frames. A run that has not got there counts among ``runs``."""
+def cells(runs: Sequence[Run], frames: Sequence[int], *, may_differ: Iterable[str] = ()) -> list[Cell]:
+    """A cell for every task, method and number of frames. A run that has not got there counts among ``runs``.
+
+    ``UserError`` where runs of one task and method are no seeds of one config (``seeds.by_name``).
+    """
     found = []
     paper = published.table1()
+    groups = by_name(runs, may_differ=may_differ)
     for frame in frames:
-        for task, method in sorted({(run.task, run.method) for run in runs}):
-            group = [run for run in runs if (run.task, run.method) == (task, method)]
+        for (task, method), group in sorted(groups.items()):
             scores = [score for run in group if (score := run.at(frame)) is not None]
             experts = [run.expert_return for run in group if run.expert_return is not None]
             ours = published.method_label(method)
@@ -102,9 +106,11 @@ def cells(runs: Sequence[Run], frames: Sequence[int]) -> list[Cell]:
     return found
 
 
-def write_table1(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
-    """Writes ``table1.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths."""
-    table = cells(runs, frames or default_frames(runs))
+def write_table1(
+    runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None, may_differ: Iterable[str] = ()
+) -> list[Path]:
+    """Writes ``table1.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths. ``UserError`` as of ``cells``."""
+    table = cells(runs, frames or default_frames(runs), may_differ=may_differ)
     if not any(len(cell.scores) for cell in table) and frames:
         raise UserError(f"no run has an evaluation near {', '.join(f'{frame:,}' for frame in frames)} frames")
     output.mkdir(parents=True, exist_ok=True)
@@ -113,8 +119,8 @@ def write_table1(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | N
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
         writer.writerows(map(_csv_row, table))
-    written[1].write_text(_markdown(table, status_lines(runs)))
-    return written + write_figure(_figure(table, status_lines(runs)), output / "table1")
+    written[1].write_text(_markdown(table, incomplete_lines(runs)))
+    return written + write_figure(_figure(table, incomplete_lines(runs)), output / "table1")
 
 
 def _csv_row(cell: Cell) -> list[Any]:
@@ -137,7 +143,7 @@ def _grid(table: Sequence[Cell]) -> tuple[list[int], list[str], list[str], dict[
 _FOOTNOTE = "Mean ± standard deviation over seeds, by the task's own reward; relative to each source's own expert."
 
 
-def _markdown(table: Sequence[Cell], unfinished: Sequence[str]) -> str:
+def _markdown(table: Sequence[Cell], incomplete: Sequence[str]) -> str:
     frames, tasks, methods, by_place = _grid(table)
     lines = ["# Table 1", "", _FOOTNOTE, ""]
     for frame in frames:
@@ -150,16 +156,16 @@ def _markdown(table: Sequence[Cell], unfinished: Sequence[str]) -> str:
                 row.append("" if cell is None else "<br>".join([f"**{cell.text()}**", *cell.remarks()]))
             lines.append(f"| {task} | {' | '.join(row)} |")
         lines.append("")
-    if unfinished:
-        lines += ["## Runs that are not finished", "", *(f"- {line}" for line in unfinished), ""]
+    if incomplete:
+        lines += ["## Incomplete runs", "", *(f"- {line}" for line in incomplete), ""]
     return "\n".join(lines)
 
 
-def _figure(table: Sequence[Cell], unfinished: Sequence[str]) -> Figure:
+def _figure(table: Sequence[Cell], incomplete: Sequence[str]) -> Figure:
     frames, tasks, methods, by_place = _grid(table)
     first, column, line = 1.35, 1.6, 0.5  # inches
     rows = len(frames) * (len(tasks) + 1)
-    notes = [_FOOTNOTE, *unfinished]
+    notes = [_FOOTNOTE, *incomplete]
     width, height = first + column * len(methods) + 0.2, line * rows + 0.17 * len(notes) + 0.35
     width = max(width, 6.5)
     with plt.rc_context(STYLE):

@@ -51,15 +51,15 @@ def test_a_run_out_of_time_saves_itself_is_kept_and_goes_on_to_its_end(spared, t
     assert one.about["machine"].startswith("1 x NVIDIA X9, ") and not one.about["finished"]
     assert "patchail train --config=finger:patchail" in one.about["command"]
     assert (tmp_path / "results/paper/bench_nvidia_x9.json").exists()
-    reached = one.evaluations[-1][0]
+    reached = one.evaluations.last_frame
     run = tmp_path / "runs/paper/finger_spin/patchail/seed_0"
     assert any((run / "checkpoints").iterdir())
 
     assert evidence.main([*given, f"--config.num_frames={reached + 160}"]) == 0
     (one,) = results(tmp_path / "results" / "paper")
-    assert one.about["finished"] and one.evaluations[-1][0] == reached + 160
+    assert one.about["finished"] and one.evaluations.last_frame == reached + 160
     page = (tmp_path / "results/README.md").read_text()
-    assert f"| finger_spin | patchail | 0 | {one.evaluations[-1][1]:.1f} |" in page
+    assert f"| finger_spin | patchail | 0 | {one.run.returns[-1]:.1f} |" in page
 
 
 def made(place, *, finished=None):

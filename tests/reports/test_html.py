@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.programs.reports import main
 from patchail_jax.reports.html import write_html
@@ -75,6 +76,83 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path, capsys):
     (written,) = capsys.readouterr().out.splitlines()
     assert "stopped at no evaluation yet" in (tmp_path / "cheetah_run_patchail_0.html").read_text()
     assert written.endswith("cheetah_run_patchail_0.html")
+
+
+def test_runs_that_share_a_name_have_a_page_each(tmp_path, capsys):
+    for size in (1, 2):
+        make_run(tmp_path / "runs" / f"kernel_{size}", discriminator={"kernel_size": size})
+    make_run(tmp_path / "runs", seed=1)
+    main(["html", str(tmp_path / "runs"), f"--output={tmp_path / 'out'}"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "cheetah_run_patchail_0_kernel_1_cheetah_run_patchail_seed_0.html",
+        "cheetah_run_patchail_0_kernel_2_cheetah_run_patchail_seed_0.html",
+        "cheetah_run_patchail_1.html",
+    ]
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_pages_that_cannot_be_told_apart_are_refused(tmp_path):
+    for place in ("a/b_c", "a_b/c"):
+        make_run(tmp_path / "runs" / place)
+    with pytest.raises(UserError, match="would both become"):
+        main(["html", str(tmp_path / "runs"), f"--output={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "histograms.jsonl"])
+@pytest.mark.parametrize("damage", ["{", "7", "{}"])
+def test_a_damaged_line_is_named(tmp_path, name, damage):
+    run = make_run(tmp_path)
+    (run / name).write_text(damage + "\n")
+    with pytest.raises(UserError, match=f"{name}, line 1, is damaged"):
+        main(["html", str(run), f"--output={tmp_path / 'out'}"])
+
+
+@pytest.fixture(scope="module")
+def broken_page(tmp_path_factory):
+    """The page of a run whose numbers are none from its middle on, and of whose loss one is none."""
+    folder = make_run(
+        tmp_path_factory.mktemp("broken"), num_frames=100_000, returns=lambda f: f / 200 if f < 60_000 else "nan"
+    )
+    losses = {0: "1.0", 20_000: "NaN", 40_000: "2.0", 60_000: "-Infinity"}
+    lines = [f'{{"frame": {frame}, "critic/loss": {value}, "none": NaN}}\n' for frame, value in losses.items()]
+    (folder / "metrics.jsonl").write_text("".join(lines))
+    histograms = [
+        f'{{"frame": {frame}, "name": "evaluation/{who}_logits", "counts": [1, 2], "edges": [{low}, 1]}}\n'
+        for frame, low in ((0, "-1"), (20_000, "NaN"))
+        for who in ("expert", "agent")
+    ]
+    (folder / "histograms.jsonl").write_text("".join(histograms))
+    (folder / "videos").mkdir()
+    np.savez(
+        folder / "videos" / "latest.npz",
+        frame=np.asarray(20_000),
+        frames=np.full((STEPS + 1, SIDE, SIDE, 3), 9, np.uint8),
+        rewards=np.full(STEPS, np.nan, np.float32),
+        **{f"maps_{kind}": np.full((STEPS, SIDE, SIDE), np.nan, np.float16) for kind in KINDS},
+        **{f"limit_{kind}": np.asarray(np.nan) for kind in KINDS},
+    )
+    return write_html(read_run(folder), folder)
+
+
+def test_what_is_no_number_is_a_gap(broken_page):
+    text = broken_page.read_text()
+    assert "its return is not a number from 60,000 frames on" in text
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    assert data["curves"]["evaluation/return"] == [[0, 0.0], [20_000, 100.0], [40_000, 200.0]]
+    assert data["curves"]["critic/loss"] == [[0, 1.0], [20_000, None], [40_000, 2.0], [60_000, None]]
+    assert [one["frame"] for one in data["histograms"]["agent"]] == [0]
+    assert data["episode"]["rewards"] == [None] * STEPS and data["episode"]["kinds"] == {}
+
+
+def test_in_a_browser_a_gap_is_a_gap(browser, broken_page):
+    opened(browser, broken_page)
+    browser.find_element("id", "metric").send_keys("critic")
+    assert text(browser, "curve-value") == "critic/loss at 60,000 frames: not a number"
+    path = browser.find_element("css selector", "#curve path").get_attribute("d")
+    assert path.count("M") == 2 and "L" not in path and "NaN" not in path
+    browser.find_element("id", "metric").send_keys("none")
+    assert text(browser, "step-value").endswith("reward not a number") and failures(browser) == []
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.programs.reports import main
 from patchail_jax.reports import published
-from patchail_jax.reports.curves import curves
+from patchail_jax.reports.curves import curves, figure
 from patchail_jax.reports.runs import find_runs, read_run
 from patchail_jax.reports.table1 import cells
 from tests.reports.fakes import make_run
@@ -58,7 +58,7 @@ def test_table1_has_means_deviations_the_paper_and_the_expert(root, tmp_path, ca
     text = (tmp_path / "table1.md").read_text()
     assert "2 of 3 seeds" in text and "seed 2: stopped at 420,000 of 1,000,000 frames" in text
     assert "paper 654 ± 24, 73%" in text
-    assert "not finished: cheetah_run, patchail, seed 2" in capsys.readouterr().err
+    assert "incomplete: cheetah_run, patchail, seed 2" in capsys.readouterr().err
 
 
 def test_short_runs_are_compared_at_their_end(tmp_path):
@@ -96,6 +96,8 @@ def test_curves_by_a_field_are_one_a_value(tmp_path):
     assert names == ["PatchAIL, kernel_size=4", "PatchAIL, kernel_size=8"]
     with pytest.raises(UserError, match="no config field 'discriminator.colour'"):
         curves(runs, by="discriminator.colour")
+    with pytest.raises(UserError, match=r"discriminator is a group .* --by=discriminator\.\w+$"):
+        curves(runs, by="discriminator")
 
 
 def test_the_aggregate_compares_methods_over_tasks(root, tmp_path):
@@ -112,8 +114,20 @@ def test_the_aggregate_compares_methods_over_tasks(root, tmp_path):
 def test_methods_without_a_common_task_cannot_be_compared(tmp_path):
     make_run(tmp_path, task="cheetah_run")
     make_run(tmp_path, task="walker_walk", method="bc")
-    with pytest.raises(UserError, match="no task has scores of every method"):
+    with pytest.raises(
+        UserError, match=r"every method.*: none are there on cheetah_run of BC; walker_walk of PatchAIL$"
+    ):
+        main(["aggregate", str(tmp_path), f"--output={tmp_path / 'new'}"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_tasks_without_an_expert_or_a_score_are_named(tmp_path):
+    make_run(tmp_path, task="fish_swim")  # no demonstrations are shipped
+    with pytest.raises(UserError, match="none are there on fish_swim of the expert$"):
         main(["aggregate", str(tmp_path), f"--output={tmp_path}"])
+    (make_run(tmp_path / "begun") / "eval.csv").unlink()
+    with pytest.raises(UserError, match="none are there on cheetah_run of PatchAIL$"):
+        main(["aggregate", str(tmp_path / "begun"), f"--output={tmp_path}"])
 
 
 @pytest.mark.parametrize(
@@ -133,7 +147,34 @@ def test_bad_input_is_one_line(words, message):
 
 def test_frames_no_run_has_come_to_are_one_line(root, tmp_path):
     with pytest.raises(UserError, match="no run has an evaluation near 3,000,000 frames"):
-        main(["table1", str(root), f"--output={tmp_path}", "--frames=3_000_000"])
+        main(["table1", str(root / "walker_walk/patchail"), f"--output={tmp_path}", "--frames=3_000_000"])
+
+
+def test_where_a_return_is_no_number_the_run_has_not_got_there(tmp_path, capsys):
+    for seed, broken in enumerate((1_000_000, 500_000, 0)):
+        make_run(
+            tmp_path / "runs", seed=seed, returns=lambda frame, broken=broken: frame / 1000 if frame < broken else "nan"
+        )
+    make_run(tmp_path / "runs", seed=3, returns=lambda frame: frame / 1000)
+    for report in ("table1", "curves", "aggregate"):
+        main([report, str(tmp_path / "runs"), f"--output={tmp_path}"])
+        said = "seed 1: finished; its return is not a number from 500,000 frames on"
+        assert said in capsys.readouterr().err and said in (tmp_path / f"{report}.md").read_text()
+    early, late = read(tmp_path / "table1.csv")
+    assert (early["mean"], early["seeds"], early["runs"]) == ("500.0", "2", "4")
+    assert (late["mean"], late["seeds"], late["runs"]) == ("1000.0", "1", "4")
+    assert "PatchAIL (4 seeds, 3 not a number)" in (tmp_path / "curves.md").read_text()
+    points = {row["frame"]: row for row in read(tmp_path / "curves.csv")}
+    assert [points[str(frame)]["seeds"] for frame in (480_000, 500_000, 1_000_000)] == ["3", "2", "1"]
+    assert "3 of 4 runs not at 1,000,000 frames" in (tmp_path / "aggregate.md").read_text()
+
+
+def test_the_figure_says_which_runs_are_not_complete_where_it_has_several_tasks(root):
+    drawn = figure(curves(find_runs([root])))
+    titles = [axis.get_title() for axis in drawn.axes]
+    assert titles == ["cheetah run (5 of 6 runs complete)", "walker walk"]
+    labels = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert "stopped" in labels and "running" not in labels
 
 
 def test_published_figures_are_all_there():

@@ -1,23 +1,45 @@
 """Results that are kept: gathered from run folders, and the page that is written from them alone."""
 
 import json
+import shutil
 
 import pytest
 
+from patchail_jax.errors import UserError
 from patchail_jax.programs.reports import main as reports
 from patchail_jax.reports.results import results, write_table
 from tests.reports.fakes import make_run
 
 
 def test_results_go_where_results_are_kept_unless_another_folder_is_named(tmp_path, monkeypatch, capsys):
-    folder = make_run(tmp_path / "runs", num_frames=40_000, returns=returns(0.001))
-    (folder / "versions.json").write_text('{"machine": "a machine, 1 core"}')
+    made(tmp_path / "runs", num_frames=40_000, variant="small")
     monkeypatch.chdir(tmp_path)
     reports(["results", "runs"])
     assert capsys.readouterr().out.splitlines() == [
         "results/small/cheetah_run/patchail/seed_0.csv",
         "results/README.md",
     ]
+
+
+def made(root, **fields):
+    """A run with an evaluation, and with what it was made with."""
+    folder = make_run(root, **{"returns": returns(0.001), **fields})
+    (folder / "versions.json").write_text('{"machine": "a machine, 1 core"}')
+    return folder
+
+
+def refused(tmp_path, *words):
+    """The one line of ``results`` on the runs in ``tmp_path``, which leaves the results as they were."""
+    before = {path: path.read_bytes() for path in (tmp_path / "results").rglob("*") if path.is_file()}
+    with pytest.raises(UserError) as error:
+        reports(["results", str(tmp_path / "runs"), f"--output={tmp_path / 'results'}", *words])
+    assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*") if path.is_file()} == before
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def kept(tmp_path, *words):
+    reports(["results", str(tmp_path / "runs"), f"--output={tmp_path / 'results'}", *words])
 
 
 def returns(scale):
@@ -35,8 +57,13 @@ def root(tmp_path):
         folder = make_run(
             tmp_path / "runs", method=method, task=task, seed=seed, num_frames=200_000, returns=returns(scale)
         )
-        made = {"jax": "0.10", "git_commit": "abc", "command": f"python train {method}", "machine": "a machine, 1 core"}
-        (folder / "versions.json").write_text(json.dumps(made))
+        about = {
+            "jax": "0.10",
+            "git_commit": "abc",
+            "command": f"python train {method}",
+            "machine": "a machine, 1 core",
+        }
+        (folder / "versions.json").write_text(json.dumps(about))
     begun = make_run(tmp_path / "runs", task="finger_spin", until=-1)
     (begun / "versions.json").write_text("{}")
     reports(["results", str(tmp_path / "runs"), f"--output={tmp_path / 'results'}", "--size=small"])
@@ -44,13 +71,13 @@ def root(tmp_path):
 
 
 def test_each_run_with_an_evaluation_is_kept_with_how_it_was_made(root, capsys):
-    kept = {str(one.path.relative_to(root)): one.about for one in results(root / "small")}
-    assert list(kept) == [
+    found = {str(one.path.relative_to(root)): one.about for one in results(root / "small")}
+    assert list(found) == [
         "small/cheetah_run/patchail/seed_0.csv",
         "small/cheetah_run/patchail/seed_1.csv",
         "small/finger_spin/drqv2/seed_0.csv",
     ]
-    about = kept["small/finger_spin/drqv2/seed_0.csv"]
+    about = found["small/finger_spin/drqv2/seed_0.csv"]
     assert (about["command"], about["commit"], about["machine"]) == ("python train drqv2", "abc", "a machine, 1 core")
     assert about["finished"] and about["versions"] == {"jax": "0.10"} and about["config"]["num_frames"] == 200_000
 
@@ -66,3 +93,113 @@ def test_the_page_has_a_row_a_run_and_the_methods_means_over_all_of_theirs(root)
     assert f"| PatchAIL | 1 | 2 | {middle} | {low} to {high} |" in page  # of two runs none is cut off
     assert "| DrQ-v2 | 1 | 1 | 10% | - |" in page  # one seed says nothing of its spread
     assert page.count("(small.png)") == 1 and (root / "small.png").stat().st_size > 10_000
+
+
+def test_runs_that_would_become_one_file_are_refused_and_named(tmp_path):
+    one, other = (made(tmp_path / "runs" / f"kernel_{size}", discriminator={"kernel_size": size}) for size in (1, 2))
+    assert f"{one} and {other} would both become {tmp_path / 'results/x/cheetah_run'}" in refused(tmp_path, "--size=x")
+    assert "would both become" in refused(tmp_path, "--size=x", "--force")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_result_of_another_config_is_replaced_by_force_alone(tmp_path):
+    made(tmp_path / "runs")
+    kept(tmp_path, "--size=x")
+    shutil.rmtree(tmp_path / "runs")
+    run = made(tmp_path / "runs", discriminator={"kernel_size": 2})
+    said = refused(tmp_path, "--size=x")
+    assert (
+        f"is of another run than {run}: they differ in discriminator.kernel_size (4, 2)" in said and "--force" in said
+    )
+    kept(tmp_path, "--size=x", "--force")
+    (one,) = results(tmp_path / "results/x")
+    assert one.run.config["discriminator"]["kernel_size"] == 2
+
+
+def test_a_run_that_went_on_replaces_its_result_and_one_that_began_anew_does_not(tmp_path):
+    for frames in (100_000, 200_000):
+        made(tmp_path / "runs", num_frames=frames, log={"films": frames > 100_000})
+        kept(tmp_path, "--size=x")
+        shutil.rmtree(tmp_path / "runs")
+    made(tmp_path / "runs", num_frames=200_000, until=20_000)
+    assert "goes to 200,000 frames" in refused(tmp_path, "--size=x")
+    kept(tmp_path, "--size=x", "--force")
+
+
+def test_seeds_of_one_size_are_of_one_config(tmp_path):
+    made(tmp_path / "runs")
+    kept(tmp_path, "--size=x")
+    made(tmp_path / "runs", seed=1, replay={"n_step": 1})
+    said = refused(tmp_path, "--size=x", "--force")
+    assert "patchail would differ in replay.n_step (3, 1): give each config a --size of its own" in said
+
+
+@pytest.mark.parametrize("size", ["../../evil", "/evil", "my size|x", "", ".", "a\nb"])
+def test_a_size_is_a_plain_name(tmp_path, size):
+    made(tmp_path / "runs")
+    with pytest.raises(UserError, match="--size"):
+        kept(tmp_path, f"--size={size}")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize("task", ["../../../evil", "..", "", "a/b"])
+def test_a_task_leads_nowhere_else(tmp_path, task):
+    run = made(tmp_path / "runs")
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "env": {**config["env"], "task": task}}))
+    assert "cannot be called" in refused(tmp_path, "--size=x")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "agent.critic_learning_rate"),
+        ({"variant": "published"}, "agent.actor_learning_rate"),
+        ({"variant": "small", "discriminator": {"kernel_size": 2}}, "discriminator.kernel_size (2, 4)"),
+    ],
+)
+def test_what_is_not_in_small_goes_there_by_name_alone(tmp_path, fields, field):
+    run = made(tmp_path / "runs", **fields)
+    said = refused(tmp_path)
+    assert said.startswith(f"{run} is not in small, by ") and field in said and "name a --size" in said
+
+
+@pytest.mark.parametrize("method", ["patchail", "bc", "drqv2", "laifo"])
+def test_what_is_in_small_goes_there_unnamed(tmp_path, method):
+    made(tmp_path / "runs", method=method, variant="small", num_frames=40_000)
+    kept(tmp_path)
+    assert (tmp_path / "results/small/cheetah_run" / method / "seed_0.csv").exists()
+
+
+def test_nothing_to_keep_and_no_versions_are_one_line_each(tmp_path):
+    folder = made(tmp_path / "runs", until=-1)
+    assert "none of the runs has an evaluation yet" in refused(tmp_path, "--size=x")
+    with pytest.raises(UserError, match="no results in"):
+        write_table(tmp_path / "results")
+    shutil.rmtree(folder)
+    for damage in (None, "{", "[1]"):
+        folder = made(tmp_path / "runs")
+        (folder / "versions.json").unlink()
+        if damage:
+            (folder / "versions.json").write_text(damage)
+        assert f"{folder / 'versions.json'} cannot be read" in refused(tmp_path, "--size=x")
+        shutil.rmtree(folder)
+
+
+def test_a_return_that_is_no_number_is_said_and_not_in_the_table(tmp_path):
+    made(tmp_path / "runs", returns=lambda frame: frame / 1000 if frame < 500_000 else "nan")
+    made(tmp_path / "runs", seed=1)
+    kept(tmp_path, "--size=x")
+    page = (tmp_path / "results/README.md").read_text()
+    assert "nan" not in page and "| cheetah_run | patchail | 0 | 480.0 | 480.0 |" in page
+    assert "| 480,000 of 1,000,000 |" in page
+    assert "cheetah_run, patchail, seed 0: its return is not a number from 500,000 frames on" in page
+
+
+def test_a_line_that_is_being_written_is_not_kept(tmp_path):
+    run = made(tmp_path / "runs", until=40_000)
+    with (run / "eval.csv").open("a") as stream:
+        stream.write("patchail,cheetah_run,0,60000,12")
+    kept(tmp_path, "--size=x")
+    (one,) = results(tmp_path / "results/x")
+    assert one.evaluations.last_frame == 40_000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.reports.runs import find_runs, read_run, status_lines
+from patchail_jax.reports.runs import find_runs, incomplete_lines, read_run
 from patchail_jax.reports.table1 import default_frames
 from patchail_jax.storage.run_folder import open_run
 from tests.reports.fakes import make_run
@@ -21,7 +21,7 @@ def test_every_run_below_the_folders_is_found_once_and_sorted(tmp_path):
 
 def test_a_run_that_came_to_its_end_is_finished(tmp_path):
     run = read_run(make_run(tmp_path, returns=lambda frame: frame / 1000))
-    assert run.status == "finished" and status_lines([run]) == []
+    assert run.status == "finished" and incomplete_lines([run]) == []
     assert run.at(500_000) == 500.0 and run.at(505_000) == 500.0 and run.at(2_000_000) is None
 
 
@@ -50,7 +50,7 @@ def test_a_run_that_holds_its_lock_is_running_and_one_that_does_not_was_stopped(
     assert read_run(running.path).state() == "running at no evaluation yet, 0 of 100 frames"
     running.close()
     assert read_run(running.path).status == "stopped"
-    assert len(status_lines(find_runs([tmp_path]))) == 2
+    assert len(incomplete_lines(find_runs([tmp_path]))) == 2
 
 
 def test_a_line_that_a_kill_cut_short_does_not_count(tmp_path):
@@ -88,3 +88,53 @@ def test_evaluations_without_their_header_are_one_line(tmp_path):
     with pytest.raises(UserError, match="does not begin with the header of its columns"):
         read_run(folder)
     assert "frame" in header
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ("patchail,cheetah_run,0,abc,1.0,0.1\n", 5),
+        ("patchail,cheetah_run,0,60000,abc,0.1\n", 5),
+        ("patchail,cheetah_run,0,60000\n", 5),
+        ("patchail,cheetah_run,0,60000,1.0,0.1,7\n", 5),
+        ("patchail,cheetah_run,0,60000,1.0,0.1\nagent,task,seed,frame,episode_reward,hour\n", 6),
+        ("\0\n", 5),
+        ("\udcff\udcfe,,,\n", 5),
+    ],
+)
+def test_a_damaged_line_of_evaluations_is_named(tmp_path, damage, line):
+    folder = make_run(tmp_path, until=40_000)
+    with (folder / "eval.csv").open("a", errors="surrogateescape") as stream:
+        stream.write(damage)
+    with pytest.raises(UserError, match=f"{folder / 'eval.csv'}, line {line}, is no evaluation") as error:
+        read_run(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_of_a_frame_that_comes_twice_the_later_line_counts(tmp_path):
+    folder = make_run(tmp_path, until=60_000)
+    with (folder / "eval.csv").open("a") as stream:
+        stream.write("patchail,cheetah_run,0,40000,7.0,0.2\n")
+    run = read_run(folder)
+    np.testing.assert_array_equal(run.frames, [0, 20_000, 40_000, 60_000])
+    np.testing.assert_array_equal(run.returns, [0.0, 0.0, 7.0, 0.0])
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_return_that_is_no_number_ends_the_evaluations_and_not_the_run(tmp_path, value):
+    returns = lambda frame: value if frame == 500_000 else 1.0  # noqa: E731
+    run = read_run(make_run(tmp_path, returns=returns))
+    assert (run.status, run.broken_at, run.frames[-1], run.is_complete) == ("finished", 500_000, 480_000, False)
+    assert run.at(480_000) == 1.0 and run.at(500_000) is None and run.at(1_000_000) is None
+    cloned = read_run(make_run(tmp_path, method="bc", num_frames=600_000, returns=returns))
+    assert cloned.at(1_000_000) is None
+
+
+@pytest.mark.parametrize("name", ["eval.csv", "metrics.jsonl"])
+def test_a_run_without_its_config_is_named(tmp_path, name, caplog):
+    make_run(tmp_path)
+    broken = make_run(tmp_path, seed=1)
+    (broken / "eval.csv").rename(broken / name)
+    (broken / "config.json").unlink()
+    assert [run.seed for run in find_runs([tmp_path])] == [0]
+    assert f"{broken} is left out: it has {name} but no config.json" in caplog.text

@@ -1,0 +1,64 @@
+"""A run's evaluations as its ``eval.csv`` has them, for reports."""
+
+import csv
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from patchail_jax.errors import UserError
+
+_COLUMNS = ("frame", "episode_reward", "hour")
+
+
+class EvalCsv(NamedTuple):
+    """The evaluations of one run up to the first whose return is not a finite number, by frame.
+
+    ``frames`` and ``returns`` are ``[N]``. ``broken_at`` is the frame of that first one, None where all returns are
+    finite. ``last_frame`` and ``last_hour`` are those of the last evaluation whatever its return, -1 and 0 for none.
+    """
+
+    frames: np.ndarray
+    returns: np.ndarray
+    broken_at: int | None
+    last_frame: int
+    last_hour: float
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a text file, none for no file. A kill may have cut the last one short: it is left out then.
+
+    Bytes that are no text become signs that no number has. ``UserError`` where the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}): check the disk and its rights") from error
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def read_eval_csv(path: Path) -> EvalCsv:
+    """The whole lines of an ``eval.csv``, none for no file. Of a frame that comes twice the later line counts.
+
+    ``UserError`` names the file and the line that is no evaluation.
+    """
+    reader = csv.DictReader(whole_lines(path))
+    if not set(_COLUMNS) <= set(reader.fieldnames or _COLUMNS):
+        raise UserError(f"{path} does not begin with the header of its columns: put it back, or remove the file")
+    found: dict[int, tuple[float, float]] = {}
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError("not as many columns as in the header")
+            found[int(row["frame"])] = float(row["episode_reward"]), float(row["hour"])
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}, line {reader.line_num}, is no evaluation: mend it, or remove the line") from error
+    frames = sorted(found)
+    broken_at = next((frame for frame in frames if not math.isfinite(found[frame][0])), None)
+    kept = [frame for frame in frames if broken_at is None or frame < broken_at]
+    returns = np.asarray([found[frame][0] for frame in kept], np.float64)
+    last_frame, last_hour = (frames[-1], found[frames[-1]][1]) if frames else (-1, 0.0)
+    return EvalCsv(np.asarray(kept, np.int64), returns, broken_at, last_frame, last_hour)
