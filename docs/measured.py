@@ -70,18 +70,19 @@ def compiled() -> str:
     return "\n".join(parts)
 
 
-def tried() -> str:
-    """``results/tried.json``: runs in small that were stopped, and what they had otherwise than ``+small`` now."""
+def tried(name: str) -> str:
+    """``results/tried_<name>.json``: runs that were tried, and what they had otherwise than ``name`` has now."""
     rows = []
-    for run in json.loads((RESULTS / "tried.json").read_text()):
+    for run in json.loads((RESULTS / f"tried_{name}.json").read_text()):
         changed = ", ".join(f"`{field}={value}`" for field, value in run["differs"].items()) or "nothing"
         returns = ", ".join(f"{frame // 1000}k: {value:.1f}" for frame, value in run["evaluations"])
         how = (f"{run['frames']:,}", f"{60 * run['hours']:.0f}", f"`{run['commit'][:7]}`")
-        rows.append((run["task"], f"`{run['method']}`", changed, returns, *how, run["seen"]))
+        rows.append((run["task"], f"`{run['method']}`", f"{run['seed']}", changed, returns, *how, run["seen"]))
     head = (
         "task",
         "method",
-        "other than `+small`",
+        "seed",
+        f"other than `{name}` now",
         "returns by frames",
         "stopped at",
         "minutes",

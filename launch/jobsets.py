@@ -1,25 +1,39 @@
 """What a Kubernetes cluster says of a sweep's JobSets, against those that are wanted."""
 
 import json
-import subprocess
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from patchail_jax.errors import UserError
+from patchail_jax.launch.outside import Silence, answer
 from patchail_jax.launch.standing import FINISHED, GOING_ON, TO_DO
+from patchail_jax.launch.sweeps.sweep import shell_line
+
+SWEEP = "patchail/sweep"  # the label that a sweep's JobSets are found by
+_LABEL = 63  # characters of a label's value
 
 
 def ask(kubectl: Sequence[str], sweep: str) -> dict[str, Any]:
     """The JobSets of ``sweep`` in the cluster, by name. ``UserError`` where it does not answer."""
-    words = [*kubectl, "get", "jobsets", f"--selector=patchail/sweep={sweep}", "--output=json"]
+    words = [*kubectl, "get", "jobsets", f"--selector={SWEEP}={label(sweep)}", "--output=json"]
     try:
-        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        return {item["metadata"]["name"]: item for item in json.loads(said)["items"]}
-    except FileNotFoundError as error:
-        raise UserError("kubectl is not installed") from error
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UserError(f"kubectl cannot list JobSets ({reason}): is JobSet installed? See also --namespace") from error
+        found = {item["metadata"]["name"]: item for item in json.loads(answer(words))["items"]}
+        _ = [end_of(item) for item in found.values()]
+    except Silence as error:
+        raise UserError(f"kubectl cannot list JobSets ({error}): is JobSet installed? See also --namespace") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"kubectl does not say which JobSets there are: see {shell_line(words)}") from error
+    return found
+
+
+def label(value: str) -> str:
+    """``value`` as that of a label: itself where Kubernetes takes it, else what is left of it and a checksum."""
+    if re.fullmatch(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?", value) and len(value) <= _LABEL:
+        return value
+    rest = re.sub(r"[^A-Za-z0-9]+", "_", value)[: _LABEL - 9].strip("_")
+    return f"{rest}_{zlib.crc32(value.encode()):08x}".strip("_")
 
 
 def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
@@ -55,7 +69,10 @@ def end_of(job_set: Mapping[str, Any]) -> str:
 
 
 def words_of(job_set: Mapping[str, Any]) -> list[str]:
-    """The words of a JobSet's run."""
-    (job,) = job_set["spec"]["replicatedJobs"]
-    words: list[str] = job["template"]["spec"]["template"]["spec"]["containers"][0]["command"]
+    """The words of a JobSet's run; none where it is not of the form of this program's."""
+    try:
+        (job,) = job_set["spec"]["replicatedJobs"]
+        words: list[str] = job["template"]["spec"]["template"]["spec"]["containers"][0]["command"]
+    except (ValueError, LookupError, TypeError):
+        return []
     return words

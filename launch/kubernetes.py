@@ -7,19 +7,18 @@ starts what has failed again, and leaves alone what goes on and what has finishe
 image. The W&B key comes from the Secret ``--wandb_secret``, key ``api-key``.
 """
 
-import re
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from patchail_jax.errors import UserError
 from patchail_jax.launch import jobsets, options
 from patchail_jax.launch.local import BAD_INPUT
 from patchail_jax.launch.manifest import hand_over, require_shared, to_yaml
+from patchail_jax.launch.outside import run_program
 from patchail_jax.launch.standing import TO_DO, left
 from patchail_jax.launch.sweeps.sweep import JAX_PLATFORMS, PlannedRun, command, identifier, on_platform
+from patchail_jax.programs.arguments import not_negative, positive, word
 
 NAME_LIMIT = 40  # characters; the controller adds its own to a pod's name, and 63 is the end
 # From SIGTERM to SIGKILL: for a checkpoint of a large replay, and the most that a Spot node has left.
@@ -150,14 +149,14 @@ def _name(run: PlannedRun, sweep: str) -> str:
 def _labels(run: PlannedRun, sweep: str) -> dict[str, str]:
     """By what runs are found: ``kubectl get pods -l patchail/task=finger,patchail/seed=0``."""
     task, method, *_, seed = run.name.split("/")
-    found = {"sweep": sweep, "task": task, "method": method, "seed": seed.removeprefix("seed_")}
-    return {f"patchail/{name}": re.sub(r"[^A-Za-z0-9]+", "_", value).strip("_")[:63] for name, value in found.items()}
+    found = {"patchail/task": task, "patchail/method": method, "patchail/seed": seed.removeprefix("seed_")}
+    return {name: jobsets.label(value) for name, value in {jobsets.SWEEP: sweep, **found}.items()}
 
 
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of kubectl."""
     flags = options.parser(__doc__, launcher="kubernetes")
-    flags.add_argument("--image", required=True, help="the container's image")
+    flags.add_argument("--image", type=word, required=True, help="the container's image")
     flags.add_argument("--volume", default="", help=f"ReadWriteMany volume claim to mount at {MOUNT}")
     flags.add_argument("--wandb_secret", default="", help="name of the Secret that holds the W&B key")
     flags.add_argument("--namespace", default="", help="default: kubectl's current namespace")
@@ -166,22 +165,23 @@ def main(argv: Sequence[str]) -> int:
     )
     flags.add_argument("--queue", default="", help="Kueue's local queue, which admits the runs")
     flags.add_argument(
-        "--jobs", type=int, default=0, help="runs at a time; this program stays until the last has begun"
+        "--jobs",
+        type=not_negative,
+        default=0,
+        help="runs at a time, or 0: all; this program stays until the last began",
     )
     flags.add_argument("--spot", action="store_true", help=f"cheaper, taken away with {SPOT_SECONDS} s to save")
     flags.add_argument("--tpu", default="", help="TPU type in GKE, for example tpu-v5-lite-podslice")
     flags.add_argument("--topology", default="4x4", help="topology of the slice")
-    flags.add_argument("--hosts", type=int, default=4, help="hosts of the slice")
-    flags.add_argument("--chips", type=int, default=4, help="TPU chips on a host")
-    flags.add_argument("--gpus", type=int, default=1, help="GPUs of a run without a TPU")
+    flags.add_argument("--hosts", type=positive, default=4, help="hosts of the slice")
+    flags.add_argument("--chips", type=positive, default=4, help="TPU chips on a host")
+    flags.add_argument("--gpus", type=not_negative, default=1, help="GPUs of a run without a TPU")
     flags.add_argument("--gpu_type", default="", help="GPU type in GKE, for example nvidia-l4")
-    flags.add_argument("--cpus", type=int, default=8, help="CPU cores of a pod")
-    flags.add_argument("--memory_gb", type=int, default=64, help="memory of a pod")
-    flags.add_argument("--restarts", type=int, default=10, help="how often a run is restarted")
+    flags.add_argument("--cpus", type=positive, default=8, help="CPU cores of a pod")
+    flags.add_argument("--memory_gb", type=positive, default=64, help="memory of a pod")
+    flags.add_argument("--restarts", type=not_negative, default=10, help="how often a run is restarted")
     chosen, runs = options.parse(flags, argv, parent=MOUNT)
     require_shared(chosen.root, mount=MOUNT if chosen.volume else "", flag="--volume")
-    if chosen.jobs < 0:
-        raise UserError(f"--jobs is {chosen.jobs}; use 0 for all at a time")
     if chosen.tpu and chosen.hosts > 1:
         options.require_several_hosts(runs, instead="use a slice of one host, or other --methods")
     place = PodPlace(*(getattr(chosen, field) for field in PodPlace._fields))
@@ -208,7 +208,7 @@ def _start(waiting: list[dict[str, Any]], kubectl: Sequence[str], sweep: str, *,
         room = max(at_once - jobsets.count_active(there), 0) if at_once else len(waiting)
         now, waiting = waiting[:room], waiting[room:]
         ended = [made["metadata"]["name"] for made in now if made["metadata"]["name"] in there]
-        status = subprocess.run([*kubectl, "delete", "jobset", *ended]).returncode if ended else 0
+        status = run_program([*kubectl, "delete", "jobset", *ended]) if ended else 0
         if now and not status:
             status = hand_over([*kubectl, "apply", "-f", "-"], to_yaml(now), dry_run=False)
         if status or not waiting:

@@ -5,7 +5,9 @@ launcher has at work is waited for. Each writes what it says to ``console.log`` 
 storage, under ``launched`` in the cache folder. Ctrl-C saves and stops all of them; the same command resumes.
 """
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.places import Place, make_places, require_memory_together
 from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
 from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
 from patchail_jax.launch.table import LiveTable, Row, last_words, read_progress
+from patchail_jax.programs.arguments import not_negative, positive
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.storage.remote import local_folder
 
@@ -27,6 +31,7 @@ POLL_SECONDS = 0.5
 LOOK_SECONDS = 5.0  # between two looks at a run that another launcher has at work
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
 BAD_INPUT = 2  # the program's exit status; trying again would say the same
+STOPPING = "stopping: waiting for runs to save (Ctrl-C again to kill them)"
 SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)  # somebody asked it to save and stop
 STATUS = {FINISHED: "finished", GOING_ON: "elsewhere"}  # of a job, by how its run stands; else it waits
 
@@ -83,20 +88,34 @@ class Jobs:
             elif job.status in ("waiting", "crashed"):
                 job.status = "stopped"
 
+    def save(self, seconds: float) -> None:
+        """Asks everything that runs to save and stop, and waits for it so long; nothing is started any more."""
+        self.stop(signal.SIGTERM)
+        until = time.monotonic() + seconds
+        for job in self.jobs:
+            if job.process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._end(job, job.process.wait(max(until - time.monotonic(), 0.0)))
+
     def _start(self, job: Job) -> None:
-        job.log.parent.mkdir(parents=True, exist_ok=True)
+        """Starts a run in a free place; one whose folder or program cannot be used is refused, and the others go on."""
+        place = self._places[self._free[-1]]
+        try:
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            with job.log.open("ab") as log:
+                job.process = subprocess.Popen(
+                    command(job.run, python=self._python),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    # Its own modules and packages, not files of the same names in the folder that one is in.
+                    env={**os.environ, "PYTHONSAFEPATH": "1", **place.environment},
+                    start_new_session=True,  # a terminal's Ctrl-C and its end come here alone
+                )
+        except OSError as error:
+            job.status, job.words = "refused", f"{job.run.name} cannot be started: {error.strerror}: {error.filename}"
+            return
         job.slot, job.tries, job.status = self._free.pop(), job.tries + 1, "running"
-        place = self._places[job.slot]
-        with job.log.open("ab") as log:
-            job.process = subprocess.Popen(
-                command(job.run, python=self._python),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Its own modules and packages, not files of the same names in the folder that one is in.
-                env={**os.environ, "PYTHONSAFEPATH": "1", **place.environment},
-                start_new_session=True,  # a terminal's Ctrl-C and its end come here alone
-            )
         place.take(job.process.pid)
 
     def _end(self, job: Job, code: int) -> None:
@@ -106,8 +125,8 @@ class Jobs:
             job.status = "finished"
         elif self._stopping or code in SAVED:
             job.status = "stopped"
-        elif code == BAD_INPUT and (found := standing(job.run)) in STATUS:  # another launcher was quicker
-            job.status, job.tries = STATUS[found], job.tries - 1
+        elif code == BAD_INPUT and (found := _status(job.run)) != "waiting":  # another launcher was quicker
+            job.status, job.tries = found, job.tries - 1
         else:
             again = code != BAD_INPUT and job.tries <= self._retries
             job.status = "refused" if code == BAD_INPUT else "crashed" if again else "failed"
@@ -120,33 +139,48 @@ def describe(code: int) -> str:
     return f"status {code}" if code >= 0 else signal.Signals(-code).name
 
 
+def _status(run: PlannedRun) -> str:
+    """The status of a job by how its run stands; what cannot be asked waits: the run says why when it is started."""
+    try:
+        return STATUS.get(standing(run), "waiting")
+    except UserError:
+        return "waiting"
+
+
 def _look(job: Job) -> None:
     """Asks the run's folder how it stands; one that has crashed here, and waits, stays so."""
     job.looked = time.monotonic()
-    found = STATUS.get(standing(job.run), "waiting")
+    found = _status(job.run)
     if (job.status, found) != ("crashed", "waiting"):
         job.status = found
 
 
 def work(jobs: Jobs, table: LiveTable) -> int:
-    """All jobs to their end; the exit status: 0, 1 where one did not finish, 128 + signal after a signal."""
+    """All jobs to their end; the exit status: 0, 1 where one did not finish, 128 + signal after a signal.
+
+    What goes wrong here costs no run its work: all are asked to save before the error is raised.
+    """
     asked, stop_at = False, float("inf")
     rows = {job.run.name: _row(job) for job in jobs.jobs}
-    try:
-        with Interruption() as interruption:
+    with Interruption() as interruption:
+        try:
             while jobs.advance():
                 if interruption.signal_number is not None and not asked:
                     jobs.stop(signal.SIGTERM)
                     asked, stop_at = True, time.monotonic() + STOP_SECONDS
-                    table.say("stopping: waiting for runs to save (Ctrl-C again to kill them)")
+                    table.say(STOPPING)
                 if time.monotonic() > stop_at:
                     jobs.stop(signal.SIGKILL)
                 _show(jobs, table, rows)
                 time.sleep(POLL_SECONDS)
-    finally:
-        jobs.stop(signal.SIGKILL)
-        _show(jobs, table, rows)
-        table.close(list(rows.values()))
+        except Exception:
+            table.say(STOPPING)
+            jobs.save(STOP_SECONDS)
+            raise
+        finally:
+            jobs.stop(signal.SIGKILL)
+            _show(jobs, table, rows)
+            table.close(list(rows.values()))
     if interruption.signal_number is not None:
         return 128 + interruption.signal_number
     return int(any(job.status != "finished" for job in jobs.jobs))
@@ -172,17 +206,19 @@ def _row(job: Job) -> Row:
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status."""
     flags = options.parser(__doc__, launcher="local")
-    flags.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    flags.add_argument("--retries", type=int, default=3, help="how often a crashed run is tried again")
+    flags.add_argument("--jobs", type=positive, default=1, help="runs at a time")
+    flags.add_argument("--retries", type=not_negative, default=3, help="how often a crashed run is tried again")
     flags.add_argument("--gpus", default="", help="CUDA devices to share out among the runs, for example 0,1,2,3")
-    flags.add_argument("--cores", type=int, default=0, help="CPU cores reserved for each run; 0: all runs share all")
+    flags.add_argument(
+        "--cores", type=not_negative, default=0, help="CPU cores reserved for each run; 0: all share all"
+    )
     flags.add_argument("--idle", action="store_true", help="lowest priority: all other programs go first")
     flags.add_argument("--python", default=sys.executable, help="Python to run with")
     chosen, runs = options.parse(flags, argv)
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
     places = make_places(chosen.jobs, gpus=gpus, cores=chosen.cores, idle=chosen.idle)
-    found = standings(runs)
     runs = [on_platform(run, "gpu" if gpus else "") for run in runs]
+    found = standings(runs)
     jobs = [Job(run, STATUS.get(found[run.name], "waiting"), looked=time.monotonic()) for run in runs]
     if chosen.dry_run:
         sys.stdout.write(f"# {chosen.jobs} at a time\n")
@@ -192,5 +228,7 @@ def main(argv: Sequence[str]) -> int:
             line = shell_line(command(job.run, python=chosen.python))
             sys.stdout.write(f"{line}\n" if job.status == "waiting" else f"# {job.status}: {job.run.name}\n")
         return 0
+    if shutil.which(chosen.python) is None:
+        raise UserError(f"--python is {chosen.python}, which is no program: name the Python to run with")
     require_memory_together([job.run for job in jobs if job.status == "waiting"], at_once=chosen.jobs)
     return work(Jobs(jobs, places, python=chosen.python, retries=chosen.retries), LiveTable(sys.stdout))

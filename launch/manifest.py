@@ -1,11 +1,11 @@
 """What the launchers that write manifests share: YAML, and handing it to a program or to the eye."""
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from patchail_jax.errors import UserError
+from patchail_jax.launch.outside import run_program
 from patchail_jax.launch.sweeps.sweep import shell_line
 
 
@@ -33,7 +33,4 @@ def hand_over(words: Sequence[str], text: str, *, dry_run: bool) -> int:
     if dry_run:
         sys.stdout.write(f"{shell_line(words)} <<'END'\n{text}END\n")
         return 0
-    try:
-        return subprocess.run(words, input=text, text=True, check=False).returncode
-    except FileNotFoundError as error:
-        raise UserError(f"{words[0]} is not installed") from error
+    return run_program(words, text)

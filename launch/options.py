@@ -2,17 +2,19 @@
 
 import argparse
 import functools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, choose
 from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
-from patchail_jax.launch.sweeps.sweep import PlannedRun, runs, selected
+from patchail_jax.launch.sweeps.sweep import PlannedRun, refuse_form, runs, selected
 from patchail_jax.programs import command_line
 from patchail_jax.programs.arguments import Arguments, number_ranges
 
+_OWN = ("--config.seed=", "--config.run_folder=")  # flags in which runs of one kind differ
 _seeds = functools.partial(number_ranges, what="seed")
 
 
@@ -47,6 +49,7 @@ def parse(
         raise UserError(f"unknown argument {wrong[0]!r}: overrides have the form --config.KEY=VALUE")
     if options.sweep not in SWEEPS:
         raise UserError(f"no sweep {options.sweep!r}; use one of {', '.join(SWEEPS)}")
+    refuse_form(options.sweep, SWEEPS[options.sweep])
     options.root = options.root or f"{parent}/{options.sweep}"
     grids = selected(
         SWEEPS[options.sweep],
@@ -56,9 +59,28 @@ def parse(
         labels=options.labels,
     )
     chosen = runs(grids, root=options.root, overrides=rest)
-    for run in chosen:
-        frames_of(run)  # a wrong override is found here, not on a machine that waited for hours
+    refuse_configs(chosen)
     return options, chosen
+
+
+def refuse_configs(runs: Sequence[PlannedRun]) -> None:
+    """``UserError`` for a config that makes no run: found here, not on a machine that was waited for.
+
+    Runs that differ in their seeds alone are asked for once. What only the run's machine knows, its platform and how
+    many devices share a batch, is left to it; no accelerator is touched here.
+    """
+    different = {tuple(flag for flag in run.flags if not flag.startswith(_OWN)): run for run in runs}
+    configs = [ConfigDict(config_of(run).to_dict()) for run in different.values()]  # a wrong flag waits for no jax
+    if "jax" not in sys.modules:
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")
+    from patchail_jax.run.refusals import PLATFORMS, refuse_before
+
+    for config in configs:
+        choose({"": None, **PLATFORMS}, config.platform, field="platform")
+        config.devices, config.platform = 1, ""
+        refuse_before(config, processes=1)
 
 
 def extras_for(root: str, extras: str) -> str:
@@ -81,14 +103,14 @@ def require_checkout() -> None:
         )
 
 
-@functools.cache
 def frames_of(run: PlannedRun) -> int:
     """The frames that a run is asked to play."""
     return int(config_of(run).num_frames)
 
 
+@functools.cache
 def config_of(run: PlannedRun) -> ConfigDict:
-    """The config that a run's flags stand for; ``UserError`` as the run itself would give it."""
+    """The config that a run's flags stand for, to be read; ``UserError`` as the run itself would give it."""
     return command_line.parse(["launch", *run.flags]).config
 
 

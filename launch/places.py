@@ -41,10 +41,6 @@ class Place(NamedTuple):
 
 def make_places(count: int, *, gpus: Sequence[str], cores: int, idle: bool) -> list[Place]:
     """A place for each of ``count`` runs at a time; ``UserError`` where there are no ``cores`` for each of them."""
-    if count < 1:
-        raise UserError(f"--jobs is {count}; at least one run must go at a time")
-    if cores < 0:
-        raise UserError(f"--cores is {cores}; give a run cores of its own, or 0 for all to share")
     if cores and not hasattr(os, "sched_setaffinity"):
         raise UserError("--cores needs Linux: this system cannot bind programs to cores")
     here = sorted(os.sched_getaffinity(0)) if cores else []

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.manifest import require_shared, to_yaml
+from patchail_jax.launch.outside import require_program, run_program
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import (
     JAX_PLATFORMS,
@@ -27,6 +28,7 @@ from patchail_jax.launch.sweeps.sweep import (
     on_platform,
     shell_line,
 )
+from patchail_jax.programs.arguments import positive
 
 NAME_LIMIT = 50  # characters
 KEY = "WANDB_API_KEY"
@@ -70,13 +72,12 @@ def task(run: PlannedRun, sweep: str, place: TaskPlace) -> dict[str, Any]:
 def queued() -> set[str]:
     """The names of the managed jobs that wait or run. ``UserError`` where SkyPilot does not say."""
     words = ("sky", "jobs", "queue", "--all", "--skip-finished", "--output", "json")
+    require_program("sky", remedy="pip install skypilot")
     try:
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode and NO_QUEUE in done.stdout + done.stderr:
             return set()
         return {job["job_name"] for job in json.loads(done.stdout[done.stdout.index("[") :])}
-    except FileNotFoundError as error:
-        raise UserError("sky is not installed: pip install skypilot") from error
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"SkyPilot does not say which runs are queued already: see {shell_line(words)}") from error
 
@@ -85,8 +86,8 @@ def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of the first sky command that fails."""
     flags = options.parser(__doc__, launcher="skypilot")
     flags.add_argument("--accelerators", default="L4:1", help="accelerators of a run; empty for CPUs alone")
-    flags.add_argument("--cpus", type=int, default=8, help="CPU cores of a run, at least")
-    flags.add_argument("--memory_gb", type=int, default=64, help="memory of a run, at least")
+    flags.add_argument("--cpus", type=positive, default=8, help="CPU cores of a run, at least")
+    flags.add_argument("--memory_gb", type=positive, default=64, help="memory of a run, at least")
     flags.add_argument("--spot", action="store_true", help="cheaper, and moved when taken away")
     flags.add_argument("--extras", default="cuda12", help="what setup.sh installs: cuda12, cuda13 or tpu")
     chosen, runs = options.parse(flags, argv)
@@ -111,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
         if chosen.dry_run:
             continue
         path.write_text(text)
-        status = subprocess.run(words, check=False).returncode
+        status = run_program(words)
         if status:
             return status
     return 0

@@ -17,11 +17,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 from patchail_jax.launch import options
 from patchail_jax.launch.local import LAUNCHED, SAVED
+from patchail_jax.launch.outside import Silence, answer
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
+from patchail_jax.programs.arguments import gigabytes, hours, not_negative, positive
 from patchail_jax.storage.remote import local_folder
 
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
@@ -108,21 +110,21 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--exclude", default="", help="nodes not to use")
     flags.add_argument("--gres", default="", help="instead of --gpus, for example gpu:a100:1")
     flags.add_argument("--setup", action="append", default=[], help="a shell line before the run; may be repeated")
-    flags.add_argument("--hours", type=float, default=24.0, help="time limit of a task, which then queues again")
-    flags.add_argument("--gpus", type=int, default=1, help="GPUs of a run")
+    flags.add_argument("--hours", type=hours, default=24.0, help="time limit of a task, which then queues again")
+    flags.add_argument("--gpus", type=not_negative, default=1, help="GPUs of a run")
     flags.add_argument(
-        "--cpus", type=int, default=8, help="CPU cores of a run, for learner, environments and rendering"
+        "--cpus", type=positive, default=8, help="CPU cores of a run, for learner, environments and rendering"
     )
     flags.add_argument(
-        "--memory_gb", type=float, default=64.0, help="memory of a run; -W, -B and LAIfO keep a million frames"
+        "--memory_gb", type=gigabytes, default=64.0, help="memory of a run; -W, -B and LAIfO keep a million frames"
     )
-    flags.add_argument("--jobs", type=int, default=64, help="runs at a time")
+    flags.add_argument("--jobs", type=positive, default=64, help="runs at a time")
     flags.add_argument("--python", default=sys.executable, help="Python on the cluster's machines")
     chosen, runs = options.parse(flags, argv)
     folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)
-    runs = left(runs, queued=queued(folder) if chosen.cluster == "slurm" else {})
-    platform = "gpu" if chosen.gres or chosen.gpus else ""
-    commands = [command(on_platform(run, platform), python=chosen.python) for run in runs]
+    runs = [on_platform(run, "gpu" if chosen.gres or chosen.gpus else "") for run in runs]
+    runs = left(runs, queued=queued(folder, runs) if chosen.cluster == "slurm" else {})
+    commands = [command(run, python=chosen.python) for run in runs]
     if chosen.dry_run:
         lines = [f"# submitit, cluster {chosen.cluster}, logs in {folder}, an array job of {len(commands)} with"]
         lines += [f"#   {name}: {value}" for name, value in sorted(parameters.items())]
@@ -161,37 +163,67 @@ def parameters_of(chosen: Any) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value != ""}
 
 
-def queued(folder: Path) -> dict[str, str]:
-    """The runs that wait or run in SLURM, by what was noted in ``folder`` when they were submitted.
+def queued(folder: Path, runs: Sequence[PlannedRun]) -> dict[str, str]:
+    """Those of the runs that wait or run in SLURM, by what was noted in ``folder`` when they were submitted.
 
-    ``UserError`` where SLURM does not say: they might be submitted twice.
+    ``UserError`` where SLURM does not say: they might be submitted twice. And for one that is there with other flags.
     """
     if not (folder / SUBMITTED).exists():
         return {}
-    asked = ["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"]
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        raise UserError(f"squeue does not say which runs are queued already ({reason}): try on a login node") from error
+        said = answer(["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"], seconds=120)
+    except (UserError, Silence) as error:
+        raise UserError(f"squeue does not say which runs are queued already ({error}): try on a login node") from error
     alive = set(said.split())
-    lines = [json.loads(line) for line in (folder / SUBMITTED).read_text().splitlines()]
-    return {line["run"]: "queued" for line in lines if line["job"] in alive}
+    wanted = {run.name: run for run in runs}
+    there = [line for line in _noted(folder / SUBMITTED) if line["job"] in alive and line["run"] in wanted]
+    for line in there:
+        if line.get("flags", ours := _flags(wanted[line["run"]])) != ours:
+            raise UserError(
+                f"{line['run']} is queued with other flags: give the same, or cancel it (scancel {line['job']})"
+            )
+    return {line["run"]: "queued" for line in there}
+
+
+def _noted(path: Path) -> list[dict[str, Any]]:
+    """The lines of ``note``; a damaged one is skipped, and said on stderr."""
+    found = []
+    for number, text in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        try:
+            line = json.loads(text)
+            _ = line["job"], line["run"]
+        except (ValueError, LookupError, TypeError):
+            sys.stderr.write(f"line {number} of {path} is damaged and skipped: its run may be queued (see squeue)\n")
+        else:
+            found.append(line)
+    return found
+
+
+def _flags(run: PlannedRun) -> list[str]:
+    """What a run is asked for, its folder aside, which may be written in several ways."""
+    return [flag for flag in run.flags if not flag.startswith("--config.run_folder=")]
 
 
 def note(folder: Path, runs: Sequence[PlannedRun], jobs: Sequence[str]) -> None:
-    """Writes down which job is which run."""
-    with (folder / SUBMITTED).open("a") as stream:
+    """Writes down which job is which run, and what it was asked for."""
+    path = folder / SUBMITTED
+    with path.open("a") as stream:
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            stream.write("\n")  # behind a line that was cut short
         for run, job in zip(runs, jobs, strict=True):
-            stream.write(f"{json.dumps({'job': job, 'run': run.name})}\n")
+            stream.write(f"{json.dumps({'job': job, 'run': run.name, 'flags': _flags(run)})}\n")
 
 
 def submit(
     commands: Sequence[Sequence[str]], *, cluster: str, folder: str, parameters: dict[str, Any]
 ) -> Sequence[Any]:
-    """submitit's jobs, one a command, in the order of the commands. ``UserError`` without submitit or SLURM."""
+    """submitit's jobs, one a command, in the order of the commands.
+
+    ``UserError`` without submitit or SLURM, and where SLURM does not take them.
+    """
     try:
         import submitit
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
     except ImportError as error:
         raise UserError("submitit is missing: pip install -e .[launch]") from error
     try:
@@ -199,5 +231,14 @@ def submit(
     except RuntimeError as error:
         raise UserError(f"no SLURM here ({error}); submit from a login node, or try --cluster=local") from error
     executor.update_parameters(**parameters)
-    with executor.batch():
-        return [executor.submit(Task(words)) for words in commands]
+    try:
+        with executor.batch():
+            return [executor.submit(Task(words)) for words in commands]
+    except FailedSubmissionError as error:
+        raise UserError(
+            f"sbatch's answer names no job ({one_line(error, 200)}): it may have taken the runs all the same; "
+            "look with squeue before you try again"
+        ) from error
+    except (FailedJobError, OSError) as error:
+        said = " ".join(str(error).split()) or "it said nothing"
+        raise UserError(f"sbatch does not take the runs: {said}") from error

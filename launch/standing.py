@@ -4,14 +4,19 @@ What a launcher's own queue knows beside that (a job that waits, a pod that star
 """
 
 import collections
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from pathlib import Path
+from typing import Final, cast
 
+from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.sweeps.sweep import PlannedRun
-from patchail_jax.storage.remote import finished_frames, is_going_on
+from patchail_jax.run.config import MAY_DIFFER
+from patchail_jax.storage import run_folder
+from patchail_jax.storage.remote import finished_frames, is_going_on, is_remote, reachable, storage
 
 FINISHED: Final = "finished"
 GOING_ON: Final = "going on"  # a process works in its folder
@@ -20,16 +25,42 @@ _AT_ONCE = 16  # questions to a bucket, each some 50 ms
 
 
 def standing(run: PlannedRun) -> str:
-    """``FINISHED`` where the folder says that it has come to the frames now asked for, ``GOING_ON``, or ``TO_DO``."""
+    """``FINISHED`` where the folder says that it has come to the frames now asked for, ``GOING_ON``, or ``TO_DO``.
+
+    ``UserError`` where the folder holds another run than this one.
+    """
+    _refuse_other(run)
     if finished_frames(run.folder) >= options.frames_of(run):
         return FINISHED
     return GOING_ON if is_going_on(run.folder) else TO_DO
 
 
 def standings(runs: Sequence[PlannedRun]) -> dict[str, str]:
-    """``standing`` of each run, by its name."""
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        return dict(zip([run.name for run in runs], threads.map(standing, runs), strict=True))
+    """``standing`` of each run, by its name; ``UserError`` for the first whose folder holds another run."""
+    log = logging.getLogger(run_folder.__name__)
+    log.addFilter(_silence)  # what a run lacks of newer fields it says itself when it goes on
+    try:
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            return dict(zip([run.name for run in runs], threads.map(standing, runs), strict=True))
+    finally:
+        log.removeFilter(_silence)
+
+
+def _silence(record: logging.LogRecord) -> bool:
+    return False
+
+
+def _refuse_other(run: PlannedRun) -> None:
+    """``UserError`` where the folder holds another run, as the run itself would give it; the remedy is a launcher's."""
+    config = options.config_of(run).to_dict()
+    try:
+        if is_remote(run.folder):
+            with reachable(run.folder):  # an address has the methods of a path
+                run_folder.refuse_other_run(cast(Path, storage(run.folder)), config=config, may_differ=MAY_DIFFER)
+        else:
+            run_folder.refuse_other_run(Path(run.folder), config=config, may_differ=MAY_DIFFER)
+    except UserError as error:
+        raise UserError(str(error).replace("set config.run_folder to another folder", "give another --root")) from error
 
 
 def left(
@@ -39,9 +70,9 @@ def left(
 
     ``queued`` has, by name, what the launcher's own queue knows of runs, in a word or two. Runs that come ``in_turn``
     are not started now: those that go on elsewhere have the last turns, when they are finished or free.
+    ``UserError`` where a folder holds another run than the one that is asked for, of queued runs too.
     """
-    found = dict(queued or {})
-    found |= standings([run for run in runs if run.name not in found])
+    found = standings(runs) | dict(queued or {})
     counts = collections.Counter(found[run.name] for run in runs)
     if counts[TO_DO] < len(runs):
         sys.stderr.write(f"{', '.join(f'{count} {state}' for state, count in counts.items())}\n")

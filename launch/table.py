@@ -144,12 +144,16 @@ def duration(seconds: float) -> str:
 
 
 def read_progress(folder: Path) -> tuple[int, float | None]:
-    """The frame that a run logged last, and its last evaluation; 0 and None before there are any."""
+    """The frame that a run logged last, and its last evaluation; 0 and None before there are any.
+
+    A damaged line counts for nothing: the table is to look at, and runs do not depend on it.
+    """
     frame, score = 0, None
     for line in _whole_lines(folder / "metrics.jsonl"):
-        frame = int(json.loads(line)["frame"])
+        with contextlib.suppress(ValueError, LookupError, TypeError, OverflowError):
+            frame = int(json.loads(line)["frame"])
     for line in _whole_lines(folder / "eval.csv"):
-        if not line.startswith("agent,"):
+        with contextlib.suppress(ValueError, LookupError):  # the heading is no number either
             score = float(line.split(",")[4])
     return frame, score
 
@@ -163,12 +167,12 @@ def last_words(log: Path) -> str:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """The file's last lines, without one that is cut off at its front by us or at its end by a kill."""
+    """The file's last lines, without one that is cut off at its front by us or at its end by a kill; none unread."""
     try:
         with path.open("rb") as stream:
             start = max(0, stream.seek(0, 2) - TAIL_BYTES)
             stream.seek(start)
             lines = stream.read().decode(errors="replace").splitlines(keepends=True)
-    except FileNotFoundError:
+    except OSError:
         return []
     return [line.rstrip("\n") for line in lines[1 if start else 0 :] if line.endswith("\n")]

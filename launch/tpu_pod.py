@@ -11,7 +11,6 @@ WANDB_API_KEY never leaves Secret Manager for a file or a command line: with ``-
 it when the runs start (its service account needs roles/secretmanager.secretAccessor).
 """
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,9 +20,11 @@ from typing import NamedTuple
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.manifest import require_shared
+from patchail_jax.launch.outside import require_program, run_program
 from patchail_jax.launch.pod_script import BUSY, HOME, LOCK, PID, sweep_script
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import shell_line
+from patchail_jax.programs.arguments import word
 
 ACTIONS = ("create", "setup", "run", "follow", "stop", "collect", "delete")
 BY_ITSELF, ALL = ACTIONS[:4], (*ACTIONS[:4], "collect", "delete")
@@ -151,11 +152,11 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument(
         "--action", default="", help=f"{', '.join(ACTIONS)}, or all; default: create, and all that follows"
     )
-    flags.add_argument("--name", required=True, help="name of the slice")
-    flags.add_argument("--zone", required=True)
+    flags.add_argument("--name", type=word, required=True, help="name of the slice")
+    flags.add_argument("--zone", type=word, required=True)
     flags.add_argument("--project", default="", help="default: gcloud's current project")
-    flags.add_argument("--accelerator_type", default="v5litepod-16")
-    flags.add_argument("--runtime_version", default="v2-alpha-tpuv5-lite")
+    flags.add_argument("--accelerator_type", type=word, default="v5litepod-16")
+    flags.add_argument("--runtime_version", type=word, default="v2-alpha-tpuv5-lite")
     flags.add_argument("--at_once", action="store_true", help="create a TPU VM at once, not a queued resource")
     flags.add_argument("--spot", action="store_true", help="cheaper, and may be taken away")
     flags.add_argument("--per_host", action="store_true", help="one run on each host, not one over all hosts")
@@ -168,8 +169,11 @@ def main(argv: Sequence[str]) -> int:
         options.require_several_hosts(runs, instead="use --per_host, or other --methods")
     tpu = Slice(*(getattr(chosen, field) for field in Slice._fields))
     wanted = {"": BY_ITSELF, "all": ALL}.get(chosen.action, (chosen.action,))
+    if not chosen.dry_run:
+        require_program("gcloud")
     if "setup" in wanted and not chosen.dry_run:
         options.require_checkout()  # now: the slice is created, and paid for, before its set-up
+        require_program("git")
     if "run" in wanted:
         runs = left(runs, in_turn=True)
         if not runs and chosen.action != "all":
@@ -193,7 +197,7 @@ def main(argv: Sequence[str]) -> int:
         for words in steps[action]:
             sys.stdout.write(f"{shell_line(words)}\n")
             sys.stdout.flush()
-            status = 0 if chosen.dry_run else subprocess.run(words, check=False).returncode
+            status = 0 if chosen.dry_run else run_program(words)
             if status:
                 sys.stderr.write(f"{action} ended with status {status}\n")
                 worst = status

@@ -24,6 +24,7 @@ def groups_of(name: str = "patchail", **overrides: Any) -> dict[str, dict[str, A
             "std_final": 0.1,
             "std_duration": 100,
             "noise_clip": 0.3,
+            "preactivation_penalty": 0.0,
             "shift_pad": 2,
             "random_steps": 4,
             "first_update_step": 10,

@@ -23,7 +23,7 @@ HOMES = {
     "dm_control": ("envs/", "demos/render.py"),
     "mujoco": ("envs/",),
     "wandb": ("outputs/dashboards.py",),
-    "orbax": ("storage/checkpoints.py", "storage/checkpoint_arrays.py", "storage/checkpoint_damage.py"),
+    "orbax": ("storage/checkpoints.py", "storage/checkpoint_"),
     "ott": ("equations/optimal_transport.py",),
     "matplotlib": ("reports/",),
     "psutil": ("storage/memory.py",),

@@ -4,6 +4,7 @@ import re
 import shlex
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -60,6 +61,29 @@ def runs(grids: Iterable[Grid], *, root: str, overrides: Sequence[str] = ()) -> 
     if twice:
         raise UserError(f"two runs of this sweep have the folder {twice[0]}; give their grids a label")
     return ordered
+
+
+def refuse_form(sweep: str, grids: Iterable[Grid]) -> None:
+    """``UserError`` where what is written as ``sweep`` is no tuple of grids, or where names of its runs are no good.
+
+    They must not lead out of the sweep's folder, and must stay apart as names in clouds.
+    """
+    if isinstance(grids, Grid) or not all(isinstance(grid, Grid) for grid in grids):
+        raise UserError(f"the sweep {sweep!r} is not a tuple of Grids; one alone needs a comma: (Grid(...),)")
+    for field in ("tasks", "methods", "seeds"):
+        for entries in (getattr(grid, field) for grid in grids):
+            if isinstance(entries, str) or not isinstance(entries, Sequence):
+                raise UserError(
+                    f"{field} of the sweep {sweep!r} are {entries!r}; one alone needs a comma: ({entries!r},)"
+                )
+    named: dict[str, str] = {}
+    for run in runs(grids, root=""):
+        path = PurePosixPath(run.name)
+        if str(path) != run.name or path.is_absolute() or ".." in path.parts:
+            raise UserError(f"{run.name!r} of the sweep {sweep!r} is no folder below its root; give it another label")
+        other = named.setdefault(identifier(sweep, run.name, limit=len(sweep) + len(run.name) + 10), run.name)
+        if other != run.name:
+            raise UserError(f"{other} and {run.name} of the sweep {sweep!r} are one name in clouds; give another label")
 
 
 def _refuse_decided(grids: Sequence[Grid], overrides: Sequence[str]) -> None:
@@ -144,9 +168,13 @@ def shell_line(words: Iterable[str]) -> str:
 def identifier(*parts: str, limit: int) -> str:
     """The parts as a name for Kubernetes and clouds: lower case, digits and hyphens, at most ``limit`` characters.
 
-    A name that is cut carries a checksum of the whole, so that two names stay two.
+    A name that is cut carries a checksum of the whole, as does one that has other characters than those, "/" and "_",
+    so that two names stay two; ``refuse_form`` sees to "/" and "_".
     """
-    whole = re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
-    if len(whole) <= limit:
+    given = "-".join(parts)
+    whole = re.sub(r"[^a-z0-9]+", "-", given.lower()).strip("-")
+    plain = re.sub(r"[/_]", "-", given) == whole and not any("-" in part for part in parts)
+    if plain and len(whole) <= limit:
         return whole
-    return f"{whole[: limit - 9].rstrip('-')}-{zlib.crc32(whole.encode()):08x}"
+    check = zlib.crc32((whole if plain else "\n".join(parts)).encode())
+    return f"{whole[: limit - 9].rstrip('-')}-{check:08x}".lstrip("-")

@@ -29,3 +29,12 @@ def policy_loss(values: Float[Array, "2 B"]) -> Scalar:
     """``-E[min(Q1, Q2)(s, a)]`` for the values ``[2,B]`` of the policy's own noisy actions."""
     # Not jnp.min: its gradient is 0/0 where a compiler rounds the values otherwise than their minimum.
     return -jnp.mean(jnp.minimum(values[0], values[1]))
+
+
+def preactivation_penalty(preactivations: Float[Array, "B A"]) -> Scalar:
+    """``E[u^2]`` for the ``u [B,A]`` that the mean actions are the tanh of (Fujimoto et al. 2025, MR.Q).
+
+    It moves an action away from its bound even where tanh is flat and passes on next to nothing of the critic's slope:
+    DrQ-v2's runs that never learn are those whose actions have come there (Bjorck et al. 2022).
+    """
+    return jnp.mean(jnp.square(preactivations))

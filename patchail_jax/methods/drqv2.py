@@ -177,12 +177,13 @@ class Learner:
             state.actor,
             state.actor_optimizer,
             self.actor_optimizer,
-            act=self.actor.apply,
+            preactivation=functools.partial(self.actor.apply, method="preactivation"),
             value=value_of,
             features=features,
             noise=sample_normal(actor_key, batch.sample_index, self.specs.action_size),
             std=std,
             noise_clip=self.agent["noise_clip"],
+            penalty=self.agent["preactivation_penalty"],
             cloning=term,
         )
         state = State(

@@ -45,8 +45,12 @@ class Actor(Network):
         """``[B,F]`` encoder features to the ``[B,feature_size]`` that the policy reads."""
         return self.trunk(features) if self.own_trunk else features
 
-    def __call__(self, features: Float[Array, "B F"]) -> Float[Array, "B {self.action_size}"]:
+    def preactivation(self, features: Float[Array, "B F"]) -> Float[Array, "B {self.action_size}"]:
+        """``[B,F]`` encoder features to what the mean action is the tanh of, ``[B,A] float32``."""
         x = self.latent(features)
         for layer in self.hidden:
             x = nn.relu(layer(x))
-        return jnp.tanh(self.mean(x).astype(jnp.float32))
+        return self.mean(x).astype(jnp.float32)
+
+    def __call__(self, features: Float[Array, "B F"]) -> Float[Array, "B {self.action_size}"]:
+        return jnp.tanh(self.preactivation(features))

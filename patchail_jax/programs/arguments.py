@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 import re
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,10 +23,45 @@ class Arguments(argparse.ArgumentParser):
 
 def positive(text: str) -> int:
     """A whole number from 1, as ``type=`` of a flag."""
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
+    return _whole(text, least=1)
+
+
+def not_negative(text: str) -> int:
+    """A whole number from 0, as ``type=`` of a flag."""
+    return _whole(text, least=0)
+
+
+def _whole(text: str, *, least: int) -> int:
+    if not re.fullmatch(r"\+?\d+(_\d+)*", text.strip()) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}")
+    return int(text)
+
+
+def hours(text: str) -> float:
+    """A time of a minute at least, as ``type=`` of a flag."""
+    return _number(text, least=1 / 60, what="time in hours, a minute or more")
+
+
+def gigabytes(text: str) -> float:
+    """An amount of memory above 0, as ``type=`` of a flag."""
+    return _number(text, least=1 / 1024, what="number of gigabytes above 0")
+
+
+def _number(text: str, *, least: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
     return value
+
+
+def word(text: str) -> str:
+    """A text that is not empty and has no spaces, as ``type=`` of a flag."""
+    if not text or re.search(r"\s", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name")
+    return text
 
 
 def whole_numbers(text: str) -> list[int]:

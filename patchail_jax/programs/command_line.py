@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from absl import flags
@@ -33,6 +33,8 @@ def parse(argv: Sequence[str]) -> Options:
     fields = flatten(config.to_dict())
     groups = {name[: dot.start()] for name in fields for dot in re.finditer(r"\.", name)}
     known = [*fields, *sorted(groups)]
+    _refuse_groups(words, groups, fields)
+    method = fields.get("method")
     values = flags.FlagValues()
     flags.DEFINE_bool("print_config", False, "print the config and exit", flag_values=values)
     flags.DEFINE_bool("profile", False, "write a trace of a few updates into the run folder", flag_values=values)
@@ -43,6 +45,9 @@ def parse(argv: Sequence[str]) -> Options:
         raise _explain(error, words, known) from error
     if len(rest) > 1:
         raise UserError(f"unknown argument {rest[1]!r}: flags start with --, for example --config.seed=1")
+    if holder.value.get("method") != method:
+        name = asked[0].partition(":")[0]
+        raise UserError(f"the method is named behind the config: --config={name}:{holder.value.method}")
     refuse_numbers(holder.value)
     return Options(holder.value, values.print_config, values.profile)
 
@@ -98,6 +103,15 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return asked, rest
 
 
+def _refuse_groups(words: Sequence[str], groups: Collection[str], fields: Iterable[str]) -> None:
+    """``UserError`` for a word that sets a whole group of fields."""
+    for word in words:
+        key = re.sub(r"^--?config\.", "", word.partition("=")[0])
+        if word.startswith("-") and key in groups:
+            first = next(field for field in fields if field.startswith(f"{key}."))
+            raise UserError(f"config.{key} is a group of fields: set them one by one, as --config.{first}=VALUE")
+
+
 def _explain(error: Exception, words: Sequence[str], known: Sequence[str]) -> UserError:
     """One line for what absl and ml_collections raise."""
     for word in words[1:]:
@@ -107,6 +121,7 @@ def _explain(error: Exception, words: Sequence[str], known: Sequence[str]) -> Us
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"; did you mean config.{near[0]}?" if near else ""
             return UserError(f"no config key {name}{hint}")
+    said = one_line(error).replace("invalid literal for int() with base 10:", "it must be a whole number, not")
     return UserError(
-        one_line(error).replace("invalid literal for int() with base 10:", "it must be a whole number, not")
+        re.sub(r"\('Non-boolean argument to boolean flag', (.*)\)", r"it must be True or False, not \1", said)
     )

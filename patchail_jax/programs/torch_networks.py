@@ -67,9 +67,14 @@ class Actor(nn.Module):
         super().__init__()
         self.trunk, self.policy = trunk(features, size), perceptron(size, hidden, actions)
 
+    def preactivation(self, features: Tensor) -> Tensor:
+        """What the mean is the tanh of."""
+        inner: Tensor = self.policy(self.trunk(features)).float()
+        return inner
+
     def forward(self, features: Tensor) -> Tensor:
         """The mean."""
-        return torch.tanh(self.policy(self.trunk(features)).float())
+        return torch.tanh(self.preactivation(features))
 
 
 class Critic(nn.Module):

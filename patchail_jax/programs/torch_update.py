@@ -184,8 +184,10 @@ class PatchAIL:
         descend(self.critic_optimizer, critic_loss)
         with self.autocast():
             features = features.detach()
-            actions = self.noisy(self.actor(features), draws.actor_noise)
+            inner = self.actor.preactivation(features)
+            actions = self.noisy(torch.tanh(inner), draws.actor_noise)
             actor_loss = -torch.minimum(*self.critic(features, actions)).mean()
+            actor_loss = actor_loss + self.config["agent"]["preactivation_penalty"] * inner.square().mean()
         descend(self.actor_optimizer, actor_loss)
         with torch.no_grad():
             for old, new in zip(self.target_critic.parameters(), self.critic.parameters(), strict=True):

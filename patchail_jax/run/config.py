@@ -78,6 +78,8 @@ FIELDS: Mapping[str, Any] = {
         "std_final": Number(0.1, 0.0, 100.0),
         "std_duration": Number(500_000, 1),  # steps
         "noise_clip": Number(0.3, 0.0),  # in targets and the actor's loss
+        # Weight of E[u^2] in the actor's loss, u what an action is the tanh of: keeps actions from their bounds.
+        "preactivation_penalty": Number(0.0, 0.0),
         "shift_pad": Number(4, 0, 1024),  # pixels of the random shift
         "random_steps": Number(2_000, 0),  # steps with uniformly random actions
         "first_update_step": Number(6_000, 0),  # step of the first update

@@ -82,7 +82,7 @@ class Scalars:
             self._saturated = True
             _log.warning(
                 "the actor's gradient has been 0 for %d updates: its actions are at their bounds, and it learns no "
-                "more. Start again with a lower config.agent.actor_learning_rate, or with a later first_update_step",
+                "more. Start again with config.agent.preactivation_penalty=0.01, or a lower actor_learning_rate",
                 len(values) * self.updates_per_call,
             )
         self.updates, self.returns = [], []

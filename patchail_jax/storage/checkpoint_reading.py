@@ -7,14 +7,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 
 from patchail_jax.errors import UserError
-from patchail_jax.storage.checkpoint_arrays import ArrayRestore
+from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArrayRestore
 from patchail_jax.storage.checkpoint_contents import Contents, Replay, fit, verified
 from patchail_jax.storage.checkpoint_damage import Damaged, read_or_prove_damage, reason
 
 _log = logging.getLogger(__name__)
+
+
+def one_process() -> ocp.options.MultiprocessingOptions:
+    """For Orbax: this process reads and writes by itself, and waits for no other of the run."""
+    process = jax.process_index()
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
+    )
+
+
+def item_handlers() -> dict[str, ocp.CheckpointHandler]:
+    """Of a checkpoint's parts."""
+    plain = ocp.JsonCheckpointHandler(multiprocessing_options=one_process())
+    return {"state": ArrayHandler(), "arrays": ArrayHandler(), "plain": plain}
 
 
 def read_checkpoint(
@@ -62,7 +79,10 @@ def _reading(folder: Path) -> Iterator[ocp.CheckpointManager]:
     level = absl.level
     absl.setLevel(logging.ERROR)
     try:
-        with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+        options = ocp.CheckpointManagerOptions(
+            read_only=True, create=jax.process_count() == 1, multiprocessing_options=one_process()
+        )
+        with ocp.CheckpointManager(folder, options=options, item_handlers=item_handlers()) as manager:
             yield manager
     finally:
         absl.setLevel(level)

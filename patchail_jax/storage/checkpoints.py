@@ -13,10 +13,10 @@ import orbax.checkpoint as ocp
 
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.storage.checkpoint_agreement import LOST, NONE, UNREADABLE, Gather, alone, smallest, steps_of_all
-from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArraySave
+from patchail_jax.storage.checkpoint_arrays import ArraySave
 from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split
 from patchail_jax.storage.checkpoint_damage import Damaged, read_or_prove_damage, reason, refused_by_disk, unreadable
-from patchail_jax.storage.checkpoint_reading import read_checkpoint
+from patchail_jax.storage.checkpoint_reading import item_handlers, one_process, read_checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -195,22 +195,14 @@ class Checkpoints:
 
     def _open(self) -> ocp.CheckpointManager:
         # Every process of a run keeps its own checkpoints: Orbax must not wait for the others.
-        process, processes = jax.process_index(), jax.process_count()
-        alone = ocp.options.MultiprocessingOptions()
-        if processes > 1:
-            alone = ocp.options.MultiprocessingOptions(
-                primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
-            )
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep,
-            create=processes == 1,  # Orbax makes no folder for a part of the processes
+            create=jax.process_count() == 1,  # Orbax makes no folder for a part of the processes
             enable_async_checkpointing=False,
             cleanup_tmp_directories=True,
-            multiprocessing_options=alone,
+            multiprocessing_options=one_process(),
         )
-        plain = ocp.JsonCheckpointHandler(multiprocessing_options=alone)
-        handlers = {"state": ArrayHandler(), "arrays": ArrayHandler(), "plain": plain}
-        return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
+        return ocp.CheckpointManager(self._folder, options=options, item_handlers=item_handlers())
 
 
 def _lasting(sums: dict[str, int]) -> dict[str, int]:

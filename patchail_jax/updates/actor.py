@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from patchail_jax.arrays import Parameters, Scalar, Scalars
 from patchail_jax.equations.behaviour_cloning import cloned_policy_loss, log_likelihood
-from patchail_jax.equations.policy import noisy_action, policy_loss
+from patchail_jax.equations.policy import noisy_action, policy_loss, preactivation_penalty
 from patchail_jax.updates.gradient_step import gradient_step
 
 
@@ -34,31 +34,37 @@ def actor_update(
     optimizer_state: optax.OptState,
     optimizer: optax.GradientTransformation,
     *,
-    act: Callable[[Parameters, Float[Array, "B F"]], Float[Array, "B A"]],
+    preactivation: Callable[[Parameters, Float[Array, "B F"]], Float[Array, "B A"]],
     value: Callable[[Float[Array, "B F"], Float[Array, "B A"]], Float[Array, "2 B"]],
     features: Float[Array, "B F"],
     noise: Float[Array, "B A"],
     std: Scalar,
     noise_clip: float,
+    penalty: float = 0.0,
     cloning: Cloning | None = None,
 ) -> tuple[Parameters, optax.OptState, Scalars]:
     """Ascends ``min(Q1, Q2)`` of the policy's noisy action, and the expert's likelihood where there is ``cloning``.
 
-    ``act(params, features)`` gives the mean ``[B,A]``, ``value(features, actions)`` the fixed critic's ``[2,B]``;
-    ``features [B,F]`` detached, ``noise [B,A]`` standard normal.
+    ``preactivation(params, features)`` gives what the mean action is the tanh of, ``[B,A]``, whose square costs
+    ``penalty``; ``value(features, actions)`` the fixed critic's ``[2,B]``; ``features [B,F]`` detached, ``noise [B,A]``
+    standard normal.
     """
 
     def loss(params: Parameters) -> tuple[Scalar, tuple[Scalar, Float[Array, "B A"], Scalars]]:
-        mean = act(params, features)
+        inner = preactivation(params, features)
+        mean = jnp.tanh(inner)
         actions = noisy_action(mean, noise, std=std, clip=noise_clip)
         values = value(features, actions)
-        if cloning is None:
-            error = policy_loss(values)
-            return error, (error, mean, {})
-        weight = jax.lax.stop_gradient(cloning.weight(values))
-        likelihood = log_likelihood(act(params, cloning.features), cloning.actions, std=cloning.std)
-        error = cloned_policy_loss(values, likelihood, weight=weight, scale=cloning.scale)
-        return error, (error, mean, {"cloning/weight": weight, "cloning/log_likelihood": jnp.mean(likelihood)})
+        error, extra = policy_loss(values), {}
+        if cloning is not None:
+            weight = jax.lax.stop_gradient(cloning.weight(values))
+            theirs = jnp.tanh(preactivation(params, cloning.features))
+            likelihood = log_likelihood(theirs, cloning.actions, std=cloning.std)
+            error = cloned_policy_loss(values, likelihood, weight=weight, scale=cloning.scale)
+            extra = {"cloning/weight": weight, "cloning/log_likelihood": jnp.mean(likelihood)}
+        if penalty:
+            error += penalty * preactivation_penalty(inner)
+        return error, (error, mean, extra)
 
     params, optimizer_state, (error, mean, extra), norm = gradient_step(loss, params, optimizer_state, optimizer)
     metrics = {

@@ -144,11 +144,55 @@ def test_a_run_imports_no_file_of_the_folder_that_one_is_in(tmp_path, monkeypatc
     assert launch(tmp_path / "runs", "--retries=0", "--jobs=2", f"--python={python}") == 0
 
 
+def test_whatever_goes_wrong_in_the_launcher_lets_its_runs_save(tmp_path, monkeypatch):
+    log = tmp_path / "finger/patchail/pair/seed_0/console.log"
+
+    def fail_once_ready(*arguments):
+        if log.exists() and "ready" in log.read_text():
+            raise ZeroDivisionError("a fault of the table")
+
+    monkeypatch.setattr(local, "_show", fail_once_ready)
+    with pytest.raises(ZeroDivisionError):
+        launch(tmp_path, "--methods=patchail", "--jobs=2", sweep="figure7")
+    assert (log.parent / "saved").exists() and not is_running(log.parent)
+
+
+def test_a_damaged_line_costs_no_run_anything(tmp_path):
+    for label, name in (("mean", "metrics.jsonl"), ("max", "eval.csv")):
+        folder = tmp_path / f"finger/patchail/{label}/seed_0"
+        folder.mkdir(parents=True)
+        (folder / name).write_text('{"frame": 10\nagent,task,seed,fra\n')
+    assert launch(tmp_path, "--jobs=2", "--retries=2") == 1
+    assert all((tmp_path / f"finger/patchail/{label}/seed_0/ended").exists() for label in ("mean", "max"))
+
+
+def test_a_run_whose_folder_cannot_be_made_is_one_line_and_the_others_go_on(tmp_path, capsys):
+    (tmp_path / "finger/patchail").mkdir(parents=True)
+    (tmp_path / "finger/patchail/min").write_text("a file")
+    assert launch(tmp_path, "--jobs=1", "--retries=2") == 1
+    said = capsys.readouterr().out
+    assert "finger/patchail/min/seed_0 cannot be started: Not a directory: " in said and "Traceback" not in said
+    assert said.endswith("2 finished, 2 refused of 4 runs\n")
+
+
+def test_a_python_that_is_none_is_one_line(tmp_path, capsys):
+    with pytest.raises(UserError, match="--python is /nonexistent/python, which is no program"):
+        launch(tmp_path / "runs", "--python=/nonexistent/python")
+    assert not (tmp_path / "runs").exists()
+    program = tmp_path / "python"
+    program.write_bytes(b"\0not a program of this machine")
+    program.chmod(0o755)
+    assert launch(tmp_path / "runs", f"--python={program}") == 1
+    assert capsys.readouterr().out.count("cannot be started: Exec format error: ") == 4
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--jobs=0", "at least one run"),
-        ("--cores=-1", "--cores is -1"),
+        ("--jobs=0", "argument --jobs: '0' is no whole number from 1; patchail launch local --help lists the flags"),
+        ("--jobs=2.5", "argument --jobs: '2.5' is no whole number from 1"),
+        ("--cores=-1", "argument --cores: '-1' is no whole number from 0"),
+        ("--retries=-3", "argument --retries: '-3' is no whole number from 0"),
         ("--cores=100000", "needs 100000 cores; there are"),
         ("--root=ftp://host/x", "cannot be opened"),
     ],

@@ -1,6 +1,8 @@
 """Kubernetes and SkyPilot: golden manifests, legal names, and no key anywhere."""
 
 import importlib
+import json
+import re
 import shlex
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch import jobsets, kubernetes, skypilot, standing, tpu_pod
 from patchail_jax.launch.kubernetes import job_set
 from patchail_jax.launch.options import parse, parser
+from patchail_jax.launch.sweeps.paper import SWEEPS
 from tests.launch.stand_ins import install
 from tests.launch.test_local import KEY
 from tests.launch.test_tpu_pod import AWKWARD
@@ -137,6 +140,43 @@ def test_kubernetes_starts_so_many_at_a_time(cloud, monkeypatch, capsys):
     assert "4 wait" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("sweep", ["my-own", "my own", "Mine.", "m" * 70])
+def test_a_sweep_of_any_name_is_found_again(cloud, monkeypatch, sweep):
+    monkeypatch.setitem(SWEEPS, sweep, SWEEPS["figure7"])
+    words = [sweep, *RUNS[1:-1], *CLUSTER]
+    assert kubernetes.main(words) == 0 and len(diary(cloud)) == 2
+    assert kubernetes.main(words) == 0 and diary(cloud) == []
+
+
+def test_labels_are_legal_and_stay_apart():
+    values = ["a-b", "a_b", "a b", "a/b", "-a", "a-", "x" * 63, "x" * 64, "x" * 65, "+", ""]
+    labels = [jobsets.label(value) for value in values]
+    assert len(set(labels)) == len(values) and labels[:2] == values[:2]
+    assert all(re.fullmatch(r"[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?", found) for found in labels)
+
+
+@pytest.mark.parametrize(
+    "said", ["", "not JSON", "{}", "[]", "null", '{"items": [{}]}', '{"items": 3}', '{"items": ["a"]}']
+)
+def test_a_cluster_that_answers_something_else_is_one_line(cloud, said):
+    (cloud.parent / "bin/kubectl").write_text(f"#!/bin/sh\necho '{said}'\n")
+    with pytest.raises(UserError, match="kubectl does not say which JobSets there are: see kubectl get jobsets"):
+        kubernetes.main([*RUNS[:-1], *CLUSTER])
+
+
+@pytest.mark.parametrize("spec", [{}, {"replicatedJobs": []}, {"replicatedJobs": [{"template": {}}]}, None])
+def test_a_jobset_of_another_form_is_no_run_of_ours(cloud, spec):
+    words = [*RUNS[:-1], *CLUSTER]
+    kubernetes.main(words)
+    path = cloud / f"{NAMES[0]}.jobset"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "spec": spec}))
+    with pytest.raises(UserError, match=f"{NAMES[0]} is running with other flags"):
+        kubernetes.main(words)
+    ended(cloud, "pair", "Completed")
+    diary(cloud)
+    assert kubernetes.main(words) == 0 and diary(cloud) == [f"delete {NAMES[0]}", f"apply {NAMES[0]}"]
+
+
 def test_a_cluster_without_jobsets_is_one_line(cloud):
     (cloud.parent / "bin/kubectl").write_text("#!/bin/sh\necho 'error: no resource type \"jobsets\"' >&2; exit 1\n")
     with pytest.raises(UserError, match='cannot list JobSets .error: no resource type "jobsets".: is JobSet installed'):
@@ -186,9 +226,37 @@ def test_who_sends_the_source_starts_where_it_is(main, words, tmp_path, monkeypa
     assert main([*RUNS, *words]) == 0 and capsys.readouterr().out  # only to say so works anywhere
 
 
+NO_NUMBERS = ("--gpus=-1", "--memory_gb=-3", "--memory_gb=1.5", "--cpus=0", "--hosts=0", "--chips=0", "--restarts=-1")
+POD = ("--name=", "--name=a b", "--zone=", "--accelerator_type=", "--runtime_version=")
+
+
+@pytest.mark.parametrize(
+    ("main", "word"),
+    [
+        *((kubernetes.main, word) for word in (*NO_NUMBERS, "--jobs=-1", "--image=", "--image=a b")),
+        *((skypilot.main, word) for word in ("--cpus=0", "--memory_gb=-1")),
+        *((tpu_pod.main, word) for word in POD),
+    ],
+)
+def test_flags_that_make_no_run_are_refused(main, word):
+    flag, text = word.split("=")
+    with pytest.raises(UserError, match=f"argument {flag}: '{text}' is no .*--help lists the flags"):
+        main([*RUNS, BUCKET, *({kubernetes.main: CLUSTER, tpu_pod.main: ["--name=p", "--zone=z"]}.get(main, [])), word])
+
+
 def test_a_missing_program_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="kubectl is not installed"):
         kubernetes.main([*RUNS[:-1], *CLUSTER])
-    with pytest.raises(UserError, match="sky is not installed"):
+    with pytest.raises(UserError, match="sky is not installed: pip install skypilot"):
         skypilot.main([*RUNS[:-1], BUCKET])
+    for action in ("", "delete", "collect"):
+        with pytest.raises(UserError, match="gcloud is not installed"):
+            tpu_pod.main([*RUNS[:-1], "--name=pail", "--zone=us-east5-b", "--per_host", BUCKET, f"--action={action}"])
+
+
+def test_a_program_that_goes_away_in_between_is_one_line(cloud, monkeypatch):
+    monkeypatch.setattr(jobsets, "ask", lambda *words: {})
+    monkeypatch.setenv("PATH", str(cloud))
+    with pytest.raises(UserError, match="kubectl is not installed"):
+        kubernetes.main([*RUNS[:-1], *CLUSTER])

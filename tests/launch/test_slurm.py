@@ -1,6 +1,7 @@
 """The SLURM launcher, with submitit's local executor in the cluster's place, or with stand-ins for SLURM's programs."""
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -149,6 +150,22 @@ def test_started_again_nothing_that_is_queued_or_at_work_is_submitted_twice(tmp_
     assert capsys.readouterr().out.count("patchail_jax.main") == 2
 
 
+def test_a_run_that_is_queued_with_other_flags_is_refused(tmp_path, cluster, capsys):
+    (cluster / "hold").touch()
+    submit(tmp_path)
+    refused = r"finger/patchail/pair/seed_0 is queued with other flags: give the same, or cancel it .scancel 7_0."
+    for word in ("--config.agent.discount=0.5", "--gpus=0"):  # without a GPU it would not be asked for one
+        with pytest.raises(UserError, match=refused):
+            slurm.main([*WORDS, f"--root={tmp_path}", word])
+    submit(tmp_path, f"--root={tmp_path}/.", "--hours=3")  # the same folder, and the same runs
+    assert capsys.readouterr().err.endswith("2 queued\n") and len(list(cluster.glob("*.sh"))) == 1
+    noted = tmp_path / "slurm/submitted.jsonl"
+    older = [{**json.loads(line)} for line in noted.read_text().splitlines()]
+    noted.write_text("".join(f"{json.dumps({'job': line['job'], 'run': line['run']})}\n" for line in older))
+    submit(tmp_path)  # an older version noted no flags
+    assert len(list(cluster.glob("*.sh"))) == 1
+
+
 def test_a_queue_that_does_not_answer_is_no_empty_queue(tmp_path, cluster, capsys):
     (cluster / "hold").touch()
     submit(tmp_path)
@@ -156,6 +173,50 @@ def test_a_queue_that_does_not_answer_is_no_empty_queue(tmp_path, cluster, capsy
     with pytest.raises(UserError, match=r"queued already \(slurm_load_jobs error: Unable to contact\)"):
         submit(tmp_path)
     assert len(list(cluster.glob("*.sh"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [("exit 1", "it said nothing"), ("echo >&2; exit 1", "it said nothing"), ("kill -9 $$", "it said nothing")],
+)
+def test_a_queue_that_fails_in_silence_is_one_line(tmp_path, cluster, program, reason):
+    (cluster / "hold").touch()
+    submit(tmp_path)
+    (tmp_path / "bin/squeue").write_text(f"#!/bin/sh\n{program}\n")
+    with pytest.raises(UserError, match=rf"queued already \({reason}\): try on a login node"):
+        submit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (
+            "echo sbatch: error: Batch job submission failed: Invalid partition >&2; exit 1",
+            "runs: .*Invalid partition$",
+        ),
+        ("exit 1", "does not take the runs: it said nothing"),
+        ("echo Welcome to the cluster", "it may have taken the runs all the same; look with squeue before you try"),
+    ],
+)
+def test_a_submission_that_fails_is_one_line(tmp_path, cluster, program, message):
+    (tmp_path / "bin/sbatch").write_text(f"#!/bin/sh\n{program}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        submit(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ['{"job": "7_1", "ru', "[]\n", "\n", '{"job": 1}\n'])
+def test_a_damaged_note_is_skipped_and_the_next_one_is_whole(tmp_path, cluster, capsys, damage):
+    (cluster / "hold").touch()
+    submit(tmp_path)
+    with (tmp_path / "slurm/submitted.jsonl").open("a") as stream:
+        stream.write(damage)
+    capsys.readouterr()
+    submit(tmp_path, "--seeds=0,1")
+    said = capsys.readouterr().err
+    assert "submitted.jsonl is damaged and skipped: its run may be queued" in said and "line 3 " in said
+    submit(tmp_path, "--seeds=0,1")
+    assert capsys.readouterr().err.endswith("4 queued\n") and len(list(cluster.glob("*.sh"))) == 2
 
 
 def test_what_a_cluster_asks_for_goes_to_sbatch(tmp_path, cluster):
@@ -174,6 +235,19 @@ def test_what_a_cluster_asks_for_goes_to_sbatch(tmp_path, cluster):
 def test_a_task_s_exit_status_reaches_the_scheduler():
     with pytest.raises(RuntimeError, match=r"status 3: .* -c 'import sys; sys.exit\(3\)'"):
         slurm.Task([sys.executable, "-c", "import sys; sys.exit(3)"])()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(f"--hours={hours}" for hours in ("0.001", "0", "-1", "nan", "inf", "a")),
+        *("--jobs=0", "--jobs=-1", "--cpus=0", "--memory_gb=-1", "--memory_gb=nan", "--memory_gb=0", "--gpus=-1"),
+    ],
+)
+def test_numbers_that_make_no_job_are_refused(tmp_path, word):
+    flag, text = word.split("=")
+    with pytest.raises(UserError, match=f"argument {flag}: '{text}' is no .*--help lists the flags"):
+        slurm.main([*WORDS, f"--root={tmp_path}", "--dry_run", word])
 
 
 def test_a_dry_run_prints_the_parameters_and_the_commands(capsys):

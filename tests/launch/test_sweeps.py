@@ -1,6 +1,7 @@
 """Sweeps against the paper's counts, the config system and a real shell."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.launch.options import config_of, parse, parser
 from patchail_jax.launch.sweeps.paper import SWEEPS
-from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, runs, selected, shell_line, told
+from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, refuse_form, runs, selected, shell_line, told
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,12 @@ def test_a_shell_hands_over_every_word_as_it_was():
         (["figure6a", "--seeds=0-7"], "no seeds 5"),
         (["figure6a", "--seeds=4-0"], "'4-0' is not a seed or a range such as 0-4"),
         (["figure6a", "--seeds=first"], "'first' is not a seed"),
+        (["table1", "--config.reward.form=xyz"], "config.reward.form is 'xyz'; use one of"),
+        (["table1", "--config.agent.optimizer=foo"], "config.agent.optimizer is 'foo'; use one of"),
+        (["table1", "--config.replay.batch_size=7"], r"batch_size .7. must be a multiple of expert_batch_size .128."),
+        (["table1", "--config.env.image_size=8"], "images of 8 pixels are too small"),
+        (["table1", "--config.platform=xpu"], "config.platform is 'xpu'; use one of"),
+        (["table1", "--config.env.workers=many"], "config.env.workers is 'many'; use one of"),
         (["table1", "--config.seed=5"], "config.seed is decided by the sweep: use --seeds"),
         (["table1", "--config.run_folder=x"], "config.run_folder is decided by the sweep: use --root"),
         (["table1", "--config.env.task=finger_spin"], "config.env.task is decided by the sweep: use --tasks"),
@@ -145,6 +152,58 @@ def test_an_override_counts_more_than_a_launcher_s_flag():
 
 
 def test_names_for_clouds_are_short_legal_and_stay_apart():
-    assert identifier("Table1", "walker_stand/bc/seed_0", limit=40) == "table1-walker-stand-bc-seed-0"
+    assert identifier("table1", "walker_stand/bc/seed_0", limit=40) == "table1-walker-stand-bc-seed-0"
+    folded = [
+        identifier(*parts, limit=40)
+        for parts in (("s", "a/b"), ("s", "a-b"), ("s", "A/b"), ("s", "a.b/"), ("s-a", "b"))
+    ]
+    assert folded[0] == "s-a-b" and len(set(folded)) == 5
+    assert all(re.fullmatch(r"s-a-b(-[0-9a-f]{8})?", name) for name in folded)
     long = [identifier("table1", f"walker_stand/independent_encoder_ail/seed_{seed}", limit=40) for seed in range(50)]
     assert len(set(long)) == 50 and all(len(name) <= 40 and name.strip("-") == name for name in long)
+
+
+ONE = Grid(("finger",), ("patchail",), seeds=(0,))
+
+
+@pytest.mark.parametrize(
+    ("grids", "message"),
+    [
+        (ONE, r"the sweep 'mine' is not a tuple of Grids; one alone needs a comma: .Grid"),
+        ((ONE, {"label": "x"}), "is not a tuple of Grids"),
+        ((ONE._replace(tasks="finger"),), r"tasks of the sweep 'mine' are 'finger'; one alone needs a comma"),
+        ((ONE._replace(seeds=0),), r"seeds of the sweep 'mine' are 0; one alone needs a comma: .0,."),
+        ((ONE._replace(label="../../up"),), "'finger/patchail/../../up/seed_0' of the sweep 'mine' is no folder below"),
+        ((ONE._replace(label="/up"),), "is no folder below its root"),
+        ((ONE._replace(label="up/"),), "is no folder below its root"),
+        ((ONE._replace(tasks=("../mine.py",)),), "is no folder below its root"),
+        (
+            (ONE._replace(label="a/b"), ONE._replace(label="a_b")),
+            "a/b/seed_0 and .*a_b/seed_0 .*are one name in clouds",
+        ),
+    ],
+)
+def test_a_sweep_that_is_written_wrong_is_one_line(grids, message, monkeypatch):
+    monkeypatch.setitem(SWEEPS, "mine", grids)
+    with pytest.raises(UserError, match=message):
+        parse(parser(""), ["mine"])
+
+
+def test_a_sweep_may_have_labels_that_look_alike():
+    refuse_form("my-own", (ONE._replace(label="a/b"), ONE._replace(label="a-b", seeds=range(2))))
+
+
+def test_configs_are_asked_once_a_kind_and_touch_no_accelerator_or_environment(monkeypatch):
+    program = """
+import os, sys
+from patchail_jax.launch.options import parse, parser
+from patchail_jax.run import refusals
+asked, refuse = [], refusals.refuse_before
+refusals.refuse_before = lambda config, **given: asked.append(config) or refuse(config, **given)
+_, found = parse(parser(""), ["table1", "--config.platform=gpu", "--config.devices=3"])
+from jax._src import xla_bridge
+assert (len(found), len(asked)) == (210, 42)
+assert not xla_bridge.backends_are_initialized() and "JAX_PLATFORMS" not in os.environ
+"""
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from patchail_jax.launch.table import Forecast, LiveTable, Row, duration, last_words
+from patchail_jax.launch.table import Forecast, LiveTable, Row, duration, last_words, read_progress
 
 
 class Terminal(io.StringIO):
@@ -111,3 +111,11 @@ def test_the_time_left_is_that_of_the_frames_left():
 def test_the_last_words_of_a_log_are_its_error(tmp_path, said, words):
     (tmp_path / "log").write_text(said)
     assert last_words(tmp_path / "log") == words
+
+
+@pytest.mark.parametrize("damaged", ['{"frame": 10', "", "[]", "3", '{"frame": "x"}', '{"frame": Infinity}', "\0\0"])
+def test_a_damaged_line_counts_for_nothing(tmp_path, damaged):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"frame": 5}}\n{damaged}\n')
+    (tmp_path / "eval.csv").write_text(f"agent,task,seed,frame,episode_reward,hour\na,t,0,5,1.5,0.1\n{damaged}\n")
+    assert read_progress(tmp_path) == (5, 1.5)
+    assert read_progress(tmp_path / "eval.csv") == (0, None)

@@ -32,6 +32,7 @@ NUMBERS = {
     "agent.std_final": 0.4,
     "agent.std_duration": 40,
     "agent.noise_clip": 0.35,
+    "agent.preactivation_penalty": 0.06,
     "agent.shift_pad": 9,
     "agent.first_update_step": 10,
     "agent.steps_per_update": 2,
@@ -89,8 +90,9 @@ class Actor:
     def init(self, key, features):
         return {"actor": jnp.asarray(weights(features.shape[-1], SPECS.action_size))}
 
-    def apply(self, params, features):
-        return jnp.tanh(2.0 * features @ params["actor"])
+    def apply(self, params, features, *, method=None):
+        inner = 2.0 * features @ params["actor"]
+        return inner if method == "preactivation" else jnp.tanh(inner)
 
 
 class PatchDiscriminator:

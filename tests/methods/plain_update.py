@@ -170,7 +170,9 @@ def learn(config, state, batch, earned, weigh=None):
         out_of_bounds = jax.lax.stop_gradient(bounded(mean + noise) - mean - noise)
         ours = jnp.mean(jnp.minimum(*value(critic["critic"], features, mean + noise + out_of_bounds)))
         likelihood = mean_likelihood(config, batch, act(params, theirs))
-        return -(1 - weight) * ours - cloning["likelihood_scale"] * weight * likelihood
+        inner = 2.0 * features @ params["actor"]
+        penalty = agent["preactivation_penalty"] * jnp.mean(inner**2)
+        return penalty - (1 - weight) * ours - cloning["likelihood_scale"] * weight * likelihood
 
     actor = descend(actor_loss, state.actor, agent["actor_learning_rate"])
     rate = agent["target_rate"]

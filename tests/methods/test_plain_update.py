@@ -135,6 +135,7 @@ def test_rot_clones_where_the_frozen_policy_is_better(filter_features, plain_net
         "rot",
         cloning__pretraining_updates=1,
         agent__actor_learning_rate=0.7,
+        agent__preactivation_penalty=0.01,
         optimal_transport__filter_features=filter_features,
     )
     method, groups = make(config), config.to_dict()

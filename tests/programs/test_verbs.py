@@ -56,7 +56,7 @@ def test_the_first_page_has_every_verb_and_train_s_every_config_and_method(capsy
         (["launch", "kubernets", "table1"], "no launcher 'kubernets'; did you mean patchail launch kubernetes?"),
         (["launch"], "a launcher comes first; use one of local, slurm, tpu_pod, kubernetes, skypilot"),
         (["launch", "local"], "the following arguments are required: sweep; patchail launch local --help"),
-        (["launch", "slurm", "table1", "--cpus=many"], "argument --cpus: invalid int value: 'many'"),
+        (["launch", "slurm", "table1", "--cpus=many"], "argument --cpus: 'many' is no whole number from 1"),
         (["bench", "--output"], "argument --output: expected one argument"),
         (["bench", "--quickly"], "quickly"),
         (["train"], "--config is missing, for example --config=cheetah"),
