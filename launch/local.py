@@ -229,6 +229,6 @@ def main(argv: Sequence[str]) -> int:
             sys.stdout.write(f"{line}\n" if job.status == "waiting" else f"# {job.status}: {job.run.name}\n")
         return 0
     if shutil.which(chosen.python) is None:
-        raise UserError(f"--python is {chosen.python}, which is no program: name the Python to run with")
+        raise UserError(f"--python is {chosen.python!r}, which is no program: name the Python to run with")
     require_memory_together([job.run for job in jobs if job.status == "waiting"], at_once=chosen.jobs)
     return work(Jobs(jobs, places, python=chosen.python, retries=chosen.retries), LiveTable(sys.stdout))

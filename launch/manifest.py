@@ -14,7 +14,7 @@ def to_yaml(documents: Sequence[Any]) -> str:
     try:
         import yaml
     except ImportError as error:
-        raise UserError("PyYAML is missing: pip install -e .[launch]") from error
+        raise UserError("PyYAML is missing: pip install '.[launch]'") from error
     text: str = yaml.safe_dump_all(documents, sort_keys=False, width=10_000)
     return text
 

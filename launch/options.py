@@ -66,8 +66,8 @@ def parse(
 def refuse_configs(runs: Sequence[PlannedRun]) -> None:
     """``UserError`` for a config that makes no run: found here, not on a machine that was waited for.
 
-    Runs that differ in their seeds alone are asked for once. What only the run's machine knows, its platform and how
-    many devices share a batch, is left to it; no accelerator is touched here.
+    Runs that differ in their seeds alone are asked for once. What only the run's machine knows, its platform and,
+    unless a flag says so, how many devices share a batch, is left to it; no accelerator is touched here.
     """
     different = {tuple(flag for flag in run.flags if not flag.startswith(_OWN)): run for run in runs}
     configs = [ConfigDict(config_of(run).to_dict()) for run in different.values()]  # a wrong flag waits for no jax
@@ -78,8 +78,9 @@ def refuse_configs(runs: Sequence[PlannedRun]) -> None:
     from patchail_jax.run.refusals import PLATFORMS, refuse_before
 
     for config in configs:
-        choose({"": None, **PLATFORMS}, config.platform, field="platform")
-        config.devices, config.platform = 1, ""
+        if config.platform:
+            choose(PLATFORMS, config.platform, field="platform")
+        config.devices, config.platform = config.devices or 1, ""
         refuse_before(config, processes=1)
 
 

@@ -1,6 +1,6 @@
 """Runs a sweep on a SLURM cluster: ``patchail launch slurm table1 --partition=gpu --hours=24 --jobs=30``.
 
-One array job by submitit (``pip install -e .[launch]``), a task a run. A task that is preempted or out of time saves
+One array job by submitit (``pip install '.[launch]'``), a task a run. A task that is preempted or out of time saves
 and queues again; the same command later submits only what has not finished and is not queued. Logs lie in
 ``ROOT/slurm``. The environment goes along as sbatch sends it, so that keys such as WANDB_API_KEY are in no file.
 """
@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files.append import append
 from patchail_jax.launch import options
 from patchail_jax.launch.local import LAUNCHED, SAVED
 from patchail_jax.launch.outside import Silence, answer
@@ -207,11 +208,11 @@ def _flags(run: PlannedRun) -> list[str]:
 def note(folder: Path, runs: Sequence[PlannedRun], jobs: Sequence[str]) -> None:
     """Writes down which job is which run, and what it was asked for."""
     path = folder / SUBMITTED
-    with path.open("a") as stream:
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            stream.write("\n")  # behind a line that was cut short
-        for run, job in zip(runs, jobs, strict=True):
-            stream.write(f"{json.dumps({'job': job, 'run': run.name, 'flags': _flags(run)})}\n")
+    pairs = zip(runs, jobs, strict=True)
+    lines = [json.dumps({"job": job, "run": run.name, "flags": _flags(run)}) for run, job in pairs]
+    if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
+        lines.insert(0, "")  # behind a line that was cut short
+    append(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def submit(
@@ -225,7 +226,7 @@ def submit(
         import submitit
         from submitit.core.utils import FailedJobError, FailedSubmissionError
     except ImportError as error:
-        raise UserError("submitit is missing: pip install -e .[launch]") from error
+        raise UserError("submitit is missing: pip install '.[launch]'") from error
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster, slurm_max_num_timeout=REQUEUES)
     except RuntimeError as error:

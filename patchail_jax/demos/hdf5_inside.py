@@ -65,7 +65,7 @@ def open_file(path: Path, memory: int) -> Iterator[Inside]:
     try:
         import h5py
     except ImportError as error:
-        raise UserError("h5py is not installed: pip install 'patchail_jax[hdf5]'") from error
+        raise UserError("h5py is not installed: pip install '.[hdf5]'") from error
     try:
         with h5py.File(path, "r", locking=False) as file:  # network disks often have no locks
             yield Inside(file, path, memory)

@@ -49,7 +49,7 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        raise UserError("pyarrow is not installed: pip install 'patchail_jax[lerobot]'") from error
+        raise UserError("pyarrow is not installed: pip install '.[lerobot]'") from error
     try:
         info = _info(folder)
         version = _VERSIONS[info["codebase_version"]]

@@ -24,7 +24,7 @@ def read(dataset_id: str, request: Request, *, camera: str = "") -> Trajectories
     try:
         import minari
     except ImportError as error:
-        raise UserError("minari is not installed: pip install 'patchail_jax[minari]'") from error
+        raise UserError("minari is not installed: pip install '.[minari]'") from error
     try:
         dataset = minari.load_dataset(dataset_id)
         gathering = Gathering(request, f"minari {dataset_id}", foreign_units=True)

@@ -122,7 +122,7 @@ def describe(name: str, count: int) -> list[Any]:
         found = topologies.get_topology_desc(platform=target.platform, **where)
     except (RuntimeError, KeyError, ImportError) as error:
         raise UserError(
-            f"no compiler for {name} here ({one_line(error, 200)}): pip install 'patchail_jax[aot]', best into an "
+            f"no compiler for {name} here ({one_line(error, 200)}): pip install '.[aot]', best into an "
             "environment of its own"
         ) from error
     return list(found.devices[:count])

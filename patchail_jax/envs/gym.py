@@ -18,7 +18,7 @@ def make(*, task: str, image_size: int) -> dm_env.Environment:
     try:
         import gymnasium
     except ImportError as error:
-        raise UserError("Gymnasium is not installed: pip install 'patchail_jax[gymnasium]'") from error
+        raise UserError("Gymnasium is not installed: pip install '.[gymnasium]'") from error
     try:
         environment = gymnasium.make(task, render_mode="rgb_array")
     except (gymnasium.error.Error, ImportError) as error:

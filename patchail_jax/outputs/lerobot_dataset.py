@@ -42,7 +42,7 @@ def write_dataset(folder: Path, trajectories: Trajectories, frames: np.ndarray, 
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise UserError("pyarrow is not installed: pip install 'patchail_jax[lerobot]'") from error
+        raise UserError("pyarrow is not installed: pip install '.[lerobot]'") from error
     if folder.exists():
         raise UserError(f"{folder} already exists: name a new folder")
     if trajectories.actions is not None and trajectories.without_actions:

@@ -1,4 +1,4 @@
-"""TensorBoard event files, an extra: ``pip install 'patchail_jax[tensorboard]'``.
+"""TensorBoard event files, an extra: ``pip install '.[tensorboard]'``.
 
 They are written here and not by tensorboardX's ``SummaryWriter``: its thread dies of a full disk, and the next call
 then waits for ever. Nor can it drop the training rows after one frame and the evaluations from another on.
@@ -37,7 +37,7 @@ class TensorBoard:
             from tensorboardX.record_writer import masked_crc32c
         except ImportError as error:
             raise UserError(
-                "config.log.tensorboard needs tensorboardX: pip install 'patchail_jax[tensorboard]', or set it to False"
+                "config.log.tensorboard needs tensorboardX: pip install '.[tensorboard]', or set it to False"
             ) from error
         self._events, self._summaries, self._checksum = event_pb2, summary_pb2, masked_crc32c
         self._folder, self._lock = folder, threading.Lock()

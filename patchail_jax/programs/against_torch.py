@@ -47,7 +47,7 @@ def refuse(config: ConfigDict) -> None:
     try:
         import torch
     except (ImportError, OSError) as error:
-        raise UserError(f"no torch ({one_line(error, 200)}): pip install 'patchail_jax[torch]'") from error
+        raise UserError(f"no torch ({one_line(error, 200)}): pip install '.[torch]'") from error
     for name, value in ONLY.items():
         group, field = name.split(".")
         if config[group][field] != value:

@@ -13,6 +13,13 @@ from patchail_jax.programs.config_files import load, packaged
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.storage.run_folder import flatten
 
+# What Python and absl say of a value, and how it is said here.
+_WORDS = {
+    r"invalid literal for int\(\) with base 10:": "it must be a whole number, not",
+    r"could not convert string to float:": "it must be a number, not",
+    r"\('Non-boolean argument to boolean flag', (.*)\)": r"it must be True or False, not \1",
+}
+
 
 class Options(NamedTuple):
     """What the command line asks for."""
@@ -121,7 +128,7 @@ def _explain(error: Exception, words: Sequence[str], known: Sequence[str]) -> Us
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"; did you mean config.{near[0]}?" if near else ""
             return UserError(f"no config key {name}{hint}")
-    said = one_line(error).replace("invalid literal for int() with base 10:", "it must be a whole number, not")
-    return UserError(
-        re.sub(r"\('Non-boolean argument to boolean flag', (.*)\)", r"it must be True or False, not \1", said)
-    )
+    said = one_line(error)
+    for theirs, ours in _WORDS.items():
+        said = re.sub(theirs, ours, said)
+    return UserError(said)

@@ -75,7 +75,7 @@ def _refuse_overwriting(options: argparse.Namespace) -> None:
     if options.output.exists() and not options.output.suffix:
         raise UserError(f"{options.output} already exists: name a new folder")
     if not options.output.suffix and importlib.util.find_spec("pyarrow") is None:
-        raise UserError(f"{options.output}: a folder is a LeRobot dataset: pip install 'patchail_jax[lerobot]'")
+        raise UserError(f"{options.output}: a folder is a LeRobot dataset: pip install '.[lerobot]'")
     if options.output.exists() and not options.force:
         raise UserError(f"{options.output} already exists: use --force to replace it")
 

@@ -16,7 +16,9 @@ from patchail_jax.programs.arguments import Arguments, output_folder, whole_numb
 if TYPE_CHECKING:
     from patchail_jax.reports.runs import Run
 
-_SMALL = "small"  # where results go unless they are told otherwise
+_SMALL, _PAPER = "small", "paper"  # sizes that a run's config tells
+# What fits the paper's runs to a machine: the order of their draws, and nothing else that they compute.
+_PAPER_MAY_DIFFER = ("env.num_envs", "evaluation.num_envs", "replay.updates_per_call")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -41,9 +43,7 @@ def main(argv: Sequence[str]) -> None:
         case "html":
             written = write_pages(runs, options.output)
         case "results":
-            if options.size is None:
-                _refuse_not_small(runs)
-            folder = options.output / (options.size or _SMALL)
+            folder = options.output / (options.size or _size(runs))
             kept = gather(runs, folder, may_differ=MAY_DIFFER, force=options.force)
             if not kept:
                 raise UserError("none of the runs has an evaluation yet: there is nothing to keep")
@@ -54,17 +54,24 @@ def main(argv: Sequence[str]) -> None:
         sys.stdout.write(f"{path}\n")
 
 
-def _refuse_not_small(runs: Sequence["Run"]) -> None:
-    """``UserError`` for a run whose config is not that of its task and method in small."""
+def _size(runs: Sequence["Run"]) -> str:
+    """The size that all ``runs`` are of; ``UserError`` for a run of none, and for two sizes."""
     from patchail_jax.reports.seeds import differences, in_words
     from patchail_jax.run.config import MAY_DIFFER, paper_config
 
+    found: dict[str, Path] = {}
     for run in runs:
-        small = run._replace(config=paper_config(run.task, f"{run.method}+{_SMALL}").to_dict())
-        if found := differences([run, small], MAY_DIFFER):
-            raise UserError(
-                f"{run.path} is not in small, by {in_words(found)}: name a --size for it, such as --size=paper"
-            )
+        small, paper = (
+            differences([run, run._replace(config=paper_config(run.task, run.method + variant).to_dict())], may_differ)
+            for variant, may_differ in ((f"+{_SMALL}", MAY_DIFFER), ("", (*MAY_DIFFER, *_PAPER_MAY_DIFFER)))
+        )
+        if small and paper:
+            name, nearer = (_SMALL, small) if len(small) < len(paper) else (_PAPER, paper)
+            raise UserError(f"{run.path} is not {name}, by {in_words(nearer)}: name a --size for it")
+        found.setdefault(_PAPER if small else _SMALL, run.path)
+    if len(found) > 1:
+        raise UserError(f"{found[_SMALL]} is small and {found[_PAPER]} is paper: name one sweep's folder, or a --size")
+    return next(iter(found))
 
 
 def _folder_name(text: str) -> str:
@@ -89,7 +96,9 @@ def _parser() -> Arguments:
         where = Path("results" if name == "results" else "reports")
         report.add_argument("--output", type=output_folder, default=where, help="folder to write into (%(default)s)")
         if name == "results":
-            report.add_argument("--size", type=_folder_name, help=f"its subfolder ({_SMALL}, for runs in small alone)")
+            report.add_argument(
+                "--size", type=_folder_name, help=f"its subfolder ({_SMALL} or {_PAPER} for runs of these configs)"
+            )
             report.add_argument("--force", action="store_true", help="replace results of another config or more frames")
         if name == "curves":
             report.add_argument(

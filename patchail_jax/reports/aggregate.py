@@ -21,7 +21,7 @@ from patchail_jax.reports.statistics import (
     probability_of_improvement,
     stratified_bootstrap,
 )
-from patchail_jax.reports.style import MUTED, STYLE, colours, write_figure
+from patchail_jax.reports.style import MUTED, STYLE, colours, legend_below, write_figure
 from patchail_jax.reports.table1 import Cell, cells, default_frames
 
 _THRESHOLDS = np.linspace(0.0, 1.2, 121)
@@ -173,7 +173,8 @@ def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate],
         axes[-1].set_xlabel("score, share of expert")
         axes[-1].set_ylabel("share of runs above")
         axes[-1].set_ylim(0, 1.02)
-        figure.legend(loc="outside lower center", ncols=min(len(scores), 6))
+        handles, labels = axes[-1].get_legend_handles_labels()
+        legend_below(figure, dict(zip(labels, handles, strict=True)), columns=6)
         figure.suptitle(f"{frame:,} frames, {tasks} task{'s' * (tasks != 1)}, {runs} of {of} runs", fontsize=9)
     return figure
 

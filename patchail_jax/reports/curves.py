@@ -20,13 +20,13 @@ from patchail_jax.reports import published
 from patchail_jax.reports.runs import FINISHED, RUNNING, STOPPED, Run, incomplete_lines
 from patchail_jax.reports.seeds import by_name
 from patchail_jax.reports.statistics import on_grid
-from patchail_jax.reports.style import INK, MUTED, STYLE, colours, thousands, write_figure
+from patchail_jax.reports.style import INK, MUTED, STYLE, colours, legend_below, thousands, write_figure
 from patchail_jax.reports.table1 import seeds_in_words
 
 CSV_COLUMNS = ("task", "curve", "frame", "mean", "std", "seeds")
 _COLUMNS = 4  # as in the paper
 _BROKEN = "not a number"
-_MARKS = {RUNNING: ">", STOPPED: "x", _BROKEN: "X"}  # where the curve of a run ends that is not complete
+_MARKS = {RUNNING: ">", STOPPED: "x", _BROKEN: "s"}  # where the curve of a run ends that is not complete
 
 
 class Curve(NamedTuple):
@@ -129,7 +129,7 @@ def figure(found: Sequence[Curve]) -> Figure:
         for axis in axes.ravel()[len(tasks) :]:
             axis.set_axis_off()
         handles.update(_mark_handles([run for curve in found for run in curve.runs]))
-        drawn.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 4))
+        legend_below(drawn, handles, columns=4)
     return drawn
 
 

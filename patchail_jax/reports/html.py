@@ -137,9 +137,9 @@ def _curves(run: Run) -> dict[str, list[list[float | None]]]:
     curves: dict[str, list[list[float | None]]] = {"evaluation/return": []}
     for line in _lines(run.path / "metrics.jsonl", "frame"):
         for name, value in line.items():
-            if name in ("kind", "frame", "update", "hour") or not isinstance(value, int | float):
+            if name in ("kind", "frame", "update", "hour") or not isinstance(value, int | float | None):
                 continue
-            curves.setdefault(name, []).append([line["frame"], _short(value)])
+            curves.setdefault(name, []).append([line["frame"], None if value is None else _short(value)])
     curves["evaluation/return"] = [[int(f), _short(r)] for f, r in zip(run.frames, run.returns, strict=True)]
     return {name: points[:: math.ceil(len(points) / POINTS)] for name, points in curves.items() if points}
 

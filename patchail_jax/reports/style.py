@@ -1,11 +1,12 @@
 """How figures look and how they are written. A method has the same colour in every figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from patchail_jax.files.whole_file import whole_file
@@ -48,6 +49,15 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     for number, name in enumerate(name for name in names if name not in chosen):
         chosen[name] = free[number % len(free)]
     return chosen
+
+
+def legend_below(figure: Figure, handles: Mapping[str, Artist], *, columns: int) -> None:
+    """Draws a legend of ``handles`` by label below ``figure``, in as many of ``columns`` as its width has room for."""
+    for number in range(min(len(handles), columns), 0, -1):
+        legend = figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=number)
+        if number == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def save(figure: Figure, *paths: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from etils import epath
 
 # The library that reads each scheme, and what pip calls it.
-_READERS = {"gs": ("gcsfs", "'patchail_jax[gcs]'"), "s3": ("s3fs", "s3fs"), "az": ("adlfs", "adlfs")}
+_READERS = {"gs": ("gcsfs", "'.[gcs]'"), "s3": ("s3fs", "s3fs"), "az": ("adlfs", "adlfs")}
 _TRIES = 3  # to read a run that goes on: what was listed may be gone
 
 

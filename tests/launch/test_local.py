@@ -176,7 +176,7 @@ def test_a_run_whose_folder_cannot_be_made_is_one_line_and_the_others_go_on(tmp_
 
 
 def test_a_python_that_is_none_is_one_line(tmp_path, capsys):
-    with pytest.raises(UserError, match="--python is /nonexistent/python, which is no program"):
+    with pytest.raises(UserError, match="--python is '/nonexistent/python', which is no program"):
         launch(tmp_path / "runs", "--python=/nonexistent/python")
     assert not (tmp_path / "runs").exists()
     program = tmp_path / "python"

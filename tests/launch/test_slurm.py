@@ -264,6 +264,6 @@ def test_a_machine_without_slurm_is_one_line(tmp_path):
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UserError, match=r"pip install -e .\[launch\]"):
+    with pytest.raises(UserError, match=r"pip install '\.\[launch\]'"):
         slurm.main([*WORDS, f"--root={tmp_path}"])
     assert submitit.__version__

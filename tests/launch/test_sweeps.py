@@ -123,7 +123,8 @@ def test_a_shell_hands_over_every_word_as_it_was():
         (["table1", "--config.agent.optimizer=foo"], "config.agent.optimizer is 'foo'; use one of"),
         (["table1", "--config.replay.batch_size=7"], r"batch_size .7. must be a multiple of expert_batch_size .128."),
         (["table1", "--config.env.image_size=8"], "images of 8 pixels are too small"),
-        (["table1", "--config.platform=xpu"], "config.platform is 'xpu'; use one of"),
+        (["table1", "--config.platform=xpu"], "config.platform is 'xpu'; use one of gpu, tpu, cpu"),
+        (["table1", "--config.devices=3"], "config.replay.batch_size is 256, which 3 devices cannot divide evenly"),
         (["table1", "--config.env.workers=many"], "config.env.workers is 'many'; use one of"),
         (["table1", "--config.seed=5"], "config.seed is decided by the sweep: use --seeds"),
         (["table1", "--config.run_folder=x"], "config.run_folder is decided by the sweep: use --root"),
@@ -200,7 +201,7 @@ from patchail_jax.launch.options import parse, parser
 from patchail_jax.run import refusals
 asked, refuse = [], refusals.refuse_before
 refusals.refuse_before = lambda config, **given: asked.append(config) or refuse(config, **given)
-_, found = parse(parser(""), ["table1", "--config.platform=gpu", "--config.devices=3"])
+_, found = parse(parser(""), ["table1", "--config.platform=gpu", "--config.devices=2"])
 from jax._src import xla_bridge
 assert (len(found), len(asked)) == (210, 42)
 assert not xla_bridge.backends_are_initialized() and "JAX_PLATFORMS" not in os.environ

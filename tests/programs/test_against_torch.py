@@ -274,7 +274,7 @@ def test_the_command_writes_both_times_and_their_ratio(tmp_path, monkeypatch, ca
 def test_without_torch_one_line_says_how_to_install_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)
     output = tmp_path / "figures.json"
-    with pytest.raises(UserError, match=r"pip install 'patchail_jax\[torch\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[torch\]'"):
         bench.main(["--against=torch", f"--output={output}"])
     assert not output.exists()
 

@@ -98,7 +98,7 @@ def test_a_target_with_and_without_its_compiler(tmp_path, name, plugin):
     result = bench(tmp_path, name)
     if find_spec(plugin) is None:
         assert result.returncode == 2 and result.stderr.count("\n") == 1
-        assert "pip install 'patchail_jax[aot]'" in result.stderr
+        assert "pip install '.[aot]'" in result.stderr
         return
     assert result.returncode == 0, result.stderr
     rows = json.loads((tmp_path / "figures.json").read_text())["compiled"]

@@ -114,7 +114,7 @@ def broken_page(tmp_path_factory):
     folder = make_run(
         tmp_path_factory.mktemp("broken"), num_frames=100_000, returns=lambda f: f / 200 if f < 60_000 else "nan"
     )
-    losses = {0: "1.0", 20_000: "NaN", 40_000: "2.0", 60_000: "-Infinity"}
+    losses = {0: "1.0", 20_000: "null", 40_000: "2.0", 60_000: "-Infinity"}
     lines = [f'{{"frame": {frame}, "critic/loss": {value}, "none": NaN}}\n' for frame, value in losses.items()]
     (folder / "metrics.jsonl").write_text("".join(lines))
     histograms = [

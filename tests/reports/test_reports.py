@@ -2,12 +2,14 @@
 
 import csv
 
+import matplotlib.pyplot as plt
 import pytest
 
 from patchail_jax.errors import UserError
 from patchail_jax.programs.reports import main
-from patchail_jax.reports import published
+from patchail_jax.reports import published, style
 from patchail_jax.reports.curves import curves, figure
+from patchail_jax.reports.published import METHOD_LABELS
 from patchail_jax.reports.runs import find_runs, read_run
 from patchail_jax.reports.table1 import cells
 from tests.reports.fakes import make_run
@@ -175,6 +177,22 @@ def test_the_figure_says_which_runs_are_not_complete_where_it_has_several_tasks(
     assert titles == ["cheetah run (5 of 6 runs complete)", "walker walk"]
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert "stopped" in labels and "running" not in labels
+
+
+@pytest.mark.parametrize("report", ["curves", "aggregate"])
+def test_no_legend_is_wider_than_its_figure(tmp_path, monkeypatch, report):
+    drawn = []
+    monkeypatch.setattr(style, "save", lambda one, *_: drawn.append(one))
+    for seed, method in enumerate(METHOD_LABELS):
+        make_run(tmp_path / "runs", method=method, seed=seed, until=500_000, num_frames=600_000)
+    main([report, str(tmp_path / "runs"), f"--output={tmp_path}"])
+    for one in drawn:
+        one.draw_without_rendering()
+        (legend,) = one.legends
+        assert len(legend.get_texts()) >= len(METHOD_LABELS)
+        assert 0 <= legend.get_window_extent().x0 < legend.get_window_extent().x1 <= one.bbox.width
+        plt.close(one)
+    assert drawn
 
 
 def test_published_figures_are_all_there():

@@ -151,17 +151,34 @@ def test_a_task_leads_nowhere_else(tmp_path, task):
 
 
 @pytest.mark.parametrize(
-    ("fields", "field"),
+    ("fields", "said"),
     [
-        ({}, "agent.critic_learning_rate"),
-        ({"variant": "published"}, "agent.actor_learning_rate"),
-        ({"variant": "small", "discriminator": {"kernel_size": 2}}, "discriminator.kernel_size (2, 4)"),
+        ({"discriminator": {"kernel_size": 2}}, "is not paper, by discriminator.kernel_size (2, 4)"),
+        ({"variant": "published"}, "is not paper, by "),
+        (
+            {"variant": "small", "discriminator": {"kernel_size": 2}},
+            "is not small, by discriminator.kernel_size",
+        ),
+        ({"variant": "small", "env": {"num_envs": 8}}, "is not small, by env.num_envs (8, 1)"),
     ],
 )
-def test_what_is_not_in_small_goes_there_by_name_alone(tmp_path, fields, field):
+def test_what_is_of_no_size_goes_there_by_name_alone(tmp_path, fields, said):
     run = made(tmp_path / "runs", **fields)
-    said = refused(tmp_path)
-    assert said.startswith(f"{run} is not in small, by ") and field in said and "name a --size" in said
+    line = refused(tmp_path)
+    assert line.startswith(f"{run} {said}") and line.endswith(": name a --size for it")
+
+
+@pytest.mark.parametrize("fields", [{}, {"env": {"num_envs": 8}, "replay": {"updates_per_call": 4}}])
+def test_what_is_of_the_paper_goes_there_unnamed(tmp_path, fields):
+    made(tmp_path / "runs", **fields)
+    kept(tmp_path)
+    assert [path.name for path in (tmp_path / "results").iterdir() if path.is_dir()] == ["paper"]
+
+
+def test_two_sizes_at_once_are_refused(tmp_path):
+    small = made(tmp_path / "runs" / "a", variant="small")
+    paper = made(tmp_path / "runs" / "b", seed=1)
+    assert refused(tmp_path).startswith(f"{small} is small and {paper} is paper: ")
 
 
 @pytest.mark.parametrize("method", ["patchail", "bc", "drqv2", "laifo"])

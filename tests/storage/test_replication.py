@@ -177,7 +177,7 @@ def test_a_library_that_is_missing_is_named(bucket, monkeypatch):
         raise ImportError("Please install gcsfs\nto access Google Storage")
 
     monkeypatch.setattr(bucket, "_open", without)
-    with pytest.raises(UserError, match=r"pip install 'patchail_jax\[gcs\]'"), replicated(RUN):
+    with pytest.raises(UserError, match=r"pip install '\.\[gcs\]'"), replicated(RUN):
         pass
 
 
