@@ -138,7 +138,7 @@ def test_tasks_without_an_expert_or_a_score_are_named(tmp_path):
         (["table"], "invalid choice"),
         (["table1"], "required"),
         (["table1", "/nowhere"], "no run in /nowhere"),
-        (["table1", "/nowhere", "--frames=soon"], "invalid"),
+        (["table1", "/nowhere", "--frames=soon"], "no whole number from 1"),
     ],
 )
 def test_bad_input_is_one_line(words, message):
