@@ -179,7 +179,7 @@ def test_more_than_memory_has_room_for(vd4rl):
 
 def test_without_h5py_the_extra_is_named(monkeypatch, vd4rl):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(UserError, match=r"patchail_jax\[hdf5\]"):
+    with pytest.raises(UserError, match=r"pip install .\.\[hdf5\]"):
         read(vd4rl)
 
 

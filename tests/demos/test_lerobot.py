@@ -243,7 +243,7 @@ def test_the_camera_is_named_where_there_are_several(tmp_path):
 def test_without_pyarrow_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for call in (lambda: read(tmp_path), lambda: write_dataset(tmp_path / "x", None, np.zeros(0), fps=1.0)):
-        with pytest.raises(UserError, match=r"patchail_jax\[lerobot\]"):
+        with pytest.raises(UserError, match=r"pip install .\.\[lerobot\]"):
             call()
 
 

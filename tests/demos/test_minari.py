@@ -101,5 +101,5 @@ def test_what_is_not_there_is_one_line(write, monkeypatch):
     with pytest.raises(UserError, match=r"has no pictures \(arrays of four axes\), but observations"):
         read(write(lambda picture: np.zeros(3), spaces.Box(-1, 1, (3,), np.float64)))
     monkeypatch.setitem(sys.modules, "minari", None)
-    with pytest.raises(UserError, match=r"patchail_jax\[minari\]"):
+    with pytest.raises(UserError, match=r"\.\[minari\]"):
         read("mine/reach-v0")

@@ -80,13 +80,10 @@ def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path):
     class Explainer:
         kinds = ()
 
-        def logits(self, state, frames):
-            seen.append(frames)
-            return np.ones((len(frames) - 1, 2, 2))
-
         def explain(self, state, frames, kinds):
             seen.append(frames)
-            return SimpleNamespace(rewards=np.ones(len(frames) - 1), maps={})
+            steps = len(frames) - 1
+            return SimpleNamespace(logits=np.ones((steps, 2, 2)), rewards=np.ones(steps), maps={})
 
     outputs = evaluation_outputs.EvaluationOutputs(
         SimpleNamespace(videos=tmp_path), SimpleNamespace(devices=[]), Explainer(), experts, films=False
@@ -97,7 +94,7 @@ def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path):
         looked_at=lambda kind: contextlib.nullcontext(),
     )
     outputs.write(None, episode(), metrics, frame=40)
-    assert [len(frames) for frames in seen] == [31, 9, 31, 9]
+    assert [len(frames) for frames in seen] == [31, 9]
     np.testing.assert_array_equal(seen[0], parts[0].observed)
     assert counted["evaluation/expert_rewards"] == 30 and counted["evaluation/agent_rewards"] == 8
 
@@ -110,7 +107,8 @@ def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path, mon
 
     def explain(state, frames, kinds):
         judged.append(frames)
-        return np.zeros(len(frames) - 1), {"patch_rewards": np.zeros((len(frames) - 1, 16, 16))}
+        steps = len(frames) - 1
+        return np.zeros((steps, 1, 1)), np.zeros(steps), {"patch_rewards": np.zeros((steps, 16, 16))}
 
     monkeypatch.setattr(summary, "Explainer", lambda *_, **__: SimpleNamespace(explain=explain))
     folder = SimpleNamespace(path=tmp_path, eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures")

@@ -82,5 +82,5 @@ def test_a_package_that_drawing_lacks_is_named(monkeypatch):
 
 def test_without_gymnasium_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    with pytest.raises(UserError, match=r"patchail_jax\[gymnasium\]"):
+    with pytest.raises(UserError, match=r"pip install .\.\[gymnasium\]"):
         gym.make(task="Lamp-v0", image_size=16)

@@ -78,7 +78,7 @@ def test_tensorboard_has_scalars_histograms_and_films_over_frames(tmp_path):
 
 def test_without_tensorboardx_one_line_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(UserError, match=r"patchail_jax\[tensorboard\]"):
+    with pytest.raises(UserError, match=r"pip install .\.\[tensorboard\]"):
         log_a_run(tmp_path, frames=[0], tensorboard=True)
 
 
