@@ -4,19 +4,18 @@ What a launcher's own queue knows beside that (a job that waits, a pod that star
 """
 
 import collections
-import logging
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, cast
 
-from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.sweeps.sweep import PlannedRun
 from patchail_jax.run.config import MAY_DIFFER
-from patchail_jax.storage import run_folder
 from patchail_jax.storage.remote import finished_frames, is_going_on, is_remote, reachable, storage
+from patchail_jax.storage.run_folder import newer_fields
 
 FINISHED: Final = "finished"
 GOING_ON: Final = "going on"  # a process works in its folder
@@ -37,30 +36,19 @@ def standing(run: PlannedRun) -> str:
 
 def standings(runs: Sequence[PlannedRun]) -> dict[str, str]:
     """``standing`` of each run, by its name; ``UserError`` for the first whose folder holds another run."""
-    log = logging.getLogger(run_folder.__name__)
-    log.addFilter(_silence)  # what a run lacks of newer fields it says itself when it goes on
-    try:
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            return dict(zip([run.name for run in runs], threads.map(standing, runs), strict=True))
-    finally:
-        log.removeFilter(_silence)
-
-
-def _silence(record: logging.LogRecord) -> bool:
-    return False
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return dict(zip([run.name for run in runs], threads.map(standing, runs), strict=True))
 
 
 def _refuse_other(run: PlannedRun) -> None:
-    """``UserError`` where the folder holds another run, as the run itself would give it; the remedy is a launcher's."""
+    """``UserError`` where the folder holds another run; of newer fields the run itself says what it takes."""
     config = options.config_of(run).to_dict()
-    try:
-        if is_remote(run.folder):
-            with reachable(run.folder):  # an address has the methods of a path
-                run_folder.refuse_other_run(cast(Path, storage(run.folder)), config=config, may_differ=MAY_DIFFER)
-        else:
-            run_folder.refuse_other_run(Path(run.folder), config=config, may_differ=MAY_DIFFER)
-    except UserError as error:
-        raise UserError(str(error).replace("set config.run_folder to another folder", "give another --root")) from error
+    differing = functools.partial(newer_fields, config=config, may_differ=MAY_DIFFER, remedy="give another --root")
+    if is_remote(run.folder):
+        with reachable(run.folder):  # an address has the methods of a path
+            differing(cast(Path, storage(run.folder)))
+    else:
+        differing(Path(run.folder))
 
 
 def left(

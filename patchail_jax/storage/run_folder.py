@@ -160,20 +160,37 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
 
 
 def refuse_other_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> None:
-    """``UserError`` where the folder ``path`` holds another run than that of ``config``, as of ``open_run``."""
+    """``UserError`` where the folder ``path`` holds another run than that of ``config``, as of ``open_run``.
+
+    A warning for each field that the run's version did not have.
+    """
+    for key, value in newer_fields(path, config=config, may_differ=may_differ).items():
+        _log.warning("%s was made by a version without config.%s; it resumes with %r", path, key, value)
+
+
+def newer_fields(
+    path: Path,
+    *,
+    config: dict[str, Any],
+    may_differ: Iterable[str] = (),
+    remedy: str = "set config.run_folder to another folder",
+) -> dict[str, Any]:
+    """What ``config`` has that the version of the run in ``path`` did not have; {} where there is no run.
+
+    ``UserError``, which ends in the ``remedy``, where the folder holds another run.
+    """
     if not (path / "config.json").exists():
-        return
+        return {}
+    newer: dict[str, Any] = {}
     before, now, may_differ = flatten(_read_config(path)), flatten(json.loads(json.dumps(config))), tuple(may_differ)
     for key in sorted(before.keys() | now.keys()):
         if any(key == name or key.startswith(f"{name}.") for name in may_differ):
             continue
         if key not in before:
-            _log.warning("%s was made by a version without config.%s; it resumes with %r", path, key, now[key])
+            newer[key] = now[key]
         elif before[key] != now.get(key):
-            raise UserError(
-                f"{path} holds a run with {key}={before[key]!r}, not {now.get(key)!r}; "
-                "set config.run_folder to another folder"
-            )
+            raise UserError(f"{path} holds a run with {key}={before[key]!r}, not {now.get(key)!r}; {remedy}")
+    return newer
 
 
 def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
