@@ -15,7 +15,7 @@ from patchail_jax.launch import options
 from patchail_jax.launch.sweeps.sweep import PlannedRun
 from patchail_jax.run.config import MAY_DIFFER
 from patchail_jax.storage.remote import finished_frames, is_going_on, is_remote, reachable, storage
-from patchail_jax.storage.run_folder import newer_fields
+from patchail_jax.storage.run_config import newer_fields
 
 FINISHED: Final = "finished"
 GOING_ON: Final = "going on"  # a process works in its folder

@@ -21,7 +21,7 @@ from patchail_jax.outputs.metrics import _CONSOLE
 from patchail_jax.programs.command_line import parse
 from patchail_jax.run.config import FIELDS, paper_config
 from patchail_jax.run.presets import PRESETS
-from patchail_jax.storage.run_folder import flatten
+from patchail_jax.storage.run_config import flatten
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

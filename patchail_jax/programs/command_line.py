@@ -11,7 +11,7 @@ from ml_collections import ConfigDict, config_flags
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.programs.config_files import load, packaged
 from patchail_jax.run.config import refuse_numbers
-from patchail_jax.storage.run_folder import flatten
+from patchail_jax.storage.run_config import flatten
 
 # What Python and absl say of a value, and how it is said here.
 _WORDS = {

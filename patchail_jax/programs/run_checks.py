@@ -60,7 +60,8 @@ def check_run_folder(config: ConfigDict) -> Finding:
     from patchail_jax.run.config import MAY_DIFFER
     from patchail_jax.run.design import run_folder_of
     from patchail_jax.storage.remote import check, is_remote, local_folder
-    from patchail_jax.storage.run_folder import is_running, refuse_other_run
+    from patchail_jax.storage.run_config import refuse_other_run
+    from patchail_jax.storage.run_folder import is_running
 
     location = run_folder_of(config)
     if is_remote(location):

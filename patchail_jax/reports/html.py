@@ -21,7 +21,7 @@ from patchail_jax.outputs.overlay import colours, overlay
 from patchail_jax.reports.eval_csv import whole_lines
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run
-from patchail_jax.storage.run_folder import flatten
+from patchail_jax.storage.run_config import flatten
 
 STEPS = 125  # of the episode in the page, at most, evenly spread
 POINTS = 600  # of a curve, at most

@@ -7,7 +7,7 @@ from typing import Any
 from patchail_jax.errors import UserError
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run
-from patchail_jax.storage.run_folder import flatten
+from patchail_jax.storage.run_config import flatten
 
 _SHOWN = 3  # differences that a line names, and values of each
 

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.devices.hosts import Hosts
 from patchail_jax.errors import UserError
-from patchail_jax.storage.run_folder import flatten
+from patchail_jax.storage.run_config import flatten
 
 _log = logging.getLogger(__name__)
 

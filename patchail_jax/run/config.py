@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from patchail_jax.errors import UserError
 from patchail_jax.run.number import Number, defaults, numbers
 from patchail_jax.run.presets import PRESETS, VARIANTS
-from patchail_jax.storage.run_folder import flatten
+from patchail_jax.storage.run_config import flatten
 
 RATE, SHARE = Number(1e-4, 0.0), (0.0, 1.0)  # a learning rate; the least and the most of a share
 # Rates fall in a straight line from the optimizers' step `start` on, over `updates` steps, to `final` of themselves.

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from patchail_jax.errors import UserError
 from patchail_jax.files.whole_file import whole_file
+from patchail_jax.storage.run_config import read_config, refuse_other_run
 from patchail_jax.storage.versions import command, machine, versions
 
 _log = logging.getLogger(__name__)
@@ -159,44 +160,10 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     return RunFolder(path, lock)
 
 
-def refuse_other_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> None:
-    """``UserError`` where the folder ``path`` holds another run than that of ``config``, as of ``open_run``.
-
-    A warning for each field that the run's version did not have.
-    """
-    for key, value in newer_fields(path, config=config, may_differ=may_differ).items():
-        _log.warning("%s was made by a version without config.%s; it resumes with %r", path, key, value)
-
-
-def newer_fields(
-    path: Path,
-    *,
-    config: dict[str, Any],
-    may_differ: Iterable[str] = (),
-    remedy: str = "set config.run_folder to another folder",
-) -> dict[str, Any]:
-    """What ``config`` has that the version of the run in ``path`` did not have; {} where there is no run.
-
-    ``UserError``, which ends in the ``remedy``, where the folder holds another run.
-    """
-    if not (path / "config.json").exists():
-        return {}
-    newer: dict[str, Any] = {}
-    before, now, may_differ = flatten(_read_config(path)), flatten(json.loads(json.dumps(config))), tuple(may_differ)
-    for key in sorted(before.keys() | now.keys()):
-        if any(key == name or key.startswith(f"{name}.") for name in may_differ):
-            continue
-        if key not in before:
-            newer[key] = now[key]
-        elif before[key] != now.get(key):
-            raise UserError(f"{path} holds a run with {key}={before[key]!r}, not {now.get(key)!r}; {remedy}")
-    return newer
-
-
 def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
     """A run's folder as it stands, under the same lock, and its config; nothing is written. Raises ``UserError``."""
     path = path.expanduser().absolute()
-    config = _read_config(path)
+    config = read_config(path)
     return RunFolder(path, _lock(path)), config
 
 
@@ -237,27 +204,6 @@ def _not_readable(path: Path, error: OSError) -> UserError:
 
 def _not_writable(path: Path, error: OSError) -> UserError:
     return UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder")
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The fields of nested dicts by dotted name, ``{"env.task": ...}``; as flax's flatten_dict, which imports jax."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return flat
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """The config of the run in ``path``. ``UserError`` where there is none, a damaged one or another program's."""
-    try:
-        config: dict[str, Any] = json.loads((path / "config.json").read_text())
-        _ = config["method"], config["env"]["task"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{path} is not the folder of a run: its config.json cannot be read, or is not a run's; "
-            "put it back, or choose another folder"
-        ) from error
-    return config
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

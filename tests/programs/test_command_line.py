@@ -11,7 +11,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.programs.command_line import parse
 from patchail_jax.run.design import make_method, run_folder_of
 from patchail_jax.run.presets import PRESETS
-from patchail_jax.storage.run_folder import flatten
+from patchail_jax.storage.run_config import flatten
 from patchail_jax.types import Specs
 
 TASK_CONFIGS = sorted(path for path in Path("configs").glob("*.py") if path.stem not in ("__init__", "base"))

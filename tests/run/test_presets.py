@@ -10,7 +10,7 @@ from patchail_jax.run.config import paper_config
 from patchail_jax.run.design import make_method, make_specs
 from patchail_jax.run.presets import PRESETS
 from patchail_jax.run.refusals import refuse
-from patchail_jax.storage.run_folder import flatten
+from patchail_jax.storage.run_config import flatten
 
 
 def test_the_regularised_methods_are_the_paper_s():

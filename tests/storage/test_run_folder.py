@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from patchail_jax.errors import UserError
-from patchail_jax.storage.run_folder import finished_frames, flatten, is_running, open_run, reopen_run
+from patchail_jax.storage.run_config import flatten
+from patchail_jax.storage.run_folder import finished_frames, is_running, open_run, reopen_run
 
 CONFIG = {"method": "patchail", "seed": 1, "env": {"task": "cheetah_run", "workers": "process"}, "log": {"every": 5}}
 
