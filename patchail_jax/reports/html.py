@@ -27,12 +27,13 @@ STEPS = 125  # of the episode in the page, at most, evenly spread
 POINTS = 600  # of a curve, at most
 _COLUMNS = 16  # pictures a row of a sprite
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
+_RUN = re.compile(r'<meta name="run" content="([^"]*)">')
 
 
 def write_pages(runs: Sequence[Run], output: Path) -> list[Path]:
     """Writes a page for each run, as ``write_html``; where runs share a name, what their folders differ in is added.
 
-    ``UserError``, before any page is written, where two names are equal still.
+    ``UserError``, before any page is written, where two names are equal still, and for another run's page in ``output``.
     """
     plain = [_page_name(run) for run in runs]
     names: list[str] = []
@@ -43,6 +44,7 @@ def write_pages(runs: Sequence[Run], output: Path) -> list[Path]:
         if name in names:
             other = runs[names.index(name)]
             raise UserError(f"{other.path} and {run.path} would both become {output / name}.html: name one of them")
+        _refuse_other_page(output / f"{name}.html", run)
         names.append(name)
     return [write_html(run, output, name=name) for run, name in zip(runs, names, strict=True)]
 
@@ -55,6 +57,7 @@ def write_html(run: Run, output: Path, *, name: str = "") -> Path:
     path = output / f"{name or _page_name(run)}.html"
     page = _filled(
         {
+            "run": _address(run),
             "title": html.escape(f"{run.task}, {method_label(run.method)}, seed {run.seed}"),
             "task": html.escape(run.task.replace("_", " ")),
             "method": html.escape(f"{method_label(run.method)}, seed {run.seed}"),
@@ -69,6 +72,17 @@ def write_html(run: Run, output: Path, *, name: str = "") -> Path:
     output.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _refuse_other_page(path: Path, run: Run) -> None:
+    """``UserError`` where ``path`` is the page of another run: of the same task, method and seed in another folder."""
+    found = _RUN.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+    if found and found[1] != _address(run):
+        raise UserError(f"{path} is the page of {html.unescape(found[1])}, not of {run.path}: give another --output")
+
+
+def _address(run: Run) -> str:
+    return html.escape(str(run.path.absolute()))
 
 
 def _page_name(run: Run) -> str:

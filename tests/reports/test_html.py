@@ -99,6 +99,17 @@ def test_pages_that_cannot_be_told_apart_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_page_is_replaced_by_a_newer_one_of_its_run_alone(tmp_path):
+    first, second = make_run(tmp_path / "a & b"), make_run(tmp_path / "c")
+    for _ in range(2):
+        main(["html", str(first), f"--output={tmp_path / 'out'}"])
+    (page,) = (tmp_path / "out").iterdir()
+    kept = page.read_bytes()
+    with pytest.raises(UserError, match=r"is the page of \S+a & b\S*, not of \S+: give another --output"):
+        main(["html", str(second), f"--output={tmp_path / 'out'}"])
+    assert page.read_bytes() == kept
+
+
 @pytest.mark.parametrize("name", ["metrics.jsonl", "histograms.jsonl"])
 @pytest.mark.parametrize("damage", ["{", "7", "{}"])
 def test_a_damaged_line_is_named(tmp_path, name, damage):
