@@ -75,13 +75,13 @@ class Metrics:
         """The returns ``[episodes]`` of one evaluation, by the task's own reward; ``hours_left`` 0 is not shown."""
         mean, std = float(np.mean(returns)), float(np.std(returns))
         _log.info(
-            "eval   %9s frames  return %.1f +- %.1f over %d episodes  %.2f h%s",
+            "eval   %9s frames  return %.1f +- %.1f over %d episodes  %s%s",
             f"{frame:,}",
             mean,
             std,
             len(returns),
-            hour,
-            f", {hours_left:.2f} h left" if hours_left else "",
+            _duration(hour),
+            f", {_duration(hours_left)} left" if hours_left else "",
         )
         named = {"evaluation/return": mean, "evaluation/return_std": std, "hour": hour, **scalars}
         self._write("evaluation", named, frame)
@@ -167,6 +167,11 @@ class Metrics:
         for dashboard in self._dashboards:
             with self.looked_at(dashboard.title):
                 action(dashboard)
+
+
+def _duration(hours: float) -> str:
+    minutes = round(60 * hours)
+    return f"{minutes} min" if minutes < 100 else f"{hours:.1f} h"
 
 
 def _frame_of(line: str) -> int | None:

@@ -33,7 +33,8 @@ _RUN = re.compile(r'<meta name="run" content="([^"]*)">')
 def write_pages(runs: Sequence[Run], output: Path) -> list[Path]:
     """Writes a page for each run, as ``write_html``; where runs share a name, what their folders differ in is added.
 
-    ``UserError``, before any page is written, where two names are equal still, and for another run's page in ``output``.
+    ``UserError``, before any page is written, where two names are equal still, or where ``output`` has another run's
+    page of that name.
     """
     plain = [_page_name(run) for run in runs]
     names: list[str] = []

@@ -20,6 +20,7 @@ class Clock:
         self._next_evaluation = 0 if config.evaluation.every_frames else NEVER
         self._next_checkpoint = self._next_pretrained = NEVER
         self._hours_before, self._began = 0.0, time.monotonic()
+        self._pace_from: tuple[int, float] | None = None  # frame and hours
         self.checkpoint_made()
         self.parameters_kept()
 
@@ -43,9 +44,14 @@ class Clock:
 
     @property
     def hours_left(self) -> float:
-        """Wall time to the last frame, if all goes on as it has gone so far; 0 where nothing says so yet."""
-        played = self.frame
-        return self.hours * max(0, self._config.num_frames - played) / played if played else 0.0
+        """Wall time to the last frame, 0 where nothing says so yet.
+
+        At the pace of this start, counted from its first log interval on: before that, programs are compiled. A
+        hundredth of the run must have been played at it.
+        """
+        frame, hours = self._pace_from or (self.frame, self.hours)
+        played, wanted = self.frame - frame, int(self._config.num_frames)
+        return (self.hours - hours) * max(0, wanted - self.frame) / played if 100 * played >= max(1, wanted) else 0.0
 
     @property
     def finished(self) -> bool:
@@ -100,7 +106,10 @@ class Clock:
 
     def next_updates(self) -> int:
         """Counts one call of updates; the number of its first."""
+        pretraining = self.pretraining
         first, self.update = self.update, self.update + self._per_call
+        if self.log_due and not (pretraining or self._pace_from):
+            self._pace_from = self.frame, self.hours
         return first
 
     def updates_due(self) -> Iterator[int]:
@@ -144,6 +153,7 @@ class Clock:
         self.agent_step, self.update = int(state["agent_step"]), int(state["update"])
         self._next_evaluation = int(state["next_evaluation_frame"])
         self._hours_before, self._began = float(state["hours"]), time.monotonic()
+        self._pace_from = None
         self.checkpoint_made()
         self.parameters_kept()
         if state.get("keeping_due"):  # older checkpoints do not say

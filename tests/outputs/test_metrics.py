@@ -51,10 +51,10 @@ def test_numbers_are_read_back_from_both_files(run, caplog):
         rows = list(csv.reader(stream))
     assert rows[0] == ["agent", "task", "seed", "frame", "episode_reward", "hour"]
     assert rows[1:] == [["patchail", "cheetah_run", "3", "0", "2.0", "0.5"]]
-    assert "return 2.0 +- 1.0 over 2 episodes  0.50 h\n" in caplog.text and "Q +1.50" in caplog.text
+    assert "return 2.0 +- 1.0 over 2 episodes  30 min\n" in caplog.text and "Q +1.50" in caplog.text
     with caplog.at_level(logging.INFO):
-        metrics.evaluation(np.array([1.0]), frame=40, hour=0.5, hours_left=1.25, scalars={})
-    assert "over 1 episodes  0.50 h, 1.25 h left" in caplog.text
+        metrics.evaluation(np.array([1.0]), frame=40, hour=1.26, hours_left=12.44, scalars={})
+    assert "over 1 episodes  76 min, 12.4 h left" in caplog.text
 
 
 def test_rewinding_drops_later_lines_and_a_line_cut_short(run):

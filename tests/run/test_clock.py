@@ -116,15 +116,32 @@ def test_a_restored_clock_goes_on_where_it_was_and_takes_over_new_intervals():
     assert sooner.checkpoint_due and not again.checkpoint_due
 
 
-def test_time_left_is_as_the_time_so_far(monkeypatch):
+def test_time_left_is_told_by_the_pace_after_a_start_s_first_log_interval(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("patchail_jax.run.clock.time.monotonic", lambda: now[0])
-    clock = Clock(config(num_frames=400, env__action_repeat=2))
+    values = config(num_frames=400, env__action_repeat=2, cloning__pretraining_updates=4, log__every_updates=2)
+    clock = Clock(values)
+    for _ in range(5):  # those of pre-training say nothing, nor does an interval that is not over
+        clock.next_updates()
+        clock.advance(5)
+        now[0] += 60
+        assert clock.hours_left == 0
+    clock.next_updates()
     assert clock.hours_left == 0
-    clock.advance(50)
-    now[0] = 3600.0
-    assert clock.hours_left == pytest.approx(3.0)
-    clock.advance(150)
+    clock.advance(1)
+    assert clock.hours_left == 0  # 2 frames of 400 are too few to tell
+    clock.advance(49)
+    now[0] += 3600
+    assert clock.hours_left == pytest.approx(2.5)
+    resumed = Clock(values)
+    resumed.load_state(clock.state())
+    assert resumed.hours_left == 0
+    resumed.next_updates()
+    resumed.next_updates()
+    resumed.advance(25)
+    now[0] += 360
+    assert resumed.hours_left == pytest.approx(0.4)
+    clock.advance(125)
     assert clock.hours_left == 0
 
 
