@@ -25,6 +25,7 @@ from patchail_jax.reports.style import save
 _TITLES = {
     "paper": "The paper's size",
     "penalty_by_channels": "The paper's size, with the gradient penalty by channels",
+    "quickstart": "The quickstart",
     "small": "In small",
 }
 _HEAD = """\
