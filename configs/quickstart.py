@@ -57,7 +57,7 @@ def get_config(method: str = "patchail") -> ConfigDict:
         config.agent.first_update_step = 3_000
         # At 3e-4 PatchAIL-W's actor saturates for good: its rewards are the larger ones.
         config.agent.actor_learning_rate = 3e-4 if config.similarity.regularizer == "none" else 1e-4
-        # A saturated actor has no gradient, so it stays so. This one is kept from it: with it seeds 0 and 1 came further.
+        # A saturated actor has no gradient, so it stays so. What this did to seeds: docs/results.md.
         config.agent.preactivation_penalty = 0.03
         config.agent.target_rate = 0.02
         config.agent.discount = 0.98  # as far ahead in time as the paper's 0.99 at action repeat 2
