@@ -1,6 +1,6 @@
 """A real task in small, for two CPU cores: ``make quickstart``.
 
-Seeds differ much: an agent that spins the pole (returns of 200 to 300) may find balancing late, or not at all.
+Seeds differ in when they find balancing: before that the agent spins the pole, at returns of 200 to 300.
 """
 
 from ml_collections import ConfigDict
