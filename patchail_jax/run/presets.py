@@ -176,7 +176,12 @@ _SMALL_METHODS: Mapping[str, Mapping[str, Value]] = {
     "patchail_w": _SMALL_REGULARISED,
     "patchail_b": _SMALL_REGULARISED,
     "drqv2": {},
-    "laifo": {"replay.expert_batch_size": 0},
+    # At the others' rate, its actor had a gradient of 0 from update 3,500 on.
+    "laifo": {
+        "replay.expert_batch_size": 0,
+        "agent.actor_learning_rate": 1e-4,
+        "agent.preactivation_penalty": 0.01,
+    },
     "bco": {},
     "bc": {
         "num_frames": 40_000,
