@@ -106,9 +106,9 @@ class Clock:
 
     def next_updates(self) -> int:
         """Counts one call of updates; the number of its first."""
-        pretraining = self.pretraining
+        unknown = self._pace_from is None and not self.pretraining
         first, self.update = self.update, self.update + self._per_call
-        if self.log_due and not (pretraining or self._pace_from):
+        if unknown and self.log_due:
             self._pace_from = self.frame, self.hours
         return first
 
