@@ -27,7 +27,7 @@ from patchail_jax.launch.sweeps.paper import SWEEPS  # noqa: E402
 from patchail_jax.launch.sweeps.sweep import runs  # noqa: E402
 from patchail_jax.run import config as fields  # noqa: E402
 from patchail_jax.run.presets import PRESETS, VARIANTS  # noqa: E402
-from patchail_jax.storage.run_folder import flatten  # noqa: E402
+from patchail_jax.storage.run_config import flatten  # noqa: E402
 
 _CALL = re.compile(r"\{\{ ([a-z_]+)((?: [^\s}]+)*) \}\}")
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
