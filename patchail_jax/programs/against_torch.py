@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.programs.update_timing import Runner, medians, update_here
-from patchail_jax.storage.versions import machine
 from patchail_jax.types import Batch, Specs
 
 # What ``torch_update`` does: PatchAIL as in the paper.
@@ -73,7 +72,7 @@ def compare(
 
     device = "cpu" if jax.default_backend() == "cpu" else "cuda"
     result |= {"device": jax.local_devices()[0].device_kind, "devices": 1, "jax": jax.__version__}
-    result |= {"torch": torch.__version__, "machine": machine()}
+    result["torch"] = torch.__version__
     if device == "cuda":
         torch.set_float32_matmul_precision("high")  # as JAX: products of float32 on a GPU's tensor cores
         torch.backends.cudnn.benchmark = True

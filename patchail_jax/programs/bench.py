@@ -1,6 +1,7 @@
 """How fast this machine is: ``make bench``, or ``patchail bench --config=cheetah``.
 
-Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (bench.json), rewritten after each:
+Four tables on the console, and the same numbers as JSON in ``--output=FILE`` (bench.json), rewritten after each, with
+the command, the commit and the machine that they were made with:
 
 - agent steps per second of the environments alone, rendering included, in 1, 2, 4, ... processes;
 - milliseconds per update of every method on random frames of the config's shapes: the median over rounds of dispatched
@@ -35,7 +36,7 @@ from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.compile_for import compile_all, targets
 from patchail_jax.programs.update_timing import medians, update_here
 from patchail_jax.programs.verbs import asks_for_help
-from patchail_jax.storage.versions import machine
+from patchail_jax.storage.versions import command, machine, versions
 
 SECONDS = 2.0  # of one measurement
 LOOP_SECONDS = 10.0
@@ -129,7 +130,8 @@ def main(argv: Sequence[str]) -> None:
     words = words if names_config(words) else ["--config=quickstart", *words]
     config = parse(["patchail bench", *words]).config
     choose_backend()
-    result: dict[str, Any] = {"config": config.to_dict(), "environments": {}, "update": {}}
+    made = {"command": command(), "commit": versions()["git_commit"], "machine": machine()}
+    result: dict[str, Any] = {**made, "config": config.to_dict(), "environments": {}, "update": {}}
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
@@ -137,7 +139,7 @@ def main(argv: Sequence[str]) -> None:
         own.output.write_text(json.dumps(result, indent=2) + "\n")
 
     if own.tasks:
-        result |= {"machine": machine(), "tasks": {}}
+        result["tasks"] = {}
         for task, quality, rate in task_rates(config):
             result["tasks"].setdefault(task, {})[quality] = rate
             say(f"{task:18s} {quality:5s} {config.env.image_size:3d} px  {rate:8.1f} agent steps/s")

@@ -15,7 +15,6 @@ from patchail_jax.devices.described import TARGETS, Compiled, Target, compiled, 
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.programs.update_timing import EPISODES, on_noise
 from patchail_jax.run.sizes import ring_slots
-from patchail_jax.storage.versions import machine
 
 COUNTS = (1, 4)  # devices
 ROWS = 64  # frames of replay that programs are compiled with
@@ -46,7 +45,7 @@ def compile_all(
     """
     import jax
 
-    result |= {"jax": jax.__version__, "machine": machine(), "compiled": []}
+    result |= {"jax": jax.__version__, "compiled": []}
     for name, count in itertools.product(names, COUNTS):
         devices = describe(name, count)
         for label, case in cases.items():

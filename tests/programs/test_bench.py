@@ -8,6 +8,7 @@ from patchail_jax.configs import quickstart
 from patchail_jax.programs import bench
 from patchail_jax.run.design import make_method, make_specs
 from patchail_jax.run.presets import PRESETS
+from patchail_jax.storage.versions import machine, versions
 
 FEATURES = "drqv2_features, float32"
 TINY = [
@@ -58,6 +59,8 @@ def test_a_benchmark_ends_with_a_file_of_its_figures(tmp_path, monkeypatch, caps
     floor = 1e3 * case["operations"] / figures["matrix_rate"]["float32"] / figures["devices"]
     assert case["floor_ms"] == pytest.approx(floor)
     assert figures["loop_steps_per_second"] > 0 and set(figures["environments"]) >= {"1", "2"}
+    assert figures["machine"] == machine() and figures["commit"] == versions()["git_commit"]
+    assert figures["command"].startswith("python ")
     assert "update        one" in capsys.readouterr().out
 
 
@@ -68,5 +71,6 @@ def test_the_environments_of_the_paper_s_tasks_are_timed_in_both_qualities(tmp_p
     bench.main(["--tasks", "--config.env.image_size=16", f"--output={output}"])
     figures = json.loads(output.read_text())
     rates = figures["tasks"]["cartpole_swingup"]
-    assert set(rates) == {"full", "fast"} and min(rates.values()) > 0 and not figures["update"]
+    assert figures["machine"] == machine() and not figures["update"]
+    assert set(rates) == {"full", "fast"} and min(rates.values()) > 0
     assert capsys.readouterr().out.count("cartpole_swingup") == 2
