@@ -552,7 +552,10 @@ def test_replay_is_scored_anew_every_so_many_updates(cache, tmp_path):
 
 
 def test_rewards_that_are_not_stored_cannot_be_scored_anew(cache, tmp_path, capsys):
-    words = ["--config.reward.moment=at_update", "--config.replay.rescore_updates=5"]
+    words = ["--config.replay.rescore_updates=5"]
+    advice = fail(capsys, arguments(tmp_path, cache, *words, method="laifo"))
+    assert "set it to 0" in advice and "at_episode_end" not in advice
+    words.append("--config.reward.moment=at_update")
     assert "at_episode_end" in fail(capsys, arguments(tmp_path, cache, *words))
 
 
@@ -571,10 +574,13 @@ def test_rewards_that_are_not_stored_cannot_be_scored_anew(cache, tmp_path, caps
         ("--config.env.observation=features", "imitates pixels"),
         ("--config.env.observation=sounds", "pixels, features"),
         ("--config.cloning.pretraining_updates=5", "not pre-trained"),
+        ("--config.cloning.schedule=exponential", "config.cloning.weight_initial, which is 0"),
+        ("--config.cloning.weight_factor=0", "0.001 to 1.0"),
     ],
 )
 def test_bad_input_is_one_line_and_status_two(cache, tmp_path, capsys, override, message):
     assert message in fail(capsys, arguments(tmp_path, cache, override))
+    assert {path.name for path in tmp_path.iterdir()} <= {"lock"}  # no log, and no dashboard's run
 
 
 def test_a_value_that_was_wrong_can_be_put_right_on_the_same_folder(cache, tmp_path, capsys):

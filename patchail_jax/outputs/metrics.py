@@ -50,14 +50,21 @@ class Metrics:
     """Writes each number as it comes. Every file is whole up to its last line.
 
     A line that cannot be written is lost with a warning, whatever the error of the disk, and the run goes on.
+    Nothing is written, and no dashboard of ``later`` is opened, until the run begins or resumes: before that it may be
+    refused.
     """
 
-    def __init__(self, run: RunFolder, identity: RunIdentity, dashboards: Sequence[Dashboard] = ()) -> None:
-        self._run, self._identity, self._dashboards = run, identity, dashboards
+    def __init__(
+        self,
+        run: RunFolder,
+        identity: RunIdentity,
+        dashboards: Sequence[Dashboard] = (),
+        *,
+        later: Callable[[], Sequence[Dashboard]] = tuple,
+    ) -> None:
+        self._run, self._identity, self._dashboards, self._later = run, identity, dashboards, later
         self._optional = OptionalOutputs()
         self._files = (run.metrics_jsonl, run.histograms_jsonl, run.eval_csv)
-        if not run.eval_csv.exists() or not run.eval_csv.stat().st_size:
-            self._write_header()
 
     def looked_at(self, kind: str) -> AbstractContextManager[None]:
         """For a block that writes something to look at: its failure is one warning for each ``kind``."""
@@ -88,7 +95,7 @@ class Metrics:
         row = io.StringIO()
         csv.writer(row, lineterminator="\n").writerow([*self._identity, frame, mean, hour])
         # A run folder that was removed meanwhile begins again with the header.
-        header = "" if self._run.eval_csv.exists() else _HEADER
+        header = "" if _has_lines(self._run.eval_csv) else _HEADER
         _append_line(self._run.eval_csv, header + row.getvalue())
 
     def histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, *, frame: int) -> None:
@@ -110,7 +117,6 @@ class Metrics:
         """
         if 0 < due < self._last_evaluation():
             kept = [_set_aside(path) for path in self._files if path.exists()]
-            self._write_header()
             _log.warning(
                 "the run's checkpoints are gone: it begins anew, and its former logs are kept as %s", ", ".join(kept)
             )
@@ -141,6 +147,9 @@ class Metrics:
 
         for path, keep in zip(self._files, (keep_json, keep_json, keep_csv), strict=True):
             _keep_lines(path, keep)
+        if not _has_lines(self._run.eval_csv):
+            _replace(self._run.eval_csv, _HEADER)
+        self._dashboards, self._later = (*self._dashboards, *self._later()), tuple
         self._show(
             lambda dashboard: dashboard.rewind(frame, update=update, next_evaluation_frame=next_evaluation_frame)
         )
@@ -149,12 +158,10 @@ class Metrics:
         """Closes the dashboards."""
         self._show(lambda dashboard: dashboard.close())
 
-    def _write_header(self) -> None:
-        self._run.eval_csv.write_text(_HEADER)
-
     def _last_evaluation(self) -> int:
         """The frame of the last whole row of eval.csv, -1 if there is none."""
-        frames = map(_frame_of, self._run.eval_csv.read_text().splitlines(keepends=True))
+        text = self._run.eval_csv.read_text() if self._run.eval_csv.exists() else ""
+        frames = map(_frame_of, text.splitlines(keepends=True))
         return max((frame for frame in frames if frame is not None), default=-1)
 
     def _write(self, kind: Kind, scalars: Mapping[str, float], frame: int) -> None:
@@ -167,6 +174,10 @@ class Metrics:
         for dashboard in self._dashboards:
             with self.looked_at(dashboard.title):
                 action(dashboard)
+
+
+def _has_lines(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _duration(hours: float) -> str:
@@ -185,11 +196,14 @@ def _keep_lines(path: Path, keep: Callable[[str], bool]) -> None:
     """Drops the other lines of ``path``, if there is such a file."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     kept = list(filter(keep, lines))
-    if len(kept) == len(lines):
-        return
+    if len(kept) < len(lines):
+        _replace(path, "".join(kept))
+
+
+def _replace(path: Path, text: str) -> None:
     try:
         with whole_file(path) as unfinished:
-            unfinished.write_text("".join(kept))
+            unfinished.write_text(text)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or one_line(error, LONGEST)}); free some space"

@@ -22,6 +22,17 @@ _PREFIX = "events.out.tfevents."
 _REWOUND = ".rewound"  # ends the name of a file that holds everything its elders hold and is still true
 
 
+def require_tensorboard() -> None:
+    """``UserError`` where tensorboardX cannot be imported."""
+    try:
+        import tensorboardX.proto.event_pb2
+        import tensorboardX.record_writer  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "config.log.tensorboard needs tensorboardX: pip install '.[tensorboard]', or set it to False"
+        ) from error
+
+
 class TensorBoard:
     """Writes scalars, histograms and films to ``folder``, with frames as the step; a row is one event.
 
@@ -31,14 +42,10 @@ class TensorBoard:
     title = "TensorBoard"
 
     def __init__(self, folder: Path) -> None:
-        try:
-            import tensorboardX  # noqa: F401 (the message below is for one that is not there at all)
-            from tensorboardX.proto import event_pb2, summary_pb2
-            from tensorboardX.record_writer import masked_crc32c
-        except ImportError as error:
-            raise UserError(
-                "config.log.tensorboard needs tensorboardX: pip install '.[tensorboard]', or set it to False"
-            ) from error
+        require_tensorboard()
+        from tensorboardX.proto import event_pb2, summary_pb2
+        from tensorboardX.record_writer import masked_crc32c
+
         self._events, self._summaries, self._checksum = event_pb2, summary_pb2, masked_crc32c
         self._folder, self._lock = folder, threading.Lock()
         self._file: Path | None = None  # a start's own: a kill may have cut the last event of an earlier one

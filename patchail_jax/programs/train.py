@@ -4,6 +4,7 @@ Reads the config, opens the run folder and hands over to the loop. Bad input is 
 that was asked to stop has saved, and ends with the status that shells expect of the signal.
 """
 
+import functools
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -69,7 +70,8 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
         folder = open_run(path, config=config.to_dict(), may_differ=MAY_DIFFER)
         resources.callback(folder.close)
         identity = RunIdentity(config.method, config.env.task, config.seed)
-        dashboards = open_dashboards(
+        dashboards = functools.partial(
+            open_dashboards,
             folder,
             identity,
             config=config.to_dict(),
@@ -77,7 +79,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
             wandb_project=config.log.wandb_project,
             tensorboard=config.log.tensorboard,
         )
-        metrics = Metrics(folder, identity, dashboards)
+        metrics = Metrics(folder, identity, later=dashboards)
         resources.callback(metrics.close)
         given = Surroundings(folder, metrics, hosts, Profiler(folder.profile if profile else None), push)
         run = build(config, given, resources)

@@ -141,7 +141,7 @@ FIELDS: Mapping[str, Any] = {
         "weight_final": Number(0.01, *SHARE),  # of the linear schedule
         "weight_duration": Number(400_000, 1),  # steps
         "schedule": "linear",  # of the weight; "exponential", to 0; "soft_q_filter": ROT's, by the policy at the start
-        "weight_factor": Number(0.933, *SHARE),  # of the exponential, every "weight_factor_steps" (Jena et al. 2020)
+        "weight_factor": Number(0.933, 0.001, 1.0),  # of the exponential, every so many steps (Jena et al. 2020)
         "weight_factor_steps": Number(500, 1),  # steps
         "likelihood_scale": Number(0.03, 0.0),  # of the log-likelihood in that term
         "std": Number(0.1, 1e-6),  # of the policy in the likelihood

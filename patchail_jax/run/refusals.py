@@ -17,6 +17,7 @@ from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import Method
 from patchail_jax.methods.cloning_weight import clones
 from patchail_jax.outputs.dashboards import WANDB_MODES
+from patchail_jax.outputs.tensorboard import require_tensorboard
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import IS_FEATURES, make_method, make_specs
 from patchail_jax.run.inheritance import refuse_parts
@@ -46,6 +47,8 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     refuse_address(coordinator=hosts.coordinator, count=hosts.count, index=hosts.index)
     for field, table in NAMES.items():
         choose(table, functools.reduce(operator.getitem, field.split("."), config), field=field)
+    if config.log.tensorboard:
+        require_tensorboard()
     _refuse_platform(config.platform)
     _refuse_batches(config, devices * processes)
     _refuse_episodes(config, method)
@@ -59,14 +62,20 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     if specs.feature_count and not needs.task_reward:
         raise UserError(f"{config.method} imitates pixels; config.env.observation must be pixels")
     if config.replay.rescore_updates and (method.label is None or needs.whole_episodes):
+        may_store = method.discriminator is not None and config.reward.pairs != "window"
         raise UserError(
-            "config.replay.rescore_updates is for stored rewards of a discriminator: "
-            "set it to 0, or config.reward.moment=at_episode_end"
+            "config.replay.rescore_updates is for rewards of a discriminator that replay stores: set it to 0"
+            + (", or config.reward.moment=at_episode_end" if may_store else "")
         )
     if clones(config.cloning) and not (needs.actions and needs.environment):
         raise UserError(
             f"{config.method} has no cloning term beside its own loss: config.cloning.weight_initial must be 0, and "
             "config.cloning.schedule must not be soft_q_filter"
+        )
+    if config.cloning.schedule == "exponential" and not clones(config.cloning):
+        raise UserError(
+            "config.cloning.schedule=exponential lowers config.cloning.weight_initial, which is 0: set it above 0, or "
+            "config.cloning.schedule=linear"
         )
     updates, per_call = config.cloning.pretraining_updates, config.replay.updates_per_call
     if updates and method.pretrain is None:

@@ -44,9 +44,10 @@ def write_summary(run: Parts, evaluation: Evaluation) -> None:
         _log.info("learning curve: %s", curve)
     with metrics.looked_at(_PICTURES):
         _write_patch_rewards(run, evaluation)
+    commands = [f"patchail reports html {folder.path}"]
     if run.method.discriminator is not None:
-        _log.info("next: patchail explain --run=%s --input=expert,agent", folder.path)
-    _log.info("      patchail reports html %s", folder.path)
+        commands.insert(0, f"patchail explain --run={folder.path} --input=expert,agent")
+    _log.info("next: %s", "\n      ".join(commands))
 
 
 def _write_patch_rewards(run: Parts, evaluation: Evaluation) -> None:

@@ -150,9 +150,20 @@ def test_half_a_line_on_a_full_or_broken_disk_does_not_spoil_the_next(run, monke
     assert [line["frame"] for line in lines(run)] == [1, 3]
 
 
+def test_nothing_is_written_or_opened_before_the_run_begins(run):
+    """Until then it may be refused."""
+    opened = []
+    metrics = Metrics(run, IDENTITY, later=lambda: opened.append("board") or ())
+    metrics.close()
+    assert not opened and not run.eval_csv.exists()
+    metrics.begin(due=0)
+    metrics.rewind(5, update=5, next_evaluation_frame=5)
+    assert opened == ["board"] and run.eval_csv.exists()
+
+
 def test_an_empty_table_gets_its_header(run):
     run.eval_csv.touch()
-    make(run)
+    make(run).begin(due=0)
     assert run.eval_csv.read_text() == "agent,task,seed,frame,episode_reward,hour\n"
 
 

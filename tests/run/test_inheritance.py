@@ -65,15 +65,20 @@ def test_what_does_not_fit_is_one_line_and_leaves_no_trace(cloned, cache, tmp_pa
     for words, message in (
         (
             [f"--config.init_from={cloned}", "--config.network.hidden_size=8"],
-            r"the actor of .*: params.hidden_0.bias is",
+            r"the actor of .* does not fit this run's: network.hidden_size is \d+ there and 8 here. Make them equal",
         ),
-        ([f"--config.init_from={tmp_path}"], "is not a run folder"),
+        (
+            [f"--config.init_from={cloned}", "--config.env.task=walker_walk", "--config.demos.path="],
+            "actions have 1 numbers there and 6 here. Take config.init_parts=encoder",
+        ),
+        ([f"--config.init_from={tmp_path}"], "config.init_from must be .* another run.* is not a run folder"),
         ([f"--config.init_from={cloned}", "--config.init_parts=discriminator"], "bc in .* has no discriminator"),
     ):
         folder = tmp_path / "refused"
         with pytest.raises(UserError, match=message) as error:
             train(config_of(cache, folder, *words))
-        assert "\n" not in str(error.value) and not (folder / "config.json").exists()
+        left = [str(path.relative_to(folder)) for path in folder.rglob("*")]
+        assert "\n" not in str(error.value) and set(left) <= {"lock", "checkpoints"}
 
 
 def test_a_run_with_values_that_are_no_numbers_is_refused_by_the_part(cloned, cache, tmp_path, monkeypatch):
@@ -132,7 +137,7 @@ def test_a_discriminator_goes_with_the_encoder_that_it_reads(cache, tmp_path):
         ("laifo", "discriminator+discriminator", "set config.init_parts=encoder"),
         ("shared_encoder_ail", "policy+discriminator", "features of the critic, which is not taken over"),
         ("bco", "discriminator", "bco has no discriminator"),
-        ("patchail", "critic", "config.init_parts is 'critic'; use one of policy, encoder, discriminator"),
+        ("patchail", "critic", "use one of policy, encoder, discriminator, or several with"),
     ):
         with pytest.raises(UserError, match=message):
             refused(method, parts)
@@ -141,3 +146,18 @@ def test_a_discriminator_goes_with_the_encoder_that_it_reads(cache, tmp_path):
     config = config_of(cache, tmp_path, "--config.cloning.schedule=soft_q_filter", method="rot")
     refuse_parts(config, make_method(config, SPECS))
     assert parts_asked(config) == ()
+
+
+def test_parts_without_a_run_to_take_them_from_are_refused(cache, tmp_path):
+    config = config_of(cache, tmp_path, "--config.init_parts=encoder")
+    with pytest.raises(UserError, match="config.init_from, which is empty"):
+        refuse_parts(config, make_method(config, SPECS))
+
+
+def test_a_discriminator_of_another_trunk_is_refused_by_the_field(cache, tmp_path):
+    """Not by the names of its parameters, which say nothing to a user."""
+    first = tmp_path / "first"
+    train(config_of(cache, first, method="shared_encoder_ail"))
+    config = config_of(cache, tmp_path / "second", f"--config.init_from={first}", method="laifo")
+    with pytest.raises(UserError, match="network.trunk is 'own' there and 'shared' here. Make them equal"):
+        inherited(config, make_method(config, SPECS))
