@@ -160,8 +160,7 @@ class Metrics:
 
     def _last_evaluation(self) -> int:
         """The frame of the last whole row of eval.csv, -1 if there is none."""
-        text = self._run.eval_csv.read_text() if self._run.eval_csv.exists() else ""
-        frames = map(_frame_of, text.splitlines(keepends=True))
+        frames = map(_frame_of, _lines(self._run.eval_csv))
         return max((frame for frame in frames if frame is not None), default=-1)
 
     def _write(self, kind: Kind, scalars: Mapping[str, float], frame: int) -> None:
@@ -174,6 +173,10 @@ class Metrics:
         for dashboard in self._dashboards:
             with self.looked_at(dashboard.title):
                 action(dashboard)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines(keepends=True) if path.exists() else []
 
 
 def _has_lines(path: Path) -> bool:
@@ -194,7 +197,7 @@ def _frame_of(line: str) -> int | None:
 
 def _keep_lines(path: Path, keep: Callable[[str], bool]) -> None:
     """Drops the other lines of ``path``, if there is such a file."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    lines = _lines(path)
     kept = list(filter(keep, lines))
     if len(kept) < len(lines):
         _replace(path, "".join(kept))

@@ -20,8 +20,8 @@ from patchail_jax.types import all_finite
 
 _log = logging.getLogger(__name__)
 
-# What the words of config.init_parts stand for.
 _IMAGES = ("env.image_size", "env.frame_stack", "env.observation")
+# What the words of config.init_parts stand for.
 PARTS = {"policy": ("encoder", "actor"), "encoder": ("encoder",), "discriminator": ("discriminator",)}
 
 

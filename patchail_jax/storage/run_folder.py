@@ -143,8 +143,8 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
 
     A folder that holds another run is refused: every field of ``config`` must equal the stored one, but for those
     named by ``may_differ`` (dotted names or groups) and those that the run's version did not have, which are logged.
-    ``describe`` the run when its parts have been made and its checkpoint fits: a refused start leaves the lock alone.
-    Raises ``UserError``, one line.
+    ``describe`` the run when its parts have been made and its checkpoint fits: of a refused start nothing stays but the
+    lock, and maybe a folder for checkpoints without any. Raises ``UserError``, one line.
     """
     path = path.expanduser().absolute()
     try:

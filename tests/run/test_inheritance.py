@@ -137,7 +137,11 @@ def test_a_discriminator_goes_with_the_encoder_that_it_reads(cache, tmp_path):
         ("laifo", "discriminator+discriminator", "set config.init_parts=encoder"),
         ("shared_encoder_ail", "policy+discriminator", "features of the critic, which is not taken over"),
         ("bco", "discriminator", "bco has no discriminator"),
-        ("patchail", "critic", "use one of policy, encoder, discriminator, or several with"),
+        (
+            "patchail",
+            "critic",
+            "config.init_parts is 'critic'; use one of policy, encoder, discriminator, or several with",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             refused(method, parts)
