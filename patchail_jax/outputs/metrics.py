@@ -50,19 +50,15 @@ class Metrics:
     """Writes each number as it comes. Every file is whole up to its last line.
 
     A line that cannot be written is lost with a warning, whatever the error of the disk, and the run goes on.
-    Nothing is written, and no dashboard of ``later`` is opened, until the run begins or resumes: before that it may be
+    Nothing is written, and ``open_dashboards`` is not called, until the run begins or resumes: before that it may be
     refused.
     """
 
     def __init__(
-        self,
-        run: RunFolder,
-        identity: RunIdentity,
-        dashboards: Sequence[Dashboard] = (),
-        *,
-        later: Callable[[], Sequence[Dashboard]] = tuple,
+        self, run: RunFolder, identity: RunIdentity, open_dashboards: Callable[[], Sequence[Dashboard]] = tuple
     ) -> None:
-        self._run, self._identity, self._dashboards, self._later = run, identity, dashboards, later
+        self._run, self._identity, self._open_dashboards = run, identity, open_dashboards
+        self._dashboards: Sequence[Dashboard] | None = None  # not open yet
         self._optional = OptionalOutputs()
         self._files = (run.metrics_jsonl, run.histograms_jsonl, run.eval_csv)
 
@@ -149,7 +145,8 @@ class Metrics:
             _keep_lines(path, keep)
         if not _has_lines(self._run.eval_csv):
             _replace(self._run.eval_csv, _HEADER)
-        self._dashboards, self._later = (*self._dashboards, *self._later()), tuple
+        if self._dashboards is None:
+            self._dashboards = self._open_dashboards()
         self._show(
             lambda dashboard: dashboard.rewind(frame, update=update, next_evaluation_frame=next_evaluation_frame)
         )
@@ -170,7 +167,7 @@ class Metrics:
 
     def _show(self, action: Callable[[Dashboard], None]) -> None:
         """``action`` on each dashboard. One that fails costs a warning, and the others nothing."""
-        for dashboard in self._dashboards:
+        for dashboard in self._dashboards or ():
             with self.looked_at(dashboard.title):
                 action(dashboard)
 

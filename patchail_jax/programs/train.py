@@ -79,7 +79,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
             wandb_project=config.log.wandb_project,
             tensorboard=config.log.tensorboard,
         )
-        metrics = Metrics(folder, identity, later=dashboards)
+        metrics = Metrics(folder, identity, dashboards)
         resources.callback(metrics.close)
         given = Surroundings(folder, metrics, hosts, Profiler(folder.profile if profile else None), push)
         run = build(config, given, resources)

@@ -112,5 +112,5 @@ def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -
     axis.set_title(f"{rows[0]['task']}, seed {rows[0]['seed']}", fontsize=10)
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     save(figure, path)

@@ -1,5 +1,6 @@
 """A run that logs to dashboards, and what is read back from W&B's and TensorBoard's files."""
 
+import functools
 import json
 import struct
 import time
@@ -19,7 +20,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint
 def log_a_run(folder, *, frames, wandb_mode="disabled", tensorboard=False):
     """One start of a run: a line of training, an evaluation, a histogram and a film at each of ``frames``."""
     run, identity = open_run(folder, config={}), RunIdentity("patchail", "cheetah_run", 3)
-    dashboards = open_dashboards(
+    dashboards = functools.partial(
+        open_dashboards,
         run,
         identity,
         config={"seed": 3, "env": {"task": "cheetah_run"}},

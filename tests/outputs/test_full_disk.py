@@ -142,7 +142,7 @@ def test_a_resume_that_must_forget_lines_is_one_line_on_a_full_disk(run, caplog)
 
 def test_tensorboard_is_left_out_with_one_warning_and_takes_up_again(run, caplog):
     board = TensorBoard(run.path / "tensorboard")
-    metrics = Metrics(run, IDENTITY, [board])
+    metrics = Metrics(run, IDENTITY, lambda: [board])
     metrics.begin(due=0)
     board.scalars("train", {"update": 1}, frame=1)
     (file,) = (run.path / "tensorboard").iterdir()

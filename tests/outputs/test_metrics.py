@@ -28,9 +28,11 @@ IDENTITY = RunIdentity(agent="patchail", task="cheetah_run", seed=3)
 
 
 def make(run, *, wandb_mode="disabled"):
-    dashboards = open_dashboards(
-        run, IDENTITY, config={"seed": 3}, wandb_mode=wandb_mode, wandb_project="test", tensorboard=False
-    )
+    def dashboards():
+        return open_dashboards(
+            run, IDENTITY, config={"seed": 3}, wandb_mode=wandb_mode, wandb_project="test", tensorboard=False
+        )
+
     return Metrics(run, IDENTITY, dashboards)
 
 
@@ -153,7 +155,7 @@ def test_half_a_line_on_a_full_or_broken_disk_does_not_spoil_the_next(run, monke
 def test_nothing_is_written_or_opened_before_the_run_begins(run):
     """Until then it may be refused."""
     opened = []
-    metrics = Metrics(run, IDENTITY, later=lambda: opened.append("board") or ())
+    metrics = Metrics(run, IDENTITY, lambda: opened.append("board") or ())
     metrics.close()
     assert not opened and not run.eval_csv.exists()
     metrics.begin(due=0)
@@ -171,6 +173,7 @@ def test_wandb_offline_writes_a_run_and_keeps_its_id(run, monkeypatch, caplog):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     for _ in range(2):
         metrics = make(run, wandb_mode="offline")
+        metrics.rewind(10, update=0, next_evaluation_frame=20)
         metrics.train({"critic/value": 1.5}, frame=20, update=5, hour=0.1)
         metrics.close()
     identity = (run.path / "wandb_id").read_text()
@@ -183,6 +186,7 @@ def test_wandb_offline_writes_a_run_and_keeps_its_id(run, monkeypatch, caplog):
 def test_without_wandb_the_run_goes_on(run, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "wandb", None)
     metrics = make(run, wandb_mode="offline")
+    metrics.begin(due=0)
     metrics.train({"x": 1.0}, frame=1, update=1, hour=0.0)
     assert "W&B cannot start" in caplog.text and len(lines(run)) == 1
 
@@ -196,7 +200,8 @@ def test_a_wandb_that_breaks_later_is_left_behind_with_one_warning(run, caplog):
             raise ConnectionError("no network")
 
     broken = Broken()
-    metrics = Metrics(run, IDENTITY, [Wandb(broken, run.path / "wandb_sent.json")])
+    metrics = Metrics(run, IDENTITY, lambda: [Wandb(broken, run.path / "wandb_sent.json")])
+    metrics.begin(due=0)
     for frame in (1, 2):
         metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
     assert caplog.text.count("W&B failed (no network)") == 1 and len(lines(run)) == 2 and broken.calls == 1
@@ -222,4 +227,4 @@ def test_the_mode_follows_from_config_then_environment_then_key(monkeypatch, tmp
 
 def test_an_unknown_mode_is_one_line(run):
     with pytest.raises(UserError, match="use one of auto, online, offline, disabled"):
-        make(run, wandb_mode="sometimes")
+        make(run, wandb_mode="sometimes").begin(due=0)
