@@ -32,6 +32,7 @@ LOOK_SECONDS = 5.0  # between two looks at a run that another launcher has at wo
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
 BAD_INPUT = 2  # the program's exit status; trying again would say the same
 STOPPING = "stopping: waiting for runs to save (Ctrl-C again to kill them)"
+_SIGNALLED = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)  # before it could save, or in spite of it
 SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)  # somebody asked it to save and stop
 STATUS = {FINISHED: "finished", GOING_ON: "elsewhere"}  # of a job, by how its run stands; else it waits
 
@@ -123,12 +124,16 @@ class Jobs:
         job.process = None
         if code == 0:
             job.status = "finished"
-        elif self._stopping or code in SAVED:
+        elif code in SAVED or (self._stopping and code in _SIGNALLED):
             job.status = "stopped"
+            if code == -signal.SIGKILL:
+                job.words = (
+                    f"{job.run.name} was killed before it had saved: the next start resumes from its last checkpoint"
+                )
         elif code == BAD_INPUT and (found := _status(job.run)) != "waiting":  # another launcher was quicker
             job.status, job.tries = found, job.tries - 1
         else:
-            again = code != BAD_INPUT and job.tries <= self._retries
+            again = code != BAD_INPUT and job.tries <= self._retries and not self._stopping
             job.status = "refused" if code == BAD_INPUT else "crashed" if again else "failed"
             how = "is refused" if code == BAD_INPUT else f"ended with {describe(code)}{', and is tried again' * again}"
             job.words = f"{job.run.name} {how}: {last_words(job.log)} (all it said: {job.log})"

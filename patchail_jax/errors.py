@@ -17,6 +17,13 @@ class NotFiniteValues(UserError):
     """Something that a policy or a discriminator gave is no number: an update has gone wrong."""
 
 
+class Unavailable(UserError):
+    """A disk or a network did not give what it has, and may give it later: nothing that the user gave is wrong.
+
+    The command line exits with status 1, so that a launcher tries again.
+    """
+
+
 class ProcessLost(UserError):
     """Another process of the run is gone: one line, and nothing that the user gave is wrong.
 

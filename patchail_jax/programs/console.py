@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from patchail_jax.errors import ProcessLost, UserError
+from patchail_jax.errors import ProcessLost, Unavailable, UserError
 
 
 def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
@@ -45,7 +45,8 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A ``UserError`` ends the program with one line on stderr and status 2; ``ProcessLost`` is the caller's.
+    """A ``UserError`` ends the program with one line on stderr and status 2, or 1 where it may pass; ``ProcessLost`` is
+    the caller's.
 
     So do an error of the disk and a full one.
     """
@@ -55,7 +56,7 @@ def one_line_errors() -> Iterator[None]:
         raise
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, Unavailable) else 2)
     except OSError as error:
         if error.errno in (errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE):
             sys.stderr.write(f"error: {error.filename or 'a file'}: {error.strerror}: check the disk\n")

@@ -44,9 +44,10 @@ class Estimate(NamedTuple):
 def scores_by_method(table: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
     """Divides scores by the expert's return; returns them by method and task, ``[seeds]`` each.
 
-    A task counts where every method has a score. ``UserError`` where there is no such task.
+    A task counts where every method has a score, and where the expert's return is above 0. ``UserError`` where there
+    is no such task.
     """
-    scored = [cell for cell in table if len(cell.scores) and cell.expert_return]
+    scored = [cell for cell in table if cell.relative() is not None]
     methods = sorted({c.method for c in scored}, key=method_order)
     by_place = {(cell.method, cell.task): cell.scores / cell.expert_return for cell in scored if cell.expert_return}
     tasks = sorted({cell.task for cell in scored})
@@ -64,8 +65,9 @@ def _nothing_shared(table: Sequence[Cell], methods: Sequence[str]) -> str:
         scored = {cell.method for cell in here if len(cell.scores)}
         if missing := [method_label(method) for method in methods or [c.method for c in here] if method not in scored]:
             lacks.append(f"{task} of {', '.join(missing)}")
-        elif not all(cell.expert_return for cell in here):
-            lacks.append(f"{task} of the expert")
+        elif any(cell.relative() is None for cell in here):
+            known = any(cell.expert_return is not None for cell in here)
+            lacks.append(f"{task} of the expert" + ", whose return is not above 0" * known)
     frames = " and ".join(f"{frame:,}" for frame in sorted({cell.frame for cell in table}))
     return (
         f"no task has scores of every method and of the expert at {frames} frames: none are there on {'; '.join(lacks)}"
@@ -109,7 +111,8 @@ def write_aggregate(
         used = {(method, task) for method, by_task in scores.items() for task in by_task}
         for cell in table:
             if (cell.method, cell.task) not in used:
-                dropped.append(f"{cell.task}, {cell.method}: not at {frame:,} frames for every method, or no expert")
+                why = f"not at {frame:,} frames for every method, or no expert whose return is above 0"
+                dropped.append(f"{cell.task}, {cell.method}: {why}")
             elif len(cell.scores) < cell.runs:
                 missing = cell.runs - len(cell.scores)
                 dropped.append(f"{cell.task}, {cell.method}: {missing} of {cell.runs} runs not at {frame:,} frames")
@@ -153,7 +156,7 @@ def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate],
         figure, axes = plt.subplots(1, len(ratios), figsize=size, layout="constrained", width_ratios=ratios)
         _bars(axes[0], means, [method_label(row.first) for row in means], [chosen[row.first] for row in means])
         axes[0].set_xlabel("interquartile mean, share of expert")
-        axes[0].set_xlim(left=0)
+        axes[0].set_xlim(left=min([0.0, *(row.low for row in means)]))
         axes[0].locator_params(axis="x", nbins=6)
         if pairs:
             labels = [f"{method_label(row.first)} > {method_label(row.second)}" for row in pairs]

@@ -20,7 +20,7 @@ from patchail_jax.reports import published
 from patchail_jax.reports.runs import FINISHED, RUNNING, STOPPED, Run, incomplete_lines
 from patchail_jax.reports.seeds import by_name
 from patchail_jax.reports.statistics import on_grid
-from patchail_jax.reports.style import INK, MUTED, STYLE, colours, legend_below, thousands, write_figure
+from patchail_jax.reports.style import INK, MUTED, STYLE, colours, from_zero, legend_below, thousands, write_figure
 from patchail_jax.reports.table1 import seeds_in_words
 
 CSV_COLUMNS = ("task", "curve", "frame", "mean", "std", "seeds")
@@ -121,7 +121,7 @@ def figure(found: Sequence[Curve]) -> Figure:
             here = [curve for curve in found if curve.task == task]
             handles.update(_draw_references(axis, here))
             axis.set_title(_title(task, [run for curve in here for run in curve.runs]))
-            axis.set_ylim(bottom=0)
+            from_zero(axis)
             axis.xaxis.set_major_formatter(thousands)
             axis.set_xlabel("frames")
         for axis in axes[:, 0]:

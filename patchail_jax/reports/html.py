@@ -20,7 +20,7 @@ from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.overlay import colours, overlay
 from patchail_jax.reports.eval_csv import whole_lines
 from patchail_jax.reports.published import method_label
-from patchail_jax.reports.runs import Run
+from patchail_jax.reports.runs import Run, share_of_expert
 from patchail_jax.storage.run_config import flatten
 
 STEPS = 125  # of the episode in the page, at most, evenly spread
@@ -106,10 +106,11 @@ def _tiles(run: Run) -> str:
     tiles = [("evaluations", f"{len(run.returns)}"), ("frames", f"{int(run.frames[-1]) if len(run.frames) else 0:,}")]
     if len(run.returns):
         tiles += [("last return", f"{run.returns[-1]:.0f}"), ("best return", f"{run.returns.max():.0f}")]
-    if run.expert_return:
+    if run.expert_return is not None:
         tiles.append(("expert", f"{run.expert_return:.0f}"))
-        if len(run.returns):
-            tiles.append(("of the expert", f"{run.returns[-1] / run.expert_return:.0%}"))
+        share = share_of_expert(run.returns[-1], run.expert_return) if len(run.returns) else None
+        if share is not None:
+            tiles.append(("of the expert", f"{share:.0%}"))
     return "".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in tiles)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.overlay import limit_of, overlay
-from patchail_jax.reports.style import HIGH, INK, LOW, MUTED, STYLE, save, thousands, write_figure
+from patchail_jax.reports.style import HIGH, INK, LOW, MUTED, STYLE, from_zero, save, thousands, write_figure
 
 _COLUMNS = 8
 
@@ -105,12 +105,13 @@ def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -
     axis.plot(frames, [float(row["episode_reward"]) for row in rows], marker="o", markersize=3, label=rows[0]["agent"])
     if expert_return is not None:
         axis.axhline(expert_return, color="black", linestyle="--", linewidth=1, label="expert")
-        axis.axhline(expert_return / 2, color="grey", linestyle=":", linewidth=1, label="half of the expert")
+        if expert_return > 0:
+            axis.axhline(expert_return / 2, color="grey", linestyle=":", linewidth=1, label="half of the expert")
     axis.set_xlabel("frames")
     axis.xaxis.set_major_formatter(thousands)
     axis.set_ylabel("return (the task's own reward)")
     axis.set_title(f"{rows[0]['task']}, seed {rows[0]['seed']}", fontsize=10)
-    axis.set_ylim(bottom=0)
+    from_zero(axis)
     axis.grid(alpha=0.3)
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     save(figure, path)

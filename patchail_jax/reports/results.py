@@ -17,7 +17,7 @@ from patchail_jax.files.whole_file import whole_file
 from patchail_jax.reports.curves import curves, figure
 from patchail_jax.reports.eval_csv import EvalCsv, read_eval_csv, whole_lines
 from patchail_jax.reports.published import method_label, method_order
-from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return
+from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, share_of_expert
 from patchail_jax.reports.seeds import differences, in_words
 from patchail_jax.reports.statistics import interquartile_mean, interval, stratified_bootstrap
 from patchail_jax.reports.style import save
@@ -61,7 +61,8 @@ class Result:
         last, best, share, reached = "-", "-", "", 0
         if len(run.returns):
             last, best, reached = f"{run.returns[-1]:.1f}", f"{run.returns.max():.1f}", int(run.frames[-1])
-            share = f"{run.returns[-1] / run.expert_return:.0%}" if run.expert_return else ""
+            ratio = share_of_expert(run.returns[-1], run.expert_return)
+            share = "" if ratio is None else f"{ratio:.0%}"
         cells = (
             run.task,
             run.method,
@@ -222,8 +223,10 @@ def _methods(runs: Sequence[Run]) -> Iterator[str]:
     for method in sorted({run.method for run in runs}, key=method_order):
         shares: dict[str, list[float]] = {}
         for run in runs:
-            if run.method == method and run.expert_return and len(run.returns):
-                shares.setdefault(run.task, []).append(run.returns[-1] / run.expert_return)
+            if run.method == method and len(run.returns):
+                ratio = share_of_expert(run.returns[-1], run.expert_return)
+                if ratio is not None:
+                    shares.setdefault(run.task, []).append(ratio)
         strata = [np.asarray(values) for values in shares.values()]
         if not strata:
             continue

@@ -161,6 +161,11 @@ def expert_return(task: str, demos: dict[str, Any]) -> float | None:
     return None if returns is None else float(returns[: demos.get("num_demonstrations") or None].mean())
 
 
+def share_of_expert(score: float, expert: float | None) -> float | None:
+    """``score`` over the return of the ``expert``; None unless that is above 0: ratios of losses say the opposite."""
+    return score / expert if expert is not None and expert > 0 else None
+
+
 def incomplete_lines(runs: Sequence[Run]) -> list[str]:
     """One line for each run that is not finished, or whose return is not a number from some frame on."""
     return [f"{run.title}: {run.state()} ({run.path})" for run in runs if not run.is_complete]

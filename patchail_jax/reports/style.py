@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from patchail_jax.files.whole_file import whole_file
@@ -49,6 +50,12 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     for number, name in enumerate(name for name in names if name not in chosen):
         chosen[name] = free[number % len(free)]
     return chosen
+
+
+def from_zero(axis: Axes) -> None:
+    """Lets the vertical axis begin at 0, unless something is drawn below it."""
+    if axis.dataLim.ymin >= 0:
+        axis.set_ylim(bottom=0)
 
 
 def legend_below(figure: Figure, handles: Mapping[str, Artist], *, columns: int) -> None:

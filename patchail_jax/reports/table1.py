@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from patchail_jax.errors import UserError
 from patchail_jax.reports import published
-from patchail_jax.reports.runs import Run, incomplete_lines
+from patchail_jax.reports.runs import Run, incomplete_lines, share_of_expert
 from patchail_jax.reports.seeds import by_name
 from patchail_jax.reports.style import INK, MUTED, RULE, STYLE, write_figure
 
@@ -36,8 +36,8 @@ class Cell(NamedTuple):
     paper_expert: published.Score | None
 
     def relative(self) -> float | None:
-        """The mean score over the return of the run's own demonstrations."""
-        return float(self.scores.mean()) / self.expert_return if len(self.scores) and self.expert_return else None
+        """The mean score as a share of the return of the run's own demonstrations."""
+        return share_of_expert(float(self.scores.mean()), self.expert_return) if len(self.scores) else None
 
     def paper_relative(self) -> float | None:
         """The paper's mean score over the return of the paper's expert."""

@@ -18,12 +18,16 @@ _CHANGED = "its contents changed since they were written"
 
 
 class Contents(NamedTuple):
-    """Of one checkpoint: the learner's leaves, the host's arrays by dotted name, the host's rest."""
+    """Of one checkpoint: the learner's leaves, the host's arrays by dotted name, the host's rest.
+
+    ``first_of``: if it was the first one of its run, of how many processes; else 0.
+    """
 
     step: int
     state: dict[str, Any]
     arrays: dict[str, Any]
     plain: dict[str, Any]
+    first_of: int
 
 
 class Replay(Protocol):
@@ -104,7 +108,8 @@ def verified(step: int, restored: Mapping[str, Any], *, arrays: bool, replay: Re
     """
     try:
         plain, stored = restored["plain"]["host"], restored["plain"]["checksums"]
-        contents = Contents(step, restored["state"], restored["arrays"] if arrays else {}, plain)
+        first_of = int(restored["plain"].get("first_of", 0))
+        contents = Contents(step, restored["state"], restored["arrays"] if arrays else {}, plain, first_of)
         small = {name: array for name, array in contents.arrays.items() if not isinstance(array, Rows)}
         read = checksums(contents.state, small, plain)
         same = read["state"] == stored["state"]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import Unavailable
 
 Read = TypeVar("Read")
 
@@ -39,7 +39,7 @@ def read_or_prove_damage(read: Callable[[], Read], folder: Path) -> Read:
     """What ``read`` makes of the checkpoint in ``folder``.
 
     Raises ``Damaged`` where that is proven: ``read`` says so, then every file in ``folder`` can be read, and ``read``
-    says so again. Raises ``UserError``, one line, for everything else.
+    says so again. Raises ``Unavailable``, one line, for everything else.
     """
     try:
         return read()
@@ -56,9 +56,9 @@ def read_or_prove_damage(read: Callable[[], Read], folder: Path) -> Read:
         raise Damaged(reason(error)) from error
 
 
-def unreadable(folder: Path, error: BaseException) -> UserError:
+def unreadable(folder: Path, error: BaseException) -> Unavailable:
     """The line for a checkpoint that the machine does not give, with the machine's reason and what to do."""
-    return UserError(
+    return Unavailable(
         f"{folder} cannot be read ({reason(error)}); nothing was changed. Try again; "
         "if that does not help, move it out of its folder and the checkpoint before it is used"
     )

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from patchail_jax.errors import UserError, one_line
+from patchail_jax.errors import Unavailable, UserError, one_line
 from patchail_jax.storage.checkpoint_agreement import LOST, NONE, UNREADABLE, Gather, alone, smallest, steps_of_all
 from patchail_jax.storage.checkpoint_arrays import ArraySave
 from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split
@@ -22,16 +22,19 @@ _log = logging.getLogger(__name__)
 
 _NEWEST = 2**31 - 1
 _ASIDE = "damaged_checkpoint_"
+_UNSHARED = "first_checkpoint_"
 _AGAIN = "evaluation."  # arrays of what a resume makes again: with them or without, it resumes at the same step
 
 
 class Checkpoints:
-    """The newest ``keep`` checkpoints of a run: the learner's state, and everything the host needs to go on."""
+    """The newest ``keep`` checkpoints of one of a run's ``processes``: the learner's state, and everything the host
+    needs to go on.
+    """
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
+    def __init__(self, folder: Path, *, keep: int, processes: int = 1) -> None:
         if keep < 1:
             raise UserError(f"config.checkpoint.keep is {keep}; at least one checkpoint must be kept")
-        self._folder, self._keep = folder.absolute(), keep
+        self._folder, self._keep, self._processes = folder.absolute(), keep, processes
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._manager = self._open()
@@ -47,9 +50,11 @@ class Checkpoints:
         """
         leaves, (arrays, plain) = named(state), split(host)
         sums = checksums(leaves, arrays, plain)
-        if step in self._manager.all_steps():
+        steps = self._manager.all_steps()
+        if step in steps:
             self._require_same(step, sums)
             return True
+        first_of = 0 if steps else self._processes
         try:
             return bool(
                 self._manager.save(
@@ -57,7 +62,7 @@ class Checkpoints:
                     args=ocp.args.Composite(
                         state=ArraySave(leaves),
                         arrays=ArraySave(arrays),
-                        plain=ocp.args.JsonSave({"host": plain, "checksums": sums}),
+                        plain=ocp.args.JsonSave({"host": plain, "checksums": sums, "first_of": first_of}),
                     ),
                     force=True,
                 )
@@ -97,16 +102,16 @@ class Checkpoints:
     def restore(
         self, template: Any, *, replay: Replay | None = None, gather: Gather = alone
     ) -> tuple[Any, dict[str, Any], int] | None:
-        """The newest checkpoint: state, host and its step. None where there never was one.
+        """The newest checkpoint: state, host and its step. None where the run is to ``begin_anew``.
 
         ``replay`` takes over the host's "replay" slice by slice, and what it then holds is checked; the host that is
         returned is without it. It may be loaded more than once, and is to be trusted when a checkpoint is returned.
 
         One that is damaged is set aside with a warning, and the one before it is used. ``gather`` gives the numbers
-        that the processes of a run have: all resume at the same step, and begin anew where one was killed in its first
-        save. Nothing is changed before that step is known and fits. Raises ``UserError``, one line, where a checkpoint
-        cannot be read for another reason, where there were checkpoints and none can be used, and for a leaf that does
-        not fit ``template``.
+        that the processes of a run have: all resume at the same step, and begin anew where none ever had a checkpoint,
+        or where one was killed in its first save. Nothing is changed before that step is known and fits. Raises
+        ``UserError``, one line, where a checkpoint cannot be read for another reason, where there were checkpoints and
+        none can be used, and for a leaf that does not fit ``template``.
         """
         newest, damaged = _NEWEST, set[int]()
         while True:
@@ -118,11 +123,9 @@ class Checkpoints:
                 own, problem = UNREADABLE, error
             common = smallest(gather, own)
             if common == UNREADABLE:
-                raise problem or UserError("another process of this run cannot read its checkpoint: nothing changed")
+                raise problem or Unavailable("another process of this run cannot read its checkpoint: nothing changed")
             everywhere = smallest(gather, int(own == common)) == 1
-            if common == NONE and not everywhere and smallest(gather, int(self._is_first(damaged))) == 1:
-                if found is not None:
-                    self.discard(found.step, "it is the first, another process has none yet, and the run begins anew")
+            if common == NONE and not everywhere and smallest(gather, int(self._is_first(found, damaged))) == 1:
                 return None
             if common == LOST or (common == NONE and not everywhere):
                 raise self._lost(gather)
@@ -143,6 +146,17 @@ class Checkpoints:
         except OSError as error:
             raise UserError(f"{self._folder} cannot be changed ({reason(error)})") from error
         return state, host, common
+
+    def begin_anew(self) -> None:
+        """Puts the first checkpoint aside, if this process has it and another was killed while it saved its own."""
+        for step in self._manager.all_steps():
+            aside = f"{_UNSHARED}{step}"
+            text = "checkpoint %d is the first, and another process has none yet: the run begins anew, and %s is kept"
+            _log.warning(text, step, aside)
+            try:
+                self._move(step, aside)
+            except OSError as error:
+                raise UserError(f"{self._folder} cannot be changed ({reason(error)})") from error
 
     def close(self) -> None:
         """Ends Orbax's threads."""
@@ -168,9 +182,12 @@ class Checkpoints:
         except OSError as error:
             raise unreadable(self._folder, error) from error
 
-    def _is_first(self, damaged: set[int]) -> bool:
+    def _is_first(self, found: Contents | None, damaged: set[int]) -> bool:
         """Whether this process has no more than the checkpoint in whose save another was killed."""
-        return len(self._manager.all_steps()) <= 1 and not damaged
+        steps = self._manager.all_steps()
+        return not damaged and (
+            not steps or (len(steps) == 1 and found is not None and found.first_of == self._processes)
+        )
 
     def _lost(self, gather: Gather) -> UserError:
         """The refusal to begin anew, which all processes come to together."""
@@ -183,7 +200,11 @@ class Checkpoints:
 
     def _set_aside(self, step: int) -> None:
         """A damaged checkpoint would be in the way when the run comes to its step again."""
-        folder, aside = self._folder / str(step), self._folder.parent / f"{_ASIDE}{step}"
+        self._move(step, f"{_ASIDE}{step}")
+
+    def _move(self, step: int, name: str) -> None:
+        """Renames checkpoint ``step``, if it is there, to ``name`` in the run folder, over an older one."""
+        folder, aside = self._folder / str(step), self._folder.parent / name
         if folder.exists():
             shutil.rmtree(aside, ignore_errors=True)
             folder.rename(aside)

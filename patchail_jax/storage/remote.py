@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.storage import run_folder
 from patchail_jax.storage.cache import default_cache_dir
 from patchail_jax.storage.lease import LEASE, WATCH_SECONDS, is_held
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # The library that reads each scheme, and what pip calls it.
 _READERS = {"gs": ("gcsfs", "'.[gcs]'"), "s3": ("s3fs", "s3fs"), "az": ("adlfs", "adlfs")}
+_STATUSES_THAT_PASS = (408, 429, *range(500, 600))
 _TRIES = 3  # to read a run that goes on: what was listed may be gone
 
 
@@ -51,7 +52,7 @@ def storage(location: str) -> "epath.Path":
 
 @contextlib.contextmanager
 def reachable(location: str) -> Iterator[None]:
-    """What storage raises while entered, as one ``UserError`` that says what to do."""
+    """What storage raises while entered, as one ``UserError`` that says what to do; ``Unavailable`` if it may pass."""
     try:
         yield
     except UserError:
@@ -61,8 +62,22 @@ def reachable(location: str) -> Iterator[None]:
         raise UserError(f"{location} cannot be opened without a library: pip install {_READERS[scheme][1]}") from error
     except Exception as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        if _may_pass(error):
+            raise Unavailable(f"{location} cannot be reached ({reason}): try again") from error
         remedy = "log in (gcloud auth application-default login)" if location.startswith("gs://") else "log in"
         raise UserError(f"{location} cannot be used ({reason}): check the bucket's name, or {remedy}") from error
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether ``error``, or what it came from, is of the network or the server, and not of the name or the rights."""
+    while error is not None:
+        status = getattr(error, "code", None) or getattr(error, "status", None)  # HTTP's, of gcsfs and aiohttp
+        if isinstance(status, int):
+            return status in _STATUSES_THAT_PASS
+        if isinstance(error, OSError):  # also of requests and aiohttp, and every time-out
+            return not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _for_reports(name: str) -> bool:

@@ -217,4 +217,6 @@ class Replica:
 
 def _is_apart(name: str) -> bool:
     """Folders in a run folder that do not travel as logs do, or not at all."""
-    return name in ("checkpoints", FETCHING) or name.startswith(("process_", "damaged_checkpoint_"))
+    return name in ("checkpoints", FETCHING) or name.startswith(
+        ("process_", "damaged_checkpoint_", "first_checkpoint_")
+    )

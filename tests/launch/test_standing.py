@@ -84,3 +84,26 @@ def test_a_run_of_another_config_in_a_bucket_is_refused_too(tmp_path, monkeypatc
     with pytest.raises(UserError, match=r"gs://bucket/x/finger/patchail/seed_0 holds a run with agent.discount=0.99"):
         local.main([*words, "--config.agent.discount=0.5"])
     assert sum(bucket.calls.values()) < 40
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        (143, "stopped", ""),
+        (-15, "stopped", ""),
+        (-9, "stopped", "was killed before it had saved"),
+        (2, "refused", "no space is left"),
+        (1, "failed", "ended with status 1: error: no space is left"),
+        (-11, "failed", "ended with SIGSEGV"),
+    ],
+)
+def test_what_a_run_could_not_save_is_said_when_all_are_stopped(tmp_path, code, status, words):
+    _, (run,) = parse(parser(""), ["table1", "--tasks=finger", "--methods=patchail", "--seeds=0"])
+    job = local.Job(run._replace(folder=str(tmp_path / run.name)))
+    jobs = local.Jobs([job], places.make_places(1, gpus=(), cores=0, idle=False), python="no", retries=3)
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    job.log.write_text("error: no space is left where it goes: free some\n")
+    jobs._stopping = True
+    jobs._end(job, code)
+    assert job.status == status and words in job.words and bool(words) == bool(job.words)
+    assert "tried again" not in job.words

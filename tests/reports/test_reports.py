@@ -8,9 +8,10 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.programs.reports import main
 from patchail_jax.reports import published, style
+from patchail_jax.reports.aggregate import scores_by_method
 from patchail_jax.reports.curves import curves, figure
 from patchail_jax.reports.published import METHOD_LABELS
-from patchail_jax.reports.runs import find_runs, read_run
+from patchail_jax.reports.runs import find_runs, read_run, share_of_expert
 from patchail_jax.reports.table1 import cells
 from tests.reports.fakes import make_run
 
@@ -201,3 +202,30 @@ def test_published_figures_are_all_there():
     frames, returns = published.drqv2_curve("cheetah_run")
     assert frames[0] == 0 and returns[10] == 728.5 and published.drqv2_curve("fish_swim") is None
     assert cells([], [500_000]) == []
+
+
+def losses(root, monkeypatch):
+    """Two methods of a task whose rewards are costs: the better one has the smaller loss. The expert loses 150."""
+    for method, last in (("patchail", -200.0), ("bco", -1500.0)):
+        for seed in range(2):
+            returns = lambda frame, last=last, seed=seed: last - seed if frame else -1600.0  # noqa: E731
+            make_run(root, method=method, seed=seed, num_frames=100_000, returns=returns)
+    monkeypatch.setattr("patchail_jax.reports.runs.expert_return", lambda task, demos: -150.0)
+
+
+def test_a_negative_return_is_no_share_of_the_expert(tmp_path, monkeypatch):
+    """Ratios of losses would say that the larger loss is the better one."""
+    losses(tmp_path / "runs", monkeypatch)
+    main(["table1", str(tmp_path / "runs"), f"--output={tmp_path}"])
+    assert {row["relative_to_expert"] for row in read(tmp_path / "table1.csv")} == {""}
+    assert "of expert" not in (tmp_path / "table1.md").read_text()
+    with pytest.raises(UserError, match="on cheetah_run of the expert, whose return is not above 0$"):
+        scores_by_method(cells(list(map(read_run, sorted((tmp_path / "runs").rglob("seed_*")))), [100_000]))
+    assert share_of_expert(5.0, 10.0) == 0.5 and share_of_expert(5.0, 0.0) is share_of_expert(5.0, None) is None
+
+
+def test_curves_of_negative_returns_lie_inside_their_panel(tmp_path, monkeypatch):
+    losses(tmp_path / "runs", monkeypatch)
+    found = curves(list(map(read_run, sorted((tmp_path / "runs").rglob("seed_*")))))
+    low, high = figure(found).axes[0].get_ylim()
+    assert low < -1600 and high > -150

@@ -142,13 +142,30 @@ def test_another_process_without_a_checkpoint_does_not_throw_away_those_of_this_
 @pytest.mark.parametrize("saved", [0, 1])
 def test_processes_of_which_one_was_killed_in_its_first_save_begin_anew(tmp_path, saved, caplog):
     """What another says: it never had a checkpoint, or has the first; not both have one; each has no more than one."""
-    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3, processes=2)
     if saved:
         checkpoints.save(1, state=make_state(1), host=HOST)
     assert checkpoints.restore(template(), gather=others(-1 if saved else 1, 0, 1)) is None
+    assert len(list((tmp_path / "checkpoints").iterdir())) == saved
+    checkpoints.begin_anew()
     assert list((tmp_path / "checkpoints").iterdir()) == []
-    assert ("checkpoint 1 is removed: it is the first" in caplog.text) == bool(saved)
+    assert (tmp_path / "first_checkpoint_1").exists() == bool(saved)
+    assert ("and first_checkpoint_1 is kept" in caplog.text) == bool(saved)
     checkpoints.save(1, state=make_state(2), host=HOST)  # other content: nothing is in its way
+
+
+@pytest.mark.parametrize(("steps", "processes"), [((1, 2, 3), 1), ((1,), 1), ((1, 2, 3), 2), ((1,), 4)])
+def test_a_run_that_is_started_with_other_processes_keeps_its_only_checkpoint(tmp_path, steps, processes):
+    """Of the run that saved it; the second process of today has none. Each of these was all that there was."""
+    before = Checkpoints(tmp_path / "checkpoints", keep=1, processes=processes)
+    for step in steps:
+        before.save(step, state=make_state(step), host=HOST)
+    before.close()
+    contents = contents_of(tmp_path)
+    today = Checkpoints(tmp_path / "checkpoints", keep=2, processes=2)
+    with pytest.raises(UserError, match="nothing was changed"):
+        today.restore(template(), gather=others(-1, 0, 1, -1))
+    assert contents_of(tmp_path) == contents
 
 
 def test_all_processes_go_on_from_the_newest_that_all_have(tmp_path):

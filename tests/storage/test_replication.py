@@ -11,10 +11,10 @@ import time
 import pytest
 from etils import epath
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.storage import lease, replication
 from patchail_jax.storage.lease import Lease, LeaseLost, is_held
-from patchail_jax.storage.remote import reading_copy
+from patchail_jax.storage.remote import reachable, reading_copy
 from patchail_jax.storage.replication import replicated
 from tests.storage.bucket import make_bucket
 
@@ -170,6 +170,35 @@ def test_storage_that_cannot_be_used_is_one_line(bucket, location, message):
     with pytest.raises(UserError, match=message) as error, replicated(location):
         pass
     assert "\n" not in str(error.value)
+
+
+class HttpError(Exception):
+    def __init__(self, code):
+        super().__init__(f"status {code}")
+        self.code = code
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (TimeoutError("timed out"), True),
+        (ConnectionResetError("reset by peer"), True),
+        (HttpError(503), True),
+        (HttpError(429), True),
+        (HttpError(403), False),
+        (HttpError(404), False),
+        (PermissionError("no rights"), False),
+        (ValueError("no such scheme"), False),
+    ],
+)
+def test_storage_that_may_come_back_is_tried_again(error, passes):
+    with pytest.raises(UserError) as said, reachable(RUN):
+        try:
+            raise error
+        except Exception as cause:
+            raise RuntimeError("the library's own") from cause
+    assert isinstance(said.value, Unavailable) == passes
+    assert str(said.value).endswith("try again") == passes and "\n" not in str(said.value)
 
 
 def test_a_library_that_is_missing_is_named(bucket, monkeypatch):
