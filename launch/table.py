@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import csv
 import json
 import os
 import time
@@ -154,7 +155,7 @@ def read_progress(folder: Path) -> tuple[int, float | None]:
             frame = int(json.loads(line)["frame"])
     for line in _whole_lines(folder / "eval.csv"):
         with contextlib.suppress(ValueError, LookupError):  # the heading is no number either
-            score = float(line.split(",")[4])
+            score = float(next(csv.reader([line]))[4])
     return frame, score
 
 

@@ -13,22 +13,22 @@ from patchail_jax.types import Specs
 
 
 class _Remembering:
-    """An environment that keeps the state of the physics after every step, an episode a list."""
+    """An environment that keeps what a recording takes of every step, an episode a list."""
 
     def __init__(self, environment: Any) -> None:
         self._environment = environment
         self.action_size: int = environment.action_size
         self.renderer: str | None = environment.renderer
-        self.episodes: list[list[np.ndarray | None]] = []
+        self.episodes: list[list[np.ndarray]] = []
 
     def reset(self, seed: int) -> Outcome:
         outcome: Outcome = self._environment.reset(seed)
-        self.episodes.append([self._environment.state()])
+        self.episodes.append([self._environment.recorded()])
         return outcome
 
     def step(self, action: np.ndarray) -> Outcome:
         outcome: Outcome = self._environment.step(action)
-        self.episodes[-1].append(self._environment.state())
+        self.episodes[-1].append(self._environment.recorded())
         return outcome
 
     def close(self) -> None:
@@ -47,8 +47,8 @@ def record(
 ) -> Trajectories:
     """The first ``episodes`` episodes of ``root`` with ``act(observations [1,...]) -> actions [1,A]``, none left out.
 
-    The physics' states where the environment has them, else the frames it shows. ``report(number, return)`` is called
-    when an episode is over.
+    The physics' states where the environment has them, else its frames without the look (``envs/look.py``).
+    ``report(number, return)`` is called when an episode is over.
     """
     remembering = _Remembering(environment)
     pool = InlinePool(lambda: remembering, 1)
@@ -58,9 +58,7 @@ def record(
     while len(done) < episodes:
         collector.send(np.clip(act(collector.observations()), -1.0, 1.0))
         for number, episode in collector.receive():
-            states = remembering.episodes[number]
-            known = [state for state in states if state is not None]
-            seen = np.stack(known) if known else episode.frames
+            seen, remembering.episodes[number] = np.stack(remembering.episodes[number]), []
             done.append(Demonstration(seen, episode.actions, episode.rewards))
             report(number, float(episode.rewards.sum(dtype=np.float64)))
     return assemble(done, metadata, name="the recording")

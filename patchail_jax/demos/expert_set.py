@@ -163,7 +163,7 @@ def load_expert_set(
         action_size = render.task_action_size(view.task) if actions is None else actions.shape[2]
     refuse_actions(actions, action_size, task=view.task, source=str(source))
     return ExpertSet(
-        frames=frames,
+        frames=np.ascontiguousarray(frames),  # thinned ones are not, and each batch would copy them all
         actions=seen.actions,
         # Summed before thinning, which may drop a remainder.
         returns=whole.returns,

@@ -92,8 +92,8 @@ class FrameEnvironment:
         for action in actions:
             self._play(action)
 
-    def state(self) -> np.ndarray | None:
-        """``physics.get_state() [X] float64`` at the newest frame: what a recording keeps of it."""
+    def recorded(self) -> np.ndarray:
+        """What a recording keeps of the newest frame: ``physics.get_state() [X] float64``."""
         state: np.ndarray = self._environment.physics.get_state()
         return state
 
@@ -109,6 +109,7 @@ class FrameEnvironment:
 
     def _play(self, action: np.ndarray) -> tuple[float, float, bool]:
         scaled = self._low + (np.asarray(action, np.float64) + 1.0) / 2.0 * (self._high - self._low)
+        scaled = np.clip(scaled, self._low, self._high)  # rounding may lead out of the bounds
         reward, discount = 0.0, 1.0
         for _ in range(self._repeat):
             step = self._environment.step(scaled)

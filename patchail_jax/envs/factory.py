@@ -40,9 +40,9 @@ class FactoryEnvironment(FrameEnvironment):
         self._render = lambda: square(self._environment.pixels, image_size).copy()  # type: ignore[assignment]
         self.action_size = self._low.size
 
-    def state(self) -> None:
-        """None: what the environment is made of stays its own."""
-        return
+    def recorded(self) -> np.ndarray:
+        """What a recording keeps: the newest frame ``[H,W,3] uint8``. What the environment is made of stays its own."""
+        return self._render()
 
     def close(self) -> None:
         """Frees the environment."""

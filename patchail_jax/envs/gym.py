@@ -36,6 +36,7 @@ class _GymnasiumEnvironment(dm_env.Environment):
     def __init__(self, environment: Any) -> None:
         self._environment = environment
         self._seed: int | None = None
+        self._shape: tuple[int, ...] = ()  # of its pictures, which nothing says before one is drawn
 
     def seed(self, seed: int) -> None:
         """What the next episode starts from."""
@@ -63,10 +64,13 @@ class _GymnasiumEnvironment(dm_env.Environment):
             picture: np.ndarray = self._environment.render()
         except DependencyNotInstalled as error:
             raise UserError(f"Gymnasium cannot draw: {one_line(error)}") from error
+        self._shape = picture.shape
         return picture
 
     def observation_spec(self) -> specs.Array:
-        return specs.Array((None, None, 3), np.uint8, name="pixels")
+        if not self._shape:
+            self.reset()
+        return specs.Array(self._shape, np.uint8, name="pixels")
 
     def action_spec(self) -> specs.BoundedArray:
         space = self._environment.action_space

@@ -77,10 +77,10 @@ class VideoLook:
         """Plays the episode of ``seed`` up to after ``actions [t,A]`` without rendering."""
         self._environment.restore(seed, actions)
 
-    def state(self) -> np.ndarray | None:
-        """The physics' state, where the environment has one."""
-        state: np.ndarray | None = self._environment.state()
-        return state
+    def recorded(self) -> np.ndarray:
+        """What a recording keeps: the state, or the newest frame without the look, which training lays over it."""
+        kept: np.ndarray = self._environment.recorded()
+        return kept if kept.ndim == 1 else square(kept, self._size)
 
     def close(self) -> None:
         """Frees the environment."""

@@ -187,7 +187,7 @@ def _duration(hours: float) -> str:
 
 def _frame_of(line: str) -> int | None:
     """The frame of a row of eval.csv; None for its header, and for a row that a kill cut short."""
-    fields = line.rstrip("\n").split(",")
+    fields = next(csv.reader([line]), [])
     whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS) and line != _HEADER
     return int(fields[3]) if whole else None
 

@@ -1,24 +1,16 @@
 """A preallocated ring of single frames, filled with whole episodes."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from patchail_jax.errors import UserError
+from patchail_jax.replay.episode_table import EpisodeTable
 from patchail_jax.replay.windows import frame_times, transition_times, window_count
 from patchail_jax.types import AgentBatch, Episode, Rows, Specs, slices
 
 _SLICE = 2**23  # bytes copied at a time
-
-
-class _Stored(NamedTuple):
-    """Where an episode lies: its first slot, its transitions T (slots: T+1), and its windows."""
-
-    slot: int
-    transitions: int
-    windows: int
 
 
 def nbytes(capacity: int, specs: Specs) -> int:
@@ -42,12 +34,11 @@ class Ring:
         self._rewards = np.zeros(capacity, np.float32)
         self._discounts = np.zeros(capacity, np.float32)
         self._head = 0
-        self._stored: deque[_Stored] = deque()
-        self._index()
+        self._stored = EpisodeTable()
 
     def __len__(self) -> int:
         """Windows that can be drawn now."""
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return self._stored.windows
 
     @property
     def episodes(self) -> int:
@@ -57,7 +48,7 @@ class Ring:
     @property
     def transitions(self) -> int:
         """Transitions held."""
-        return sum(stored.transitions for stored in self._stored)
+        return self._stored.transitions
 
     @property
     def slots(self) -> int:
@@ -85,21 +76,21 @@ class Ring:
                 f"an episode of {transitions} transitions does not fit in a replay of {self._capacity} frames; "
                 "raise config.replay.capacity"
             )
-        self._make_room(transitions + 1)
+        while self._stored.slots + transitions + 1 > self._capacity:
+            self._stored.drop_oldest()
         slots = self._slots(self._head, np.arange(transitions + 1))
         self._frames[slots] = episode.frames
         self._actions[slots[:-1]] = episode.actions
         self._rewards[slots[:-1]] = episode.rewards
         self._discounts[slots[:-1]] = episode.discounts
-        self._stored.append(_Stored(self._head, transitions, windows))
+        self._stored.add(self._head, transitions, windows)
         self._head = int(self._slots(slots[-1], np.asarray(1)))
-        self._index()
         return slots
 
     def rescore(self, score: Callable[[np.ndarray], np.ndarray]) -> None:
         """Puts ``score(frames [T+1,H,W,3]) -> [T]`` in the place of every episode's rewards."""
-        for stored in self._stored:
-            slots = self._slots(stored.slot, np.arange(stored.transitions + 1))
+        for first, transitions in self._stored:
+            slots = self._slots(first, np.arange(transitions + 1))
             self._rewards[slots[:-1]] = score(self._frames[slots])
 
     def sample_indices(self, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -111,9 +102,7 @@ class Ring:
 
     def windows(self, numbers: np.ndarray) -> AgentBatch:
         """The windows with the given numbers ``[...]``: slots ``[..., S+n] int32``, ``[...,A]``, ``[...,n]`` twice."""
-        order = np.searchsorted(self._ends, numbers, side="right")
-        starts = numbers - (self._ends[order] - self._counts[order])
-        first, transitions = self._first[order], self._transitions[order]
+        first, transitions, starts = self._stored.find(numbers)
         specs = self._specs
         frames = frame_times(starts, transitions, frame_stack=specs.frame_stack, n_step=specs.n_step)
         times, exists = transition_times(starts, transitions, n_step=specs.n_step)
@@ -136,7 +125,7 @@ class Ring:
         """
         return {
             "head": self._head,
-            "episodes": np.asarray(self._stored, np.int64).reshape(-1, len(_Stored._fields)),
+            "episodes": self._stored.rows.copy(),
             **{name: self._used(array) for name, array in self._arrays.items()},
         }
 
@@ -145,9 +134,8 @@ class Ring:
 
         Arrays are copied slice by slice. Where one cannot be read, the ring is empty, and can be loaded again.
         """
-        self._stored.clear()
-        self._index()
-        stored = deque(_Stored(*map(int, row)) for row in np.asarray(state["episodes"]))
+        self._stored = EpisodeTable()
+        stored = EpisodeTable(state["episodes"])
         slots = self._slots_of(stored)
         for name, array in self._arrays.items():
             if len(state[name]) != len(slots):
@@ -155,7 +143,6 @@ class Ring:
             for rows, values in slices(state[name], nbytes=_SLICE):
                 array[slots[rows]] = values
         self._head, self._stored = int(state["head"]), stored
-        self._index()
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -168,8 +155,8 @@ class Ring:
 
     def _used(self, array: np.ndarray) -> Rows:
         """The used slots of ``array``, oldest first: two ranges of it at the most, of which slices are views."""
-        count = sum(stored.transitions + 1 for stored in self._stored)
-        first = self._stored[0].slot if self._stored else 0
+        count = self._stored.slots
+        first = int(self._stored.rows[0, 0]) if count else 0
 
         def read(start: int, stop: int) -> np.ndarray:
             begin, length = (first + start) % self._capacity, stop - start
@@ -180,20 +167,8 @@ class Ring:
 
         return Rows((count, *array.shape[1:]), array.dtype, read)
 
-    def _slots_of(self, stored: Sequence[_Stored]) -> np.ndarray:
-        count = sum(episode.transitions + 1 for episode in stored)
-        return self._slots(stored[0].slot, np.arange(count)) if stored else np.zeros(0, np.int64)
+    def _slots_of(self, stored: EpisodeTable) -> np.ndarray:
+        return self._slots(stored.rows[0, 0], np.arange(stored.slots)) if len(stored) else np.zeros(0, np.int64)
 
     def _slots(self, first: Any, offset: np.ndarray) -> np.ndarray:
         return (first + offset) % self._capacity
-
-    def _make_room(self, needed: int) -> None:
-        used = sum(stored.transitions + 1 for stored in self._stored)
-        while used + needed > self._capacity:
-            used -= self._stored.popleft().transitions + 1
-
-    def _index(self) -> None:
-        """The table of episodes as arrays, for drawing."""
-        table = np.asarray(self._stored, np.int64).reshape(-1, len(_Stored._fields))
-        self._first, self._transitions, self._counts = table.T
-        self._ends = np.cumsum(self._counts)

@@ -104,6 +104,7 @@ def corridor(*, task, image_size):
         "integers": {"actions": specs.BoundedArray((1,), np.int32, 0, 1)},
         "endless": {"actions": specs.BoundedArray((1,), np.float32, -np.inf, np.inf)},
         "unbounded": {"actions": specs.Array((1,), np.float32)},
+        "narrow": {"actions": specs.BoundedArray((1,), np.float64, [-0.1], [0.3])},
         "matrix": {"actions": specs.BoundedArray((1, 2), np.float32, 0, 1)},
         "floats": {"observation": lambda frame: frame.astype(np.float32)},
         "grey": {"observation": lambda frame: frame[..., 0]},

@@ -3,6 +3,7 @@
 import functools
 import logging
 
+import dm_env
 import numpy as np
 import pytest
 
@@ -147,3 +148,16 @@ def test_it_runs_in_worker_processes():
         np.testing.assert_array_equal(pool.receive()[0].frame, expected)
         pool.send({0: Step(np.array([1.0], np.float32))})
         assert pool.receive()[0].reward == 5.0
+
+
+def test_rounding_leads_no_action_out_of_the_bounds():
+    low, high = -0.1, 0.3
+    assert low + (1.0 + 1.0) / 2.0 * (high - low) > high  # the action 1, scaled
+    played = []
+    environment = corridor(task="narrow")
+    environment.reset(0)
+    environment._environment.step = lambda action: played.append(action) or dm_env.termination(0.0, {})
+    for action in (-1.0, 0.0, 1.0):
+        environment.step(np.array([action]))
+    np.testing.assert_allclose(np.concatenate(played), [low, 0.1, high])
+    assert low <= min(played) and max(played) <= high

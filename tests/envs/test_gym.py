@@ -84,3 +84,10 @@ def test_without_gymnasium_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     with pytest.raises(UserError, match=r"pip install .\.\[gymnasium\]"):
         gym.make(task="Lamp-v0", image_size=16)
+
+
+def test_the_specification_of_the_pictures_is_theirs():
+    environment = gym.make(task="Lamp-v0", image_size=16)
+    assert environment.observation_spec().shape == (30, 40, 3)
+    environment.seed(0)
+    assert environment.observation_spec().validate(environment.reset().observation) is not None

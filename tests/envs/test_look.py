@@ -7,6 +7,7 @@ from scipy.fft import dctn
 
 from patchail_jax.demos import import_video, render, trajectory
 from patchail_jax.demos.gathering import Request
+from patchail_jax.envs.factory import FactoryEnvironment
 from patchail_jax.envs.look import VideoLook, drawn_size, square, video_look
 from patchail_jax.envs.outcome import Outcome
 from patchail_jax.envs.view import View
@@ -42,12 +43,12 @@ def test_an_environment_shows_its_frames_through_the_look():
         def step(self, action):
             return self.outcome
 
-        def state(self):
+        def recorded(self):
             return np.arange(2.0)
 
     environment = VideoLook(Fixed(), image_size=8)
     assert environment.renderer == "a fake's"
-    assert environment.action_size == 3 and environment.state().tolist() == [0.0, 1.0]
+    assert environment.action_size == 3 and environment.recorded().tolist() == [0.0, 1.0]
     for seen, rest in ((environment.reset(7), (7.0, 0.0, True)), (environment.step(None), (0.5, 0.0, True))):
         np.testing.assert_array_equal(seen.frame, video_look(Fixed.outcome.frame, 8))
         assert seen[1:] == rest
@@ -105,3 +106,15 @@ def test_the_look_hides_the_traces_of_a_video(tmp_path, scale):
     look_gap, look_right = gap([video_look(f, 84) for f in film], [video_look(f, 84) for f in large[1]])
     assert plain_gap > 1 and plain_right == 1.0
     assert look_gap < 0.4 * plain_gap and look_right < 0.85
+
+
+def test_a_recording_keeps_frames_without_the_look_and_training_lays_it_over_them():
+    """Else the expert's frames are compressed twice, the agent's once."""
+    factory = FactoryEnvironment(
+        factory="tests.envs.fakes:corridor", task="corridor", action_repeat=1, image_size=32, episode_frames=100
+    )
+    environment = VideoLook(factory, image_size=16)
+    shown = environment.reset(0).frame
+    kept = environment.recorded()
+    assert kept.shape == (16, 16, 3) and not np.array_equal(kept, shown)
+    np.testing.assert_array_equal(video_look(kept, 16), shown)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
+from patchail_jax.launch.table import read_progress
 from patchail_jax.outputs.dashboards import Wandb, open_dashboards, wandb_mode_for
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.metrics import Metrics
@@ -228,3 +229,15 @@ def test_the_mode_follows_from_config_then_environment_then_key(monkeypatch, tmp
 def test_an_unknown_mode_is_one_line(run):
     with pytest.raises(UserError, match="use one of auto, online, offline, disabled"):
         make(run, wandb_mode="sometimes").begin(due=0)
+
+
+def test_a_name_with_a_comma_keeps_its_evaluations(run):
+    metrics = Metrics(run, IDENTITY._replace(task="pick,place"))
+    metrics.begin(due=0)
+    for frame in (0, 100, 200):
+        metrics.evaluation(np.array([frame / 2]), frame=frame, hour=0.1, scalars={})
+    metrics.rewind(150, update=9, next_evaluation_frame=200)
+    with run.eval_csv.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["task"], row["frame"]) for row in rows] == [("pick,place", "0"), ("pick,place", "100")]
+    assert read_progress(run.path) == (100, 50.0)

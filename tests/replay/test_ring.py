@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from patchail_jax.errors import UserError
+from patchail_jax.replay.episode_table import EpisodeTable
 from patchail_jax.replay.ring import Ring, nbytes
 from patchail_jax.types import Episode, Specs
 
@@ -196,3 +197,22 @@ def test_episodes_too_short_for_a_window_push_nothing_out():
     assert ring.episodes == 1 and len(ring) == 3
     np.testing.assert_array_equal(ring.sample_indices(np.random.default_rng(0), 4), before)
     assert len(ring.add(episode(rng, 2, terminated=True))) == 3  # a termination makes windows
+
+
+@pytest.mark.parametrize("kept", [1, 7, 300])
+def test_the_table_of_episodes_grows_with_those_it_holds_and_not_with_those_it_held(kept):
+    rng, table, listed = np.random.default_rng(0), EpisodeTable(), []
+    for number in range(1_000):
+        row = (number, *rng.integers(1, 9, 2).tolist())
+        table.add(*row)
+        listed.append(row)
+        while len(listed) > kept:
+            table.drop_oldest()
+            del listed[0]
+    assert table.rows.tolist() == [list(row) for row in listed] and list(table) == [row[:2] for row in listed]
+    assert len(table._rows) <= max(64, 2 * kept + 2)
+    assert (table.transitions, table.windows) == tuple(np.sum(listed, axis=0)[1:])
+    assert table.slots == table.transitions + kept
+    slots, transitions, steps = table.find(np.arange(table.windows))
+    expected = [(slot, length, step) for slot, length, windows in listed for step in range(windows)]
+    assert list(zip(slots.tolist(), transitions.tolist(), steps.tolist(), strict=True)) == expected
