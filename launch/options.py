@@ -13,6 +13,7 @@ from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
 from patchail_jax.launch.sweeps.sweep import PlannedRun, refuse_form, runs, selected
 from patchail_jax.programs import command_line
 from patchail_jax.programs.arguments import Arguments, number_ranges
+from patchail_jax.storage.remote import is_remote
 
 _OWN = ("--config.seed=", "--config.run_folder=")  # flags in which runs of one kind differ
 _seeds = functools.partial(number_ranges, what="seed")
@@ -51,6 +52,8 @@ def parse(
         raise UserError(f"no sweep {options.sweep!r}; use one of {', '.join(SWEEPS)}")
     refuse_form(options.sweep, SWEEPS[options.sweep])
     options.root = options.root or f"{parent}/{options.sweep}"
+    if not is_remote(options.root):
+        options.root = str(Path(options.root).expanduser())  # a shell leaves the ~ of --root=~/x alone
     grids = selected(
         SWEEPS[options.sweep],
         tasks=options.tasks,

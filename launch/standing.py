@@ -14,7 +14,7 @@ from typing import Final, cast
 from patchail_jax.launch import options
 from patchail_jax.launch.sweeps.sweep import PlannedRun
 from patchail_jax.run.config import MAY_DIFFER
-from patchail_jax.storage.remote import finished_frames, is_going_on, is_remote, reachable, storage
+from patchail_jax.storage.remote import finished_frames, is_going_on, is_remote, local_folder, reachable, storage
 from patchail_jax.storage.run_config import newer_fields
 
 FINISHED: Final = "finished"
@@ -48,7 +48,7 @@ def _refuse_other(run: PlannedRun) -> None:
         with reachable(run.folder):  # an address has the methods of a path
             differing(cast(Path, storage(run.folder)))
     else:
-        differing(Path(run.folder))
+        differing(local_folder(run.folder))
 
 
 def left(

@@ -7,9 +7,7 @@ the seven files that come with the package.
 
 import importlib.resources
 import json
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files.npz import READ_ERRORS
 from patchail_jax.files.whole_file import whole_file
 
 _GIB = 1024**3
@@ -25,8 +24,6 @@ _GIB = 1024**3
 _FORMS = {".pkl": "pickle", ".pickle": "pickle", ".hdf5": "hdf5", ".h5": "hdf5"} | dict.fromkeys(
     (".mp4", ".mov", ".avi", ".webm", ".mkv", ".gif", ".webp"), "video"
 )
-# What numpy and zipfile raise on damaged archives (found by flipping bytes); NotImplementedError is a RuntimeError.
-_READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 def load(
@@ -129,7 +126,7 @@ def _read(path: Path, memory: int | None) -> Trajectories:
             )
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise UserError(f"{path}: cannot be read ({one_line(error)}): copy or record it again") from error
     if "states" not in arrays and "frames" not in arrays:
         raise UserError(

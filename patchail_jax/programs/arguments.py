@@ -80,9 +80,14 @@ def number_ranges(text: str, *, what: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+def file_name(text: str) -> Path:
+    """A path as ``type=`` of a flag: a shell leaves the ``~`` of ``--flag=~/x`` alone."""
+    return Path(text).expanduser()
+
+
 def output_folder(text: str) -> Path:
     """A folder to write into, which need not exist yet, as ``type=`` of a flag; ``UserError`` for a file."""
-    path = Path(text)
+    path = file_name(text)
     taken = next((part for part in (path, *path.parents) if part.exists()), path)
     if taken.exists() and not taken.is_dir():
         raise UserError(f"{taken} is a file; name a folder to write into")

@@ -31,7 +31,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.envs.rendering import QUALITIES, choose_backend
 from patchail_jax.envs.tasks import PAPER_TASKS
-from patchail_jax.programs.arguments import Arguments
+from patchail_jax.programs.arguments import Arguments, file_name
 from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.compile_for import compile_all, targets
 from patchail_jax.programs.update_timing import medians, update_here
@@ -124,7 +124,7 @@ def main(argv: Sequence[str]) -> None:
     flags.add_argument("--tasks", action="store_true")
     flags.add_argument("--against", choices=("torch",))
     flags.add_argument("--compile_for")
-    flags.add_argument("--output", type=Path, default=Path("bench.json"))
+    flags.add_argument("--output", type=file_name, default=Path("bench.json"))
     own, words = flags.parse_known_args(argv)
     absent = targets(own.compile_for) if own.compile_for else []
     words = words if names_config(words) else ["--config=quickstart", *words]
@@ -132,6 +132,8 @@ def main(argv: Sequence[str]) -> None:
     choose_backend()
     made = {"command": command(), "commit": versions()["git_commit"], "machine": machine()}
     result: dict[str, Any] = {**made, "config": config.to_dict(), "environments": {}, "update": {}}
+
+    own.output.parent.mkdir(parents=True, exist_ok=True)
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")

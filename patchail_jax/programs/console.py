@@ -11,6 +11,16 @@ from typing import TextIO
 
 from patchail_jax.errors import ProcessLost, Unavailable, UserError
 
+# Errors of a file's name, and what to do.
+_OF_NAMES = {
+    errno.EACCES: "check who may read and write there",
+    errno.EPERM: "check who may read and write there",
+    errno.ENOENT: "check the name",
+    errno.ENOTDIR: "check the name",
+    errno.EISDIR: "name a file",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+
 
 def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
     """Runs ``program`` with its words; exits with its status unless that is 0, with 2 for bad input, or 128 + signal.
@@ -48,7 +58,7 @@ def one_line_errors() -> Iterator[None]:
     """A ``UserError`` ends the program with one line on stderr and status 2, or 1 where it may pass; ``ProcessLost`` is
     the caller's.
 
-    So do an error of the disk and a full one.
+    So do an error of the disk, a full one, and a file that cannot be opened by its name.
     """
     try:
         yield
@@ -60,6 +70,9 @@ def one_line_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE):
             sys.stderr.write(f"error: {error.filename or 'a file'}: {error.strerror}: check the disk\n")
+            sys.exit(2)
+        if error.errno in _OF_NAMES and error.filename is not None:
+            sys.stderr.write(f"error: {error.filename}: {error.strerror}: {_OF_NAMES[error.errno]}\n")
             sys.exit(2)
         if error.errno != errno.ENOSPC:
             raise

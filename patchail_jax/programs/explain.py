@@ -33,9 +33,8 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     explainer = trained.explainer()
     episodes: list[ExplainedEpisode] = []
     arrays: dict[str, np.ndarray] = {}
-    for number, source in enumerate(sources):
-        frames, name = footage(source, trained), Path(source).stem
-        name = f"{name}_{number}" if f"{name}_maps" in arrays else name
+    for source, name in _titles(sources).items():
+        frames = footage(source, trained)
         _, rewards, found = explainer.explain(trained.state, frames, [kind])
         maps = found[kind]
         episodes.append(ExplainedEpisode(name, frames, signed(kind, maps), rewards))
@@ -63,6 +62,7 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
     from patchail_jax.run.reopened import open_trained
 
     found: list[ExplainedRun] = []
+    titles = _titles(sources)
     shown: dict[tuple[str, int, str], np.ndarray] = {}
     for path in paths:
         trained = open_trained(path)
@@ -72,10 +72,21 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
             if place not in shown:  # the first run's: all rows of a task show the same
                 shown[place] = footage(source, trained)
             maps = explainer.explain(trained.state, shown[place], [kind]).maps[kind]
-            episodes[Path(source).stem] = shown[place], signed(kind, maps)
+            episodes[titles[source]] = shown[place], signed(kind, maps)
         found.append(ExplainedRun(trained.config.method, trained.config.env.task, episodes))
-    stem = f"comparison_{kind}_{'_'.join(Path(source).stem for source in sources)}"
+    stem = f"comparison_{kind}_{'_'.join(titles.values())}"
     return comparison(output / stem, found, label=KINDS[kind])
+
+
+def _titles(sources: Sequence[str]) -> dict[str, str]:
+    """A title for each source, its name without folder and ending; numbered where another has it already."""
+    titles: dict[str, str] = {}
+    for source in sources:
+        title, number = Path(source).stem, 2
+        while title in titles.values():
+            title, number = f"{Path(source).stem}_{number}", number + 1
+        titles[source] = title
+    return titles
 
 
 def main(argv: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from patchail_jax.demos.video_frames import every_picture, open_clip
 from patchail_jax.envs.look import square
 from patchail_jax.envs.workers import InlinePool
 from patchail_jax.errors import UserError
+from patchail_jax.files.npz import reading
 from patchail_jax.run.design import environment_factory, load_experts
 from patchail_jax.run.reopened import Trained
 from patchail_jax.types import Purpose
@@ -50,13 +51,10 @@ def read_film(path: Path, *, image_size: int) -> np.ndarray:
 
 
 def _read_npz(path: Path, trained: Trained) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if "metadata" in archive or FRAMES not in archive:
-                return _expert(trained, path=str(path))
-            frames = archive[FRAMES]
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as an npz file") from error
+    with reading(path) as archive:
+        frames = archive[FRAMES] if FRAMES in archive and "metadata" not in archive else None
+    if frames is None:
+        return _expert(trained, path=str(path))
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise UserError(f"{path}: 'frames' must be [T+1,H,W,3] uint8, not {frames.dtype}{list(frames.shape)}")
     _check_count(path, len(frames))

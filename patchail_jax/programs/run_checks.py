@@ -69,7 +69,7 @@ def check_run_folder(config: ConfigDict) -> Finding:
             check(location)
         except UserError as error:
             return Finding("run folder", "problem", str(error), "set config.run_folder")
-    folder = local_folder(location).expanduser().absolute()
+    folder = local_folder(location).absolute()
     try:
         refuse_other_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
     except UserError as error:

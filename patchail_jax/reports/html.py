@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.npz import reading
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.overlay import colours, overlay
 from patchail_jax.reports.eval_csv import whole_lines
@@ -177,7 +178,7 @@ def _episode(path: Path) -> dict[str, Any] | None:
     """The newest evaluation as sprites: one image of all frames, and one for each kind of map over them."""
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as stored:
+    with reading(path) as stored:
         frames = stored["frames"]
         count = len(stored["rewards"]) if "rewards" in stored else len(frames)
         steps = np.unique(np.linspace(0, count - 1, min(count, STEPS)).round().astype(int))

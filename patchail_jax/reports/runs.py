@@ -112,7 +112,7 @@ def find_runs(locations: Iterable[str | Path]) -> list[Run]:
                 raise UserError(f"no run in {location}")
             folders.update(dict.fromkeys(copies))
             continue
-        path = Path(location)
+        path = Path(location).expanduser()
         found = list(_folders(path)) if path.is_dir() else []
         if not found:
             raise UserError(f"no run in {path}: a run folder has a config.json")

@@ -28,9 +28,9 @@ def is_remote(location: str) -> bool:
 
 
 def local_folder(location: str, purpose: str = "runs") -> Path:
-    """``location`` itself where it is local, else its place in the cache folder: ``runs/gs/bucket/...``."""
+    """``location`` as a path where it is local, else its place in the cache folder: ``runs/gs/bucket/...``."""
     if not is_remote(location):
-        return Path(location)
+        return Path(location).expanduser()
     scheme, path = location.split("://", 1)
     parts = PurePosixPath(path.strip("/")).parts
     if ".." in parts or not parts:
@@ -102,7 +102,7 @@ def reading_copy(location: str, *, checkpoints: bool = True) -> Path:
     machine works in. Raises ``UserError``, one line, where there is no run.
     """
     if not is_remote(location):
-        return Path(location).expanduser()
+        return local_folder(location)
     remote, folder = storage(location), local_folder(location, "read")
     with reachable(location):
         for _ in range(_TRIES):
@@ -135,7 +135,7 @@ def runs_in(location: str) -> list[str]:
 def finished_frames(location: str) -> int:
     """``run_folder.finished_frames`` of a folder that may be remote."""
     if not is_remote(location):
-        return run_folder.finished_frames(Path(location))
+        return run_folder.finished_frames(local_folder(location))
     remote = storage(location)
     with reachable(location):
         manifest = read_manifest(remote)
@@ -151,6 +151,6 @@ def is_going_on(location: str) -> bool:
     A process that was killed counts for three minutes more, as clocks of two machines may differ.
     """
     if not is_remote(location):
-        return run_folder.is_running(Path(location))
+        return run_folder.is_running(local_folder(location))
     with reachable(location):
         return is_held(storage(location), seconds=2 * WATCH_SECONDS)

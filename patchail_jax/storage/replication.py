@@ -26,7 +26,7 @@ def replicated(location: str) -> Iterator[tuple[Path, Callable[[], None]]]:
     last push to it. Raises ``UserError``, one line, where the storage cannot be used or another run writes there.
     """
     if not is_remote(location):
-        yield Path(location), _nothing
+        yield local_folder(location), _nothing
         return
     with reachable(location):
         replica = Replica(storage(location), local_folder(location))

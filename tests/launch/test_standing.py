@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from patchail_jax.errors import UserError
 from patchail_jax.launch import local, places
 from patchail_jax.launch.options import config_of, parse, parser
+from patchail_jax.launch.standing import standing
 from patchail_jax.storage.remote import storage
 from tests.launch.test_local import FAKE
 from tests.storage.bucket import make_bucket
@@ -107,3 +108,13 @@ def test_what_a_run_could_not_save_is_said_when_all_are_stopped(tmp_path, code, 
     jobs._end(job, code)
     assert job.status == status and words in job.words and bool(words) == bool(job.words)
     assert "tried again" not in job.words
+
+
+def test_a_root_in_one_s_home_is_the_folder_that_runs_work_in(tmp_path, monkeypatch):
+    """A shell leaves the ~ of --root=~/x alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ["table1", "--tasks=finger", "--methods=patchail", "--seeds=0"]
+    _, (run,) = parse(parser(""), [*words, "--root=~/sweep"])
+    assert run.folder == str(tmp_path / "sweep" / run.name)
+    store_config(tmp_path / "sweep", run)
+    assert standing(run) == "finished" == standing(run._replace(folder=f"~/sweep/{run.name}"))

@@ -35,3 +35,24 @@ def test_what_may_pass_ends_with_a_status_that_launchers_try_again(error, status
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (status, "error: one line\n")
+
+
+@pytest.mark.parametrize(
+    ("opened", "said"),
+    [
+        ("open('none/such.json', 'w')", "error: none/such.json: No such file or directory: check the name"),
+        ("open('/etc/hostname/x')", "error: /etc/hostname/x: Not a directory: check the name"),
+        ("open('/tmp', 'w')", "error: /tmp: Is a directory: name a file"),
+        ("open('x' * 300)", f"error: {'x' * 300}: File name too long: give a shorter name"),
+    ],
+)
+def test_a_name_that_cannot_be_opened_is_one_line(opened, said):
+    program = f"from patchail_jax.programs.console import start; start(lambda words: {opened} and 0, [])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, f"{said}\n")
+
+
+def test_an_error_of_the_program_keeps_its_traceback():
+    program = "from patchail_jax.programs.console import start; start(lambda words: {}['key'], [])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1 and "KeyError: 'key'" in done.stderr

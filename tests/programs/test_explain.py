@@ -1,5 +1,6 @@
 """A small run from its evaluations' films to pictures, page and maps, as the command line makes them."""
 
+import io
 import json
 import shutil
 
@@ -145,6 +146,20 @@ def test_every_frame_of_a_film_of_irregular_times_is_seen_once(tmp_path):
     assert np.abs(seen.mean(axis=(1, 2, 3))[:, None] - greys).argmin(axis=1).tolist() == list(range(12))
 
 
+def test_inputs_of_one_name_have_titles_of_their_own(run, tmp_path, capsys):
+    names = ("good/film", "bad/film", "film_2")
+    for value, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.savez(tmp_path / name, frames=np.full((4, SIDE, SIDE, 3), 50 * value, np.uint8))
+    given = ",".join(str(tmp_path / f"{name}.npz") for name in names)
+    main([f"--run={run}", f"--input={given}", "--kind=patch_rewards", f"--output={tmp_path}"])
+    with np.load(f"{tmp_path}/patch_rewards_film_film_2_film_2_2_at_480.npz") as stored:
+        assert [int(stored[f"{title}_frames"].max()) for title in ("film", "film_2", "film_2_2")] == [0, 50, 100]
+    capsys.readouterr()
+    main(["--compare", str(run), "--kind=attention", f"--input={given}", f"--output={tmp_path}"])
+    assert capsys.readouterr().out.splitlines()[0].endswith("comparison_attention_film_film_2_film_2_2.png")
+
+
 def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
     main(["--compare", str(run), str(run), "--kind=attention", "--input=expert", f"--output={tmp_path}"])
     assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path}/comparison_attention_expert.png"
@@ -227,9 +242,17 @@ def test_bad_input_is_one_line(run, words, message):
 
 
 def test_files_that_are_no_films_are_one_line(trained, tmp_path):
+    whole, one = io.BytesIO(), io.BytesIO()
+    np.savez(whole, frames=np.random.default_rng(0).integers(0, 256, (9, SIDE, SIDE, 3), dtype=np.uint8))
+    np.save(one, np.zeros((3, SIDE, SIDE, 3), np.uint8))
+    cut, flipped = whole.getvalue()[:-100], bytearray(whole.getvalue())
+    flipped[1_000] ^= 255
     for name, content, message in (
         ("no.mp4", b"text", "no.mp4: cannot be read as a video"),
-        ("no.npz", b"text", "cannot be read as an npz file"),
+        ("no.npz", b"text", "no.npz: not a complete .npz file"),
+        ("cut.npz", cut, "cut.npz: (not a complete|cannot be read)"),
+        ("flipped.npz", bytes(flipped), "flipped.npz: cannot be read"),
+        ("an_array.npz", one.getvalue(), "an_array.npz: not a complete .npz file"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=message):

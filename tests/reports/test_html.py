@@ -327,3 +327,24 @@ def test_dark_rooms_get_a_dark_page(browser, page):
         return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
 
     assert brightness("light") > 600 and brightness("dark") < 120
+
+
+def test_the_histograms_of_a_long_run_open_at_its_end(browser, folder, tmp_path):
+    long = shutil.copytree(folder, tmp_path / "long")
+    lines = [
+        {"frame": frame, "name": f"evaluation/{who}_logits", "counts": [0, 1, 4, 1], "edges": [-4, 4]}
+        for frame in range(0, 201 * 20_000, 20_000)
+        for who in ("expert", "agent")
+    ]
+    (long / "histograms.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    slider = opened(browser, write_html(read_run(long), tmp_path)).find_element("id", "evaluation")
+    assert slider.get_property("value") == slider.get_property("max") == "200"
+    assert text(browser, "evaluation-value").startswith("at 4,000,000 frames")
+
+
+def test_a_damaged_episode_is_one_line(folder, tmp_path):
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    episode = damaged / "videos" / "latest.npz"
+    episode.write_bytes(episode.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"latest\.npz: not a complete \.npz file"):
+        write_html(read_run(damaged), tmp_path)
