@@ -201,10 +201,16 @@ def main(argv: Sequence[str]) -> int:
 def _start(waiting: list[dict[str, Any]], kubectl: Sequence[str], sweep: str, *, at_once: int) -> int:
     """Hands over JobSets, ``at_once`` at a time where that is not 0; returns the exit status of the last kubectl.
 
-    JobSets of the same names that have ended are deleted before.
+    A JobSet of the same name that has ended is deleted before. One that another launcher has begun meanwhile, or that
+    has finished, is left alone. ``UserError`` where it runs with other flags.
     """
     while True:
         there = jobsets.ask(kubectl, sweep)
+        known = jobsets.compare({made["metadata"]["name"]: made for made in waiting}, there)
+        for name, state in known.items():
+            if state != TO_DO:
+                sys.stderr.write(f"{name} is {state}: another launcher has started it meanwhile\n")
+        waiting = [made for made in waiting if known[made["metadata"]["name"]] == TO_DO]
         room = max(at_once - jobsets.count_active(there), 0) if at_once else len(waiting)
         now, waiting = waiting[:room], waiting[room:]
         ended = [made["metadata"]["name"] for made in now if made["metadata"]["name"] in there]

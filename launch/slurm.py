@@ -120,7 +120,7 @@ def main(argv: Sequence[str]) -> int:
         "--memory_gb", type=gigabytes, default=64.0, help="memory of a run; -W, -B and LAIfO keep a million frames"
     )
     flags.add_argument("--jobs", type=positive, default=64, help="runs at a time")
-    flags.add_argument("--python", default=sys.executable, help="Python on the cluster's machines")
+    flags.add_argument("--python", default=sys.executable, help="Python on the cluster's machines, which has submitit")
     chosen, runs = options.parse(flags, argv)
     folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)
     runs = [on_platform(run, "gpu" if chosen.gres or chosen.gpus else "") for run in runs]
@@ -134,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
     if not commands:
         sys.stdout.write("nothing is left to do\n")
         return 0
-    jobs = submit(commands, cluster=chosen.cluster, folder=str(folder), parameters=parameters)
+    jobs = submit(commands, cluster=chosen.cluster, folder=str(folder), python=chosen.python, parameters=parameters)
     note(folder, runs, [job.job_id for job in jobs])
     for job in jobs:
         sys.stdout.write(f"{job.job_id}  {job.paths.stdout}\n")
@@ -216,9 +216,9 @@ def note(folder: Path, runs: Sequence[PlannedRun], jobs: Sequence[str]) -> None:
 
 
 def submit(
-    commands: Sequence[Sequence[str]], *, cluster: str, folder: str, parameters: dict[str, Any]
+    commands: Sequence[Sequence[str]], *, cluster: str, folder: str, python: str, parameters: dict[str, Any]
 ) -> Sequence[Any]:
-    """submitit's jobs, one a command, in the order of the commands.
+    """submitit's jobs, one a command, in the order of the commands; ``python`` runs them on the cluster.
 
     ``UserError`` without submitit or SLURM, and where SLURM does not take them.
     """
@@ -228,7 +228,9 @@ def submit(
     except ImportError as error:
         raise UserError("submitit is missing: pip install '.[launch]'") from error
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=cluster, slurm_max_num_timeout=REQUEUES)
+        executor = submitit.AutoExecutor(
+            folder=folder, cluster=cluster, slurm_max_num_timeout=REQUEUES, slurm_python=shell_line([python])
+        )
     except RuntimeError as error:
         raise UserError(f"no SLURM here ({error}); submit from a login node, or try --cluster=local") from error
     executor.update_parameters(**parameters)

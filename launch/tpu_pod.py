@@ -27,7 +27,8 @@ from patchail_jax.launch.sweeps.sweep import shell_line
 from patchail_jax.programs.arguments import word
 
 ACTIONS = ("create", "setup", "run", "follow", "stop", "collect", "delete")
-BY_ITSELF, ALL = ACTIONS[:4], (*ACTIONS[:4], "collect", "delete")
+GIVE_BACK = ("collect", "delete")
+BY_ITSELF, ALL = ACTIONS[:4], (*ACTIONS[:4], *GIVE_BACK)
 WAIT_SECONDS, FOLLOW_SECONDS = 30, 5
 # Chips that a TPU's scheduler has taken back do not come again under the same queued resource.
 ENDED = ("FAILED", "SUSPENDED", "DELETING")
@@ -139,6 +140,20 @@ def delete(tpu: Slice) -> list[tuple[str, ...]]:
     return [tpu.gcloud("queued-resources", "delete", tpu.name, "--force")]
 
 
+def delete_idle(tpu: Slice) -> list[tuple[str, ...]]:
+    """Gives the slice back if it is there and no sweep is at work on it."""
+    kind, field, ready = ("tpu-vm", "state", "READY") if tpu.at_once else ("queued-resources", "state.state", "ACTIVE")
+    describe = shell_line(tpu.gcloud(kind, "describe", tpu.name, f"--format=value({field})"))
+    idle = f'case "$said" in *{ready}*) {shell_line(tpu.on_workers(BUSY))};; esac'
+    (give_back,) = delete(tpu)
+    none = shell_line(("echo", f"there is no slice {tpu.name} in {tpu.zone} to give back"))
+    line = (
+        f"if said=$({describe} 2>&1); then {idle} && {shell_line(give_back)}; else "
+        f'case "$said" in *NOT_FOUND*) {none};; *) echo "$said" >&2; exit 1;; esac; fi'
+    )
+    return [("bash", "-c", line)]
+
+
 def write_script(path: Path, text: str, *, dry_run: bool) -> None:
     """Writes the file, or shows the shell's way to write it."""
     sys.stdout.write(f"cat > {shell_line([str(path)])} <<'END'\n{text}END\n")
@@ -176,9 +191,10 @@ def main(argv: Sequence[str]) -> int:
         require_program("git")
     if "run" in wanted:
         runs = left(runs, in_turn=True)
-        if not runs and chosen.action != "all":
-            sys.stdout.write("nothing is left to do\n")
-            return 0
+    nothing = "run" in wanted and not runs
+    if nothing:
+        sys.stdout.write("nothing is left to do\n")
+        wanted = tuple(action for action in wanted if action in GIVE_BACK)
     archive, script = (Path(tempfile.gettempdir()) / f"{chosen.name}{ending}" for ending in (".tar.gz", ".sh"))
     steps: dict[str, list[tuple[str, ...]]] = {
         "create": create(tpu),
@@ -187,7 +203,7 @@ def main(argv: Sequence[str]) -> int:
         "follow": follow(tpu, worker="all" if chosen.per_host else "0"),
         "stop": stop(tpu),
         "collect": collect(chosen.root),
-        "delete": delete(tpu),
+        "delete": delete_idle(tpu) if nothing else delete(tpu),
     }
     worst = 0
     for action in wanted:

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Stands in for gcloud: a request that is granted at the third look, and one worker, whose home is $FAKE_HOME."""
+"""Stands in for gcloud: a request that is granted at the third look, and one worker, whose home is $FAKE_HOME.
+
+With $FAKE_SILENCE it knows no slice and says why.
+"""
 
 import os
 import shutil
@@ -9,9 +12,10 @@ from pathlib import Path
 
 words, home = sys.argv[1:], Path(os.environ["FAKE_HOME"])
 flags = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
-there = (home / "gcloud.log").exists() and " create\n" in (home / "gcloud.log").read_text()
-if words[3:4] == ["describe"] and not there:
-    sys.exit("NOT_FOUND")
+log = (home / "gcloud.log").read_text().splitlines() if (home / "gcloud.log").exists() else []
+there = [line.split()[-1] for line in log if line.endswith((" create", " delete"))][-1:] == ["create"]
+if words[3:4] == ["describe"] and (not there or "FAKE_SILENCE" in os.environ):
+    sys.exit(os.environ.get("FAKE_SILENCE", "ERROR: (gcloud.compute.tpus) NOT_FOUND: Resource 'pail' was not found"))
 with (home / "gcloud.log").open("a") as log:
     log.write(" ".join(words[2:4]) + "\n")
 if words[0] == "secrets":

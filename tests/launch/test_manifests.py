@@ -48,7 +48,7 @@ def bucket(monkeypatch):
         (kubernetes.main, [*RUNS, *CLUSTER, *TPU, AWKWARD], "kubernetes_tpu.txt"),
         (kubernetes.main, [*RUNS, *CLUSTER[:2], *GPU], "kubernetes_gpu.txt"),
         (skypilot.main, [*RUNS, BUCKET, "--spot", AWKWARD], "skypilot.txt"),
-        (skypilot.main, [*RUNS, BUCKET, "--accelerators=tpu-v6e-8", "--extras=tpu"], "skypilot_tpu.txt"),
+        (skypilot.main, [*RUNS, BUCKET, "--accelerators=tpu-v6e-8"], "skypilot_tpu.txt"),
     ],
 )
 def test_a_dry_run_is_every_manifest_and_command(main, words, golden, capsys):
@@ -89,9 +89,9 @@ def diary(cloud):
     return said
 
 
-def ended(cloud, label, how):
+def ended(cloud, label, how, seed=0):
     fake_clouds = importlib.import_module("tests.launch.fake_clouds")
-    fake_clouds.end(cloud / f"figure7-finger-patchail-{label}-seed-0.jobset", how)
+    fake_clouds.end(cloud / f"figure7-finger-patchail-{label}-seed-{seed}.jobset", how)
 
 
 NAMES = ["figure7-finger-patchail-pair-seed-0", "figure7-finger-patchail-single-seed-0"]
@@ -140,6 +140,61 @@ def test_kubernetes_starts_so_many_at_a_time(cloud, monkeypatch, capsys):
     assert "4 wait" in capsys.readouterr().out
 
 
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """What happens in the cluster between the launcher's looks, in turn; the test's to fill."""
+    events = []
+    monkeypatch.setattr(kubernetes.time, "sleep", lambda seconds: events.pop(0)())
+    return events
+
+
+TWO_SEEDS = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0,1", *CLUSTER]
+
+
+def test_kubernetes_leaves_alone_what_another_launcher_started_while_it_waited(cloud, meanwhile, capsys):
+    def another():
+        for label in ("pair", "single"):
+            ended(cloud, label, "Completed")
+        diary(cloud)
+        assert kubernetes.main(TWO_SEEDS) == 0
+        assert diary(cloud) == [f"apply figure7-finger-patchail-{label}-seed-1" for label in ("pair", "single")]
+        ended(cloud, "single", "Completed", seed=1)  # there is room for one more
+        capsys.readouterr()
+
+    meanwhile.append(another)
+    assert kubernetes.main([*TWO_SEEDS, "--jobs=2"]) == 0 and not meanwhile
+    assert diary(cloud) == []
+    said = capsys.readouterr().err
+    assert "figure7-finger-patchail-pair-seed-1 is going on: another launcher has started it meanwhile\n" in said
+    assert "figure7-finger-patchail-single-seed-1 is finished: another" in said
+
+
+def test_kubernetes_starts_anew_what_another_launcher_started_and_has_failed(cloud, meanwhile):
+    def another():
+        for label in ("pair", "single"):
+            ended(cloud, label, "Completed")
+        kubernetes.main(TWO_SEEDS)
+        ended(cloud, "pair", "Failed", seed=1)
+        diary(cloud)
+
+    meanwhile.append(another)
+    assert kubernetes.main([*TWO_SEEDS, "--jobs=2"]) == 0
+    assert diary(cloud) == [f"{verb} figure7-finger-patchail-pair-seed-1" for verb in ("delete", "apply")]
+
+
+def test_kubernetes_refuses_what_another_launcher_started_with_other_flags(cloud, meanwhile):
+    def another():
+        for label in ("pair", "single"):
+            ended(cloud, label, "Completed")
+        kubernetes.main([*TWO_SEEDS, "--seeds=1", "--config.num_frames=2_000_000"])
+        diary(cloud)
+
+    meanwhile.append(another)
+    with pytest.raises(UserError, match="figure7-finger-patchail-pair-seed-1 is running with other flags"):
+        kubernetes.main([*TWO_SEEDS, "--jobs=2"])
+    assert diary(cloud) == []
+
+
 @pytest.mark.parametrize("sweep", ["my-own", "my own", "Mine.", "m" * 70])
 def test_a_sweep_of_any_name_is_found_again(cloud, monkeypatch, sweep):
     monkeypatch.setitem(SWEEPS, sweep, SWEEPS["figure7"])
@@ -186,15 +241,86 @@ def test_a_cluster_without_jobsets_is_one_line(cloud):
 def test_skypilot_started_again_launches_what_is_left(cloud, bucket, capfd):
     words = [*RUNS[:-1], BUCKET]
     assert skypilot.main(words) == 0
-    assert diary(cloud) == [f"launch {name} --yes --async --secret WANDB_API_KEY" for name in NAMES]
-    assert yaml.safe_load((cloud.parent / f"{NAMES[1]}.yaml").read_text())["name"] == NAMES[1]
+    said = diary(cloud)
+    assert all(line.endswith(" --yes --async --secret WANDB_API_KEY") for line in said)
+    names = [line.split()[1] for line in said]
+    assert [name[: -len("-01234567-01234567")] for name in names] == NAMES
+    assert yaml.safe_load((cloud.parent / f"{names[1]}.yaml").read_text())["name"] == names[1]
     assert skypilot.main(words) == 0 and diary(cloud) == [] and capfd.readouterr().err == "2 queued\n"
     for path in cloud.glob("*.job"):  # both are over
         path.unlink()
     bucket["finger/patchail/pair/seed_0"] = standing.FINISHED
-    assert skypilot.main(words) == 0 and [line.split()[1] for line in diary(cloud)] == NAMES[1:]
+    assert skypilot.main(words) == 0 and [line.split()[1] for line in diary(cloud)] == names[1:]
     for path in [*cloud.iterdir(), *cloud.parent.glob("*.yaml")]:
         assert KEY not in path.read_text()
+
+
+@pytest.mark.parametrize("words", [["--root=gs://mine/b"], ["--root=gs://mine/b", "--config.agent.discount=0.9"]])
+def test_skypilot_s_jobs_of_another_root_are_not_this_one_s(cloud, bucket, capfd, words):
+    assert skypilot.main([*RUNS[:-1], BUCKET]) == 0
+    diary(cloud)
+    capfd.readouterr()
+    assert skypilot.main([*RUNS[:-1], *words]) == 0 and len(diary(cloud)) == 2 and capfd.readouterr().err == ""
+    for again in ([f"{BUCKET}/", "--spot", "--cpus=2"], words):
+        assert skypilot.main([*RUNS[:-1], *again]) == 0 and diary(cloud) == []
+        assert capfd.readouterr().err == "2 queued\n"
+
+
+@pytest.mark.parametrize("word", ["--config.agent.discount=0.9", "--accelerators=tpu-v6e-8"])
+def test_a_run_that_skypilot_has_with_other_flags_is_refused(cloud, bucket, word):
+    assert skypilot.main([*RUNS[:-1], BUCKET]) == 0
+    name = diary(cloud)[0].split()[1]
+    message = f"finger/patchail/pair/seed_0 is queued with other flags: .*cancel it .sky jobs cancel --name {name}.$"
+    with pytest.raises(UserError, match=message):
+        skypilot.main([*RUNS[:-1], BUCKET, word])
+    assert diary(cloud) == []
+
+
+def test_skypilot_s_names_are_legal_and_stay_apart():
+    words = ["table1", "--seeds=0,1"]
+    names = []
+    for more in ([BUCKET], ["--root=gs://mine/b"], [BUCKET, "--config.agent.discount=0.9"]):
+        _, found = parse(parser(""), [*words, *more])
+        names += [skypilot.job_name(run, sweep) for run in found for sweep in ("table1", "m" * 70)]
+    assert len(set(names)) == len(names) == 2 * 3 * 7 * 6 * 2 and max(map(len, names)) <= skypilot.NAME_LIMIT
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("words", "extras"),
+    [
+        (["--accelerators=H100:1"], "cuda12,gcs"),
+        (["--accelerators=tpu-v6e-8"], "tpu,gcs"),
+        (["--accelerators=TPU-v6e-8"], "tpu,gcs"),
+        (["--accelerators="], "gcs"),
+        (["--extras=cuda13"], "cuda13,gcs"),
+        (["--extras=tensorboard,cuda13"], "tensorboard,cuda13,gcs"),
+        (["--accelerators=", "--extras=tensorboard"], "tensorboard,gcs"),
+    ],
+)
+def test_skypilot_installs_the_jax_of_the_accelerators(words, extras, capsys):
+    assert skypilot.main([*RUNS, BUCKET, *words]) == 0
+    assert {line for line in capsys.readouterr().out.splitlines() if line.startswith("setup:")} == {
+        f"setup: sudo env TOOLS= EXTRAS={extras} launch/setup.sh"
+    }
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "extras", "message"),
+    [
+        ("tpu-v6e-8", "cuda12", "name one of tpu, or leave --extras out"),
+        ("tpu-v6e-8", "tpu,cuda12", "name one of tpu"),
+        ("L4:1", "tpu", "name one of cuda12, cuda13"),
+        ("L4:1", "tensorboard", "name one of cuda12, cuda13"),
+        ("L4:1", "", "name one of cuda12, cuda13"),
+        ("", "cuda12", "name none of cuda12, cuda13, tpu"),
+    ],
+)
+def test_extras_of_another_accelerator_are_refused(cloud, accelerators, extras, message):
+    message = f"--extras={extras} does not fit --accelerators={accelerators}: {message}"
+    with pytest.raises(UserError, match=message) as caught:
+        skypilot.main([*RUNS[:-1], BUCKET, f"--accelerators={accelerators}", f"--extras={extras}"])
+    assert "\n" not in str(caught.value) and diary(cloud) == []
 
 
 def test_a_queue_that_does_not_answer_is_no_empty_queue(cloud):

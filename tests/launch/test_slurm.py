@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -67,14 +68,20 @@ def test_a_task_that_loses_its_place_saves_and_runs_again(tmp_path, capsys, monk
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    """A cluster of stand-ins, and where it keeps the states of tasks."""
+    """A cluster of stand-ins, and where it keeps the states of tasks. Its machines have a Python of their own."""
     state = install("slurm", tmp_path, monkeypatch, behind=os.environ["PATH"])
+    python = tmp_path / PYTHON
+    python.write_text(f'#!/bin/sh\n[ "$1" != -u ] || exec "{sys.executable}" "$@"\nexec "{FAKE}" "$@"\n')
+    python.chmod(0o755)
     yield state
     (state / "over").touch()
 
 
+PYTHON = "the cluster's python"
+
+
 def submit(root, *words):
-    assert slurm.main([*WORDS, f"--root={root}", *words]) == 0
+    assert slurm.main([*WORDS, f"--root={root}", f"--python={root / PYTHON}", *words]) == 0
 
 
 def wait_until(done):
@@ -122,6 +129,7 @@ def test_every_way_of_taking_the_place_saves_and_queues_again(told, tmp_path, cl
     assert (tmp_path / "finger/patchail/pair/seed_0/saved").exists()
     assert (len(diary(tmp_path, "pair")), len(diary(tmp_path, "single"))) == (2, 1)
     assert "--cpus-per-task=8" in (cluster / "srun").read_text().split()
+    assert f" {tmp_path / PYTHON} -u -m submitit.core._submit {tmp_path / 'slurm'}" in (cluster / "srun").read_text()
     assert "#SBATCH --requeue" in next(cluster.glob("*.sh")).read_text().splitlines()
 
 
@@ -230,6 +238,17 @@ def test_what_a_cluster_asks_for_goes_to_sbatch(tmp_path, cluster):
     assert not [line for line in lines if "gpus" in line]
     (srun,) = (line for line in lines if line.startswith("srun"))
     assert "--cpus-per-task=3" in srun and lines.index("module load cuda") < lines.index(srun)
+
+
+@pytest.mark.parametrize("python", ["/opt/my env/bin/python", "~it's/python", "python3", sys.executable])
+def test_the_cluster_s_python_is_the_only_one_in_the_job(tmp_path, cluster, python):
+    (cluster / "hold").touch()
+    submit(tmp_path, f"--python={python}")
+    (srun,) = (line for line in next(cluster.glob("*.sh")).read_text().splitlines() if line.startswith("srun"))
+    words = shlex.split(srun)
+    at = words.index("-u")
+    assert words[at - 1 : at + 3] == [python, "-u", "-m", "submitit.core._submit"]
+    assert python == sys.executable or sys.executable not in srun
 
 
 def test_a_task_s_exit_status_reaches_the_scheduler():

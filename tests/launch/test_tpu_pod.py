@@ -129,6 +129,53 @@ def test_started_again_only_what_has_not_finished_runs_and_a_slice_that_is_there
     assert (said.out, said.err) == ("nothing is left to do\n", "2 finished\n") and gcloud(home) == before
 
 
+def finish(bucket):
+    for label in ("pair", "single"):
+        bucket[f"finger/patchail/{label}/seed_0"] = standing.FINISHED
+
+
+@pytest.mark.parametrize("kind", [[], ["--at_once"]])
+def test_a_sweep_with_nothing_left_to_do_asks_for_no_slice(home, bucket, capfd, kind):
+    finish(bucket)
+    assert tpu_pod.main([*RUNS, *SLICE, *kind, "--action=all"]) == 0
+    said = capfd.readouterr().out
+    assert said.startswith("nothing is left to do\n")
+    assert said.endswith("there is no slice pail in us-east5-b to give back\n")
+    assert not (home / "gcloud.log").exists() and not (home / "sweep.sh").exists()
+    for action in ("", "run"):
+        assert tpu_pod.main([*RUNS, *SLICE, *kind, f"--action={action}"]) == 0
+        assert capfd.readouterr().out == "nothing is left to do\n"
+
+
+def test_a_sweep_with_nothing_left_to_do_gives_its_slice_back(home, bucket, monkeypatch):
+    collected = []
+    monkeypatch.setattr(tpu_pod, "collect", lambda root: collected.append(root) or [("true",)])
+    tpu_pod.main([*RUNS, *SLICE])
+    finish(bucket)
+    before = len(gcloud(home))
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=all"]) == 0 and collected[-1] == "gs://bucket/runs"
+    assert gcloud(home)[before:] == ["queued-resources describe", "tpu-vm ssh", "queued-resources delete"]
+    monkeypatch.setenv("FAKE_STATES", "SUSPENDED")  # its chips were taken back: no worker answers
+    tpu_pod.main([*RUNS, *SLICE, "--action=create"])
+    before = len(gcloud(home))
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=all"]) == 0
+    assert gcloud(home)[before:] == ["queued-resources describe", "queued-resources delete"]
+
+
+def test_a_slice_with_another_sweep_at_work_or_of_which_nothing_is_known_is_kept(home, bucket, capfd, monkeypatch):
+    monkeypatch.setenv("FAKE_SECONDS", "60")
+    monkeypatch.setenv("FAKE_STATES", "ACTIVE")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=create"]) == tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 0
+    finish(bucket)
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=all"]) == 1
+    said = capfd.readouterr().err
+    assert "a sweep is at work on this slice" in said and said.endswith("delete ended with status 1\n")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=stop"]) == 0
+    monkeypatch.setenv("FAKE_SILENCE", "PERMISSION_DENIED: log in")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=all"]) == 1 and "PERMISSION_DENIED: log in" in capfd.readouterr().err
+    assert "queued-resources delete" not in gcloud(home)
+
+
 def test_two_sweeps_on_one_slice_are_refused_and_a_stop_saves(home, bucket, capfd, monkeypatch):
     monkeypatch.setenv("FAKE_SECONDS", "60")
     assert tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 0
