@@ -1,11 +1,12 @@
 """What demonstrations are made of in memory, and what makes them sound."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 DTYPES = {
     "states": np.dtype(np.float64),
@@ -90,6 +91,7 @@ def check(trajectories: Trajectories, *, name: str) -> None:
     repeat = metadata.get("action_repeat")
     if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1:
         raise UserError(f"{name}: 'action_repeat' in 'metadata' must be a whole number from 1, not {repeat!r}")
+    _check_what_an_import_says(metadata, name=name)
     present = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
     for key, array in present.items():
         if array.dtype != DTYPES[key]:
@@ -122,6 +124,22 @@ def check(trajectories: Trajectories, *, name: str) -> None:
             raise UserError(f"{name}: {key!r} has values that are not finite")
     if actions is not None and np.abs(actions).max(initial=0.0) > 1:
         raise UserError(f"{name}: 'actions' must lie in [-1, 1], not up to {np.abs(actions).max():g}")
+
+
+def _check_what_an_import_says(metadata: dict[str, Any], *, name: str) -> None:
+    """UserError for what ``Gathering.finish`` would not have written; all of it may be absent."""
+    size, rate, notes = (metadata.get(key) for key in ("video_size", "steps_per_second", "notes"))
+    wanted = ""
+    if "video_size" in metadata and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+        wanted = f"'video_size' in 'metadata' must be a whole number of pixels, not {size!r}"
+    elif "steps_per_second" in metadata and (
+        not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= sys.float_info.max
+    ):
+        wanted = f"'steps_per_second' in 'metadata' must be a number above 0, not {rate!r}"
+    elif "notes" in metadata and (not isinstance(notes, list) or not all(isinstance(note, str) for note in notes)):
+        wanted = f"'notes' in 'metadata' must be a list of strings, not {notes!r}"
+    if wanted:
+        raise UserError(f"{name}: {one_line(ValueError(wanted), 200)}")
 
 
 class Demonstration(NamedTuple):

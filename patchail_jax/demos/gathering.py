@@ -23,9 +23,9 @@ class Request:
     """What is asked of every import.
 
     ``memory`` in bytes; ``image_size`` in pixels a side (None: the frames' own); ``num_demonstrations`` is how many of
-    the first are taken (None: all). ``layout`` is one of ``pictures.LAYOUTS``, "" where it is to be found. ``bounds
-    ((low, high), ...)``, one for all numbers of an action or one each, become [-1, 1]; ``actions`` False leaves them
-    out.
+    the first are taken (None: all), and fewer are an error. ``layout`` is one of ``pictures.LAYOUTS``, "" where it is
+    to be found. ``bounds ((low, high), ...)``, one for all numbers of an action or one each, become [-1, 1];
+    ``actions`` False leaves them out.
     """
 
     task: str
@@ -151,7 +151,9 @@ class Gathering:
         notes = [*self.notes, *(f"{_listed(numbers)}: {reason}" for reason, numbers in self._left_out.items())]
         if notes:
             metadata["notes"] = notes
-        held = self.demonstrations
+        held, wanted = self.demonstrations, self.request.num_demonstrations
+        if held and wanted is not None:
+            require_as_many(len(held), wanted, source=self.source)
         return assemble(held, metadata, name=self.source, release=held.pop)
 
     def _fit(self, given: Any, steps: int, what: str) -> np.ndarray | None:
@@ -229,6 +231,14 @@ class _Kept:
             np.concatenate(self._blocks)[: self._count]
             if len(self._blocks) > 1
             else self._blocks[0][: self._count].copy()
+        )
+
+
+def require_as_many(held: int, wanted: int, *, source: str) -> None:
+    """``UserError`` where ``source`` holds fewer demonstrations than ``wanted``."""
+    if held < wanted:
+        raise UserError(
+            f"{source}: holds {held} demonstrations, not {wanted}: lower --num_demonstrations or leave it out"
         )
 
 

@@ -1,25 +1,21 @@
 """LeRobot datasets, v3.0 and v2.1: tables in parquet, and pictures in films of many episodes or in the tables."""
 
-import io
 import itertools
 import json
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from patchail_jax.demos import pictures
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.ordinary import require_file
+from patchail_jax.demos.lerobot_info import VERSIONS, choose_camera, chunks_size, read_info
+from patchail_jax.demos.lerobot_pictures import decoded, sized, whole
 from patchail_jax.demos.picture_files import EARLY
 from patchail_jax.demos.video_frames import open_clip
 from patchail_jax.errors import UserError, one_line
 
-_LARGEST_INFO = 2**26  # bytes
 _READ_ERRORS = (OSError, ValueError, KeyError, TypeError, NotImplementedError)
 # Of a dataset's own patterns for names none is used: they may name anything.
 _TABLES = {"v3.0": "data/chunk-{0:03d}/file-{1:03d}.parquet", "v2.1": "data/chunk-{0:03d}/episode_{1:06d}.parquet"}
@@ -27,7 +23,6 @@ _FILMS = {
     "v3.0": "videos/{2}/chunk-{0:03d}/file-{1:03d}.mp4",
     "v2.1": "videos/chunk-{0:03d}/{2}/episode_{1:06d}.mp4",
 }
-_VERSIONS = {"v3.0": "v3.0", "v2.1": "v2.1", "v2.0": "v2.1"}  # 2.0 lies on the disk as 2.1 does
 
 
 class _Episode(NamedTuple):
@@ -51,60 +46,36 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
     except ImportError as error:
         raise UserError("pyarrow is not installed: pip install '.[lerobot]'") from error
     try:
-        info = _info(folder)
-        version = _VERSIONS[info["codebase_version"]]
-        key = _camera(folder, info["features"], camera)
+        info = read_info(folder)
+        key = choose_camera(folder, info["features"], camera)
         in_film = info["features"][key]["dtype"] == "video"
-        held = list(_episodes(folder, version, int(info.get("chunks_size", 1000)), key if in_film else ""))
+        held = list(_episodes(folder, info, key if in_film else ""))
         chosen = _choose(folder, held, episodes)
         gathering = Gathering(
             request, str(folder), foreign_units=True, lossy=in_film, steps_per_second=float(info["fps"])
         )
+        tables = _Tables(request.memory, "" if in_film else key)
         # Episodes of one film are read in one go, in the order in which they lie there.
         for film, group in itertools.groupby(chosen, key=lambda episode: episode.film if in_film else None):
             if film is None:
-                _read_tables(gathering, list(group), key)
+                _read_tables(gathering, tables, list(group))
             else:
-                _read_film(gathering, film, list(group))
+                _read_film(gathering, tables, film, list(group))
     except _READ_ERRORS as error:
         raise UserError(f"{folder}: not a complete LeRobot dataset ({one_line(error, 160)})") from error
     gathering.source = str(folder)
     return gathering.finish(f"lerobot {folder.name}, {key}")
 
 
-def _info(folder: Path) -> dict[str, Any]:
-    path = folder / "meta" / "info.json"
-    if not path.exists():
-        raise UserError(f"{folder}: no LeRobot dataset: has no meta/info.json")
-    require_file(path)
-    if path.stat().st_size > _LARGEST_INFO:
-        raise UserError(f"{path}: larger than any such file")
-    info = json.loads(path.read_text())
-    version = info.get("codebase_version") if isinstance(info, dict) else None
-    if version not in _VERSIONS:
-        raise UserError(f"{folder}: LeRobot of version {version!r}; versions {', '.join(_VERSIONS)} can be read")
-    if not isinstance(fps := info.get("fps"), int | float) or not 0 < fps < math.inf:
-        raise UserError(f"{path}: fps must be more than 0, not {fps!r}")
-    return dict(info)
-
-
-def _camera(folder: Path, features: dict[str, Any], camera: str) -> str:
-    known = [key for key, feature in features.items() if feature["dtype"] in ("video", "image")]
-    if camera not in known and (camera or len(known) != 1):
-        raise UserError(f"{folder}: use --camera with one of its cameras: {', '.join(known) or 'none'}")
-    key = camera or known[0]
-    if "/" in key or ".." in key:
-        raise UserError(f"{folder}: a camera named {key!r}, which would lead out of the dataset: refused")
-    return key
-
-
-def _episodes(folder: Path, version: str, chunks_size: int, key: str) -> Iterator[_Episode]:
+def _episodes(folder: Path, info: dict[str, Any], key: str) -> Iterator[_Episode]:
     """All episodes, from the table of them; ``key`` is "" where their pictures are in no film."""
+    version = VERSIONS[info["codebase_version"]]
     tables, films = _TABLES[version], _FILMS[version]
     if version == "v2.1":
+        size = chunks_size(folder, info)
         lines = (folder / "meta" / "episodes.jsonl").read_text().splitlines()
         for number in sorted(int(json.loads(line)["episode_index"]) for line in lines if line.strip()):
-            chunk = number // chunks_size
+            chunk = number // size
             yield _Episode(
                 number, folder / tables.format(chunk, number), folder / films.format(chunk, number, key), 0.0
             )
@@ -129,16 +100,16 @@ def _choose(folder: Path, held: list[_Episode], wanted: Sequence[int] | None) ->
     return [by_number[number] for number in dict.fromkeys(wanted)]
 
 
-def _read_film(gathering: Gathering, path: Path, episodes: Sequence[_Episode]) -> None:
+def _read_film(gathering: Gathering, tables: "_Tables", path: Path, episodes: Sequence[_Episode]) -> None:
     """Episodes that lie in one film; those that go back in time start it anew."""
     clip = open_clip(path, frames_per_second=None)
     rest = list(episodes)
     while rest and not gathering.full:
         count = next((n for n in range(1, len(rest)) if rest[n].start <= rest[n - 1].start), len(rest))
         together, rest = rest[:count], rest[count:]
-        rows = [_rows(episode) for episode in together]
+        rows = [tables.rows(episode) for episode in together]
         times = [episode.start + row["timestamp"] for episode, row in zip(together, rows, strict=True)]
-        shown = _sized(clip.pictures(np.concatenate(times)), gathering)
+        shown = sized(clip.pictures(np.concatenate(times)), gathering)
         for episode, row, span in zip(together, rows, times, strict=True):
             if gathering.full:
                 return
@@ -146,78 +117,108 @@ def _read_film(gathering: Gathering, path: Path, episodes: Sequence[_Episode]) -
             if span.max() >= clip.length + EARLY / clip.rate or (np.diff(span) <= 0).any() or span.min() < 0:
                 lies = f"lies at {span.min():.2f} to {span.max():.2f} s, and the film has {clip.length:.2f} s"
                 raise UserError(f"{gathering.where(name)}: {lies}")
-            whole = _whole(itertools.islice(shown, len(span)), len(span), gathering.where(name))
-            gathering.add(whole, row.get("action"), row.get("next.reward"), name=name)
+            shown_here = whole(itertools.islice(shown, len(span)), len(span), gathering.where(name))
+            gathering.add(shown_here, row.get("action"), row.get("next.reward"), name=name)
             gathering.notes |= clip.notes
 
 
-def _whole(shown: Iterator[np.ndarray], count: int, where: str) -> Iterator[np.ndarray]:
-    """``shown``; UserError where fewer than ``count`` pictures come."""
-    read = 0
-    for picture in shown:
-        read += 1
-        yield picture
-    if read < count:
-        raise UserError(f"{where}: its film is damaged: {read} of {count} frames can be read")
-
-
-def _sized(shown: Iterator[np.ndarray], gathering: Gathering) -> Iterator[np.ndarray]:
-    for picture in shown:
-        gathering.video_size = max(gathering.video_size, min(picture.shape[:2]))
-        yield picture
-
-
-def _read_tables(gathering: Gathering, episodes: Sequence[_Episode], key: str) -> None:
+def _read_tables(gathering: Gathering, tables: "_Tables", episodes: Sequence[_Episode]) -> None:
     """Episodes whose pictures are PNG or JPEG in the table itself."""
     for episode in episodes:
         if gathering.full:
             return
         gathering.source = str(episode.table)
-        row = _rows(episode, key)
+        row = tables.rows(episode)
         name = f"episode {episode.number}"
-        shown = _decoded(row[key], gathering, gathering.where(name))
+        shown = decoded(row[tables.pictures], gathering, gathering.where(name))
         gathering.add(shown, row.get("action"), row.get("next.reward"), name=name)
 
 
-def _decoded(images: Any, gathering: Gathering, where: str) -> Iterator[np.ndarray]:
-    for number, image in enumerate(images):
-        held = image.as_py()
-        content = held.get("bytes") if isinstance(held, dict) else held
-        if not isinstance(content, bytes):
-            raise UserError(f"{where}: picture {number} is not in the table but elsewhere: refused")
-        try:
-            with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as picture:
-                gathering.lossy |= picture.format == "JPEG"
-                gathering.video_size = max(gathering.video_size, min(picture.size))
-                yield pictures.from_picture(picture, gathering.notes)
-        except pictures.ERRORS as error:
-            raise UserError(f"{where}: picture {number} cannot be read ({one_line(error, 80)})") from error
+class _Tables:
+    """The rows of episodes, from files of which one is open at a time; ``pictures`` is a column, or "" for none.
+
+    In memory are the row groups of the episode that was last asked for: each is read once, as episodes lie in order.
+    """
+
+    def __init__(self, memory: int, pictures: str) -> None:
+        self.pictures, self._memory, self._path = pictures, memory, Path()
+        self._names = ["timestamp", "frame_index", "action", "next.reward", *([pictures] if pictures else [])]
+        self._groups: dict[int, Any] = {}
+
+    def rows(self, episode: _Episode) -> dict[str, Any]:
+        """The episode's columns in the order of its frames: numbers as arrays, pictures as they come."""
+        if episode.table != self._path:
+            self._open(episode.table)
+        first = np.searchsorted(self._numbers, episode.number, side="left")
+        end = np.searchsorted(self._numbers, episode.number, side="right")
+        if first == end:
+            raise UserError(f"{episode.table}: has no rows of episode {episode.number}")
+        table = self._taken(self._order[first:end]).sort_by("frame_index")
+        columns: dict[str, Any] = {self.pictures: table.column(self.pictures)} if self.pictures else {}
+        for name in ("timestamp", "action", "next.reward"):
+            if name in table.column_names:
+                column = table.column(name).combine_chunks()
+                flat = column.flatten() if hasattr(column, "flatten") and column.type.num_fields else column
+                array = flat.to_numpy(zero_copy_only=False)
+                columns[name] = array.reshape(len(table), -1) if name == "action" else array
+        columns["timestamp"] = columns["timestamp"].astype(np.float64)
+        return columns
+
+    def _open(self, path: Path) -> None:
+        """Finds the rows of every episode of the file."""
+        import pyarrow.parquet
+
+        if not path.is_file():
+            raise UserError(f"{path}: is not there")
+        self._path, self._groups = Path(), {}  # so that a file that cannot be read is not taken for the last one
+        self._file = pyarrow.parquet.ParquetFile(path)
+        held = self._file.schema_arrow.names
+        self._needed = [name for name in self._names if name in held]
+        groups = range(self._file.num_row_groups)
+        self._starts = np.cumsum([0, *(self._file.metadata.row_group(group).num_rows for group in groups)])
+        self._refuse_more(path, groups, ["episode_index"])
+        numbers = self._file.read(columns=["episode_index"]).column("episode_index").to_numpy()
+        self._order = np.argsort(numbers, kind="stable")
+        self._numbers, self._path = numbers[self._order], path
+
+    def _taken(self, rows: np.ndarray) -> Any:
+        """Those rows, in rising order, as a table."""
+        import pyarrow
+
+        of_row = np.searchsorted(self._starts, rows, side="right") - 1
+        needed = np.unique(of_row).tolist()
+        self._refuse_more(self._path, needed, self._needed)
+        kept = {group: table for group, table in self._groups.items() if group in needed}
+        self._groups = kept  # what is no longer needed is freed before more is read
+        parts = []
+        for group in needed:
+            if group not in kept:
+                kept[group] = self._file.read_row_group(group, columns=self._needed)
+            inside = rows[of_row == group] - self._starts[group]
+            part = kept[group].slice(inside[0], inside[-1] + 1 - inside[0])
+            if len(inside) < len(part):
+                part = part.filter(pyarrow.array(np.isin(np.arange(len(part)), inside - inside[0])))
+            parts.append(part)
+        return pyarrow.concat_tables(parts)
+
+    def _refuse_more(self, path: Path, groups: Sequence[int], names: Sequence[str]) -> None:
+        """``UserError`` where these columns of these row groups take more than the memory there is."""
+        size = 0
+        for group in groups:
+            about = self._file.metadata.row_group(group)
+            for part in map(about.column, range(about.num_columns)):
+                if any(f"{part.path_in_schema}.".startswith(f"{name}.") for name in names):
+                    size += max(part.total_uncompressed_size, 8 * part.num_values)  # numbers may be packed tightly
+        if size > self._memory:
+            raise UserError(
+                f"{path}: {size / 1024**3:.1f} GiB of it must be read together, and {self._memory / 1024**3:.1f} GiB "
+                "of memory are free: free some, or write the table in smaller row groups"
+            )
 
 
-def _rows(episode: _Episode, *more: str) -> dict[str, Any]:
-    """The episode's columns in the order of its frames; numbers as arrays, others as they come."""
-    wanted = [("episode_index", "==", episode.number)]
-    table = _table(episode.table, ["timestamp", "frame_index", "action", "next.reward", *more], wanted)
-    if not len(table):
-        raise UserError(f"{episode.table}: has no rows of episode {episode.number}")
-    table = table.sort_by("frame_index")
-    columns: dict[str, Any] = {name: table.column(name) for name in more}
-    for name in ("timestamp", "action", "next.reward"):
-        if name in table.column_names:
-            column = table.column(name).combine_chunks()
-            flat = column.flatten() if hasattr(column, "flatten") and column.type.num_fields else column
-            array = flat.to_numpy(zero_copy_only=False)
-            columns[name] = array.reshape(len(table), -1) if name == "action" else array
-    columns["timestamp"] = columns["timestamp"].astype(np.float64)
-    return columns
-
-
-def _table(path: Path, names: Sequence[str], rows: Any = None) -> Any:
-    """Those of the columns that the file has; UserError where it is not there."""
+def _table(path: Path, names: Sequence[str]) -> Any:
+    """Those of the columns that the file has."""
     import pyarrow.parquet
 
-    if not path.is_file():
-        raise UserError(f"{path}: is not there")
     held = set(pyarrow.parquet.read_schema(path).names)
-    needed = [name for name in names if name in held]
-    return pyarrow.parquet.read_table(path, columns=needed, filters=rows, partitioning=None)
+    return pyarrow.parquet.read_table(path, columns=[name for name in names if name in held], partitioning=None)

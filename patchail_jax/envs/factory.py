@@ -111,12 +111,20 @@ def _made(factory: str, *, task: str, image_size: int) -> dm_env.Environment:
 
 def _find(factory: str) -> Callable[..., Any]:
     module, colon, name = factory.partition(":")
-    if not (module and colon and name):
+    if not (module and colon and name) or module.startswith("."):
         raise UserError(f"config.env.factory is {factory!r}; write module:function, for example my_robot.camera:make")
     try:
-        function = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"env.factory {factory}: {error}; is its folder on PYTHONPATH?") from error
+        imported = importlib.import_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise UserError(f"env.factory {factory}: {error}; is its folder on PYTHONPATH?") from error
+        _log.exception("env.factory %s: the import of %s failed", factory, module)
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UserError(f"env.factory {factory}: {module} cannot be imported ({reason})") from error
+    try:
+        function: Callable[..., Any] = getattr(imported, name)
     except AttributeError as error:
         raise UserError(f"env.factory {factory}: there is no {name} in {module}") from error
     if not callable(function):

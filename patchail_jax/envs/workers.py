@@ -14,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 
 from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Step
-from patchail_jax.envs.worker import IGNORED, Failed, obey, work
+from patchail_jax.envs.worker import IGNORED, Failed, naming, obey, work
+from patchail_jax.envs.worker import WorkerError as WorkerError
 from patchail_jax.errors import UserError, choose
 
 _log = logging.getLogger(__name__)
@@ -22,14 +23,6 @@ _log = logging.getLogger(__name__)
 START_SECONDS = 120.0  # to import dm_control and make an OpenGL context, on a slow and busy machine
 STOP_SECONDS = 5.0
 FAILURES = 3  # of one worker, without an episode finished between them, end the run
-
-
-class WorkerError(RuntimeError):
-    """An environment failed; ``line`` has its number and what it raised or how it ended, the message its traceback."""
-
-    def __init__(self, line: str, traceback: str = "") -> None:
-        super().__init__(f"{line}\n{traceback}".rstrip())
-        self.line, self.traceback = line, traceback
 
 
 def _check_received(pending: Collection[int]) -> None:
@@ -40,11 +33,15 @@ def _check_received(pending: Collection[int]) -> None:
 class InlinePool:
     """Environments in this process, stepped one after another when their outcomes are asked for.
 
-    ``renderer`` is what their OpenGL calls itself, None where it is not this program's.
+    ``renderer`` is what their OpenGL calls itself, None where it is not this program's. What an environment raises is
+    raised here; an ``OSError`` as a ``WorkerError``, see ``naming``.
     """
 
     def __init__(self, make: Callable[[], Any], num_envs: int) -> None:
-        self._environments = [make() for _ in range(num_envs)]
+        self._environments: list[Any] = []
+        for index in range(num_envs):
+            with naming(index):
+                self._environments.append(make())
         self._sent: dict[int, Command] = {}
         self.num_envs = num_envs
         self.action_size: int = self._environments[0].action_size
@@ -58,12 +55,17 @@ class InlinePool:
     def receive(self) -> dict[int, Answer]:
         """The outcomes of the commands sent; None for ``Restore``."""
         sent, self._sent = self._sent, {}
-        return {index: obey(self._environments[index], command) for index, command in sent.items()}
+        answers: dict[int, Answer] = {}
+        for index, command in sent.items():
+            with naming(index):
+                answers[index] = obey(self._environments[index], command)
+        return answers
 
     def close(self) -> None:
         """Frees the environments."""
-        for environment in self._environments:
-            environment.close()
+        for index, environment in enumerate(self._environments):
+            with naming(index):
+                environment.close()
 
     def __enter__(self) -> Self:
         return self

@@ -25,6 +25,7 @@ from patchail_jax.programs.arguments import Arguments, number_ranges
 from patchail_jax.storage.memory import available
 
 _GIB = 1024**3
+_REPEAT = 2  # unless the flag says otherwise, or the file
 _POSITIVE = ("action_repeat", "image_size", "num_demonstrations", "control_rate", "frames_per_second", "memory")
 
 
@@ -41,7 +42,7 @@ def add_forms(kinds: Any) -> list[Arguments]:
         several = {"nargs": "+"} if form in (video, hdf5, npz) else {}
         form.add_argument("source", type=str if form is minari else Path, metavar="IN", **several)
         form.add_argument("--task", required=True, help="<domain>_<task>, or your environment's name")
-        form.add_argument("--action_repeat", type=int, default=2, help="control steps in one agent step (default 2)")
+        form.add_argument("--action_repeat", type=int, help=f"control steps in one agent step (default {_REPEAT})")
         form.add_argument("--memory", type=float, help="GiB to use at most (default: what is free)")
         form.add_argument("--flip", choices=list(FLIPS), default="none", help="turn pictures that are upside down")
         form.set_defaults(read=read)
@@ -106,9 +107,10 @@ def _add_flags_of_episodes(form: Arguments) -> None:
 
 def _request(options: argparse.Namespace) -> Request:
     given = vars(options)
-    names = ("task", "action_repeat", "image_size", "num_demonstrations", "flip", "layout")
+    names = ("task", "image_size", "num_demonstrations", "flip", "layout")
     return Request(
         **{name: given[name] for name in names if name in given},
+        action_repeat=_REPEAT if options.action_repeat is None else options.action_repeat,
         memory=available() if options.memory is None else int(options.memory * _GIB),
         bounds=given.get("bounds") or (),
         actions=not given.get("no_actions", False),
@@ -127,7 +129,11 @@ def _npz(options: argparse.Namespace, request: Request) -> Trajectories:
     own = [path for path in options.source if path.is_file() and import_own.is_own(path)]
     if own and len(options.source) > 1:
         raise UserError(f"{own[0]}: is a file of this program: convert it alone")
-    return import_own.read(own[0], request) if own else import_rows.read_npz(options.source, request)
+    return (
+        import_own.read(own[0], request, repeat=options.action_repeat)
+        if own
+        else import_rows.read_npz(options.source, request)
+    )
 
 
 def _lerobot(options: argparse.Namespace, request: Request) -> Trajectories:

@@ -188,6 +188,10 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
         (lambda f: (f / "meta/info.json").write_text("[]"), "LeRobot of version None"),
         (lambda f: change_info(f, codebase_version="v1.6"), "LeRobot of version 'v1.6'; versions v3.0, v2.1"),
         (lambda f: change_info(f, features={}), "one of its cameras: none"),
+        (lambda f: change_info(f, features=[]), "info.json: features must be an object with"),
+        (lambda f: change_info(f, features={TOP: {}}), "info.json: features must be an object with"),
+        (lambda f: change_info(f, codebase_version=[]), "LeRobot of version ..; versions v3.0"),
+        (lambda f: (f / "meta/info.json").write_text("[" * 100_000), "info.json: not a complete LeRobot dataset"),
         (lambda f: change_info(f, features={"../../x": {"dtype": "video"}}), "lead out of the dataset: refused"),
         (lambda f: change_info(f, data_path="/etc/passwd", video_path="{0.__class__}"), None),
         (lambda f: (f / EPISODES).unlink(), "lists no episodes"),
@@ -259,7 +263,7 @@ def ours(tmp_path):
 
 def test_out_to_lerobot_and_in_again(ours, tmp_path, monkeypatch):
     monkeypatch.setattr("patchail_jax.outputs.lerobot_dataset._FILM_BYTES", 10 * 32 * 32 * 3)  # several films
-    words = ["--task", "my_robot"]
+    words = ["--task", "my_robot", "--action_repeat", "1"]
     program.main(["convert", "npz", str(ours), str(tmp_path / "out"), *words, "--control_rate", "12.5"])
     program.main(["convert", "lerobot", str(tmp_path / "out"), str(tmp_path / "again.npz"), *words])
     held, again = trajectory.load(ours), trajectory.load(tmp_path / "again.npz")
@@ -274,7 +278,8 @@ def test_out_to_lerobot_and_in_again(ours, tmp_path, monkeypatch):
 
 
 def test_pictures_alone_keep_all_their_frames(ours, tmp_path):
-    program.main(["convert", "npz", str(ours), str(tmp_path / "a.npz"), "--task", "my_robot", "--no_actions"])
+    words = ["--task", "my_robot"]
+    program.main(["convert", "npz", str(ours), str(tmp_path / "a.npz"), *words, "--no_actions"])
     held = trajectory.load(tmp_path / "a.npz")
     assert held.actions is None and held.steps.tolist() == [n - 1 for n in LENGTHS]
     write_dataset(tmp_path / "out", held._replace(rewards=None), held.frames, fps=10.0)
@@ -331,7 +336,8 @@ def test_states_are_drawn_and_a_file_of_ours_is_turned_round(tmp_path, tiny, our
         program.main(
             ["convert", "npz", str(tmp_path / "states.npz"), str(tmp_path / "a.npz"), *words, "--flip", "both"]
         )
-    program.main(["convert", "npz", str(ours), str(tmp_path / "b.npz"), "--task", "my_robot", "--image_size", "16"])
+    words = ["--task", "my_robot", "--action_repeat", "1"]
+    program.main(["convert", "npz", str(ours), str(tmp_path / "b.npz"), *words, "--image_size", "16"])
     assert trajectory.load(tmp_path / "b.npz").frames.shape[2:] == (16, 16, 3)
     with pytest.raises(UserError, match="convert it alone"):
         program.main(["convert", "npz", str(ours), str(ours), str(tmp_path / "c.npz"), "--task", "my_robot"])

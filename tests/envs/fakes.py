@@ -46,6 +46,26 @@ class Counting:
         pass
 
 
+class HungUp(Counting):
+    """Its robot hangs up, as a pipe or a socket does: at the first step, or when it is made or closed."""
+
+    def __init__(self, *, error, at="step"):
+        super().__init__()
+        self.error, self.at = error, at
+        self._maybe("make")
+
+    def _maybe(self, now):
+        if now == self.at:
+            raise self.error("the robot hung up")
+
+    def step(self, action):
+        self._maybe("step")
+        return super().step(action)
+
+    def close(self):
+        self._maybe("close")
+
+
 class Telling(FrameEnvironment):
     """A real environment whose rewards count jax among the modules, and whose discounts are the threads of OpenGL."""
 

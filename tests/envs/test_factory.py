@@ -95,6 +95,8 @@ def test_without_a_seed_method_dm_control_s_generator_is_used_or_the_user_is_tol
         ({"task": "small"}, "frames of 5x5 pixels are too small"),
         ({"factory": "tests.envs.fakes"}, "write module:function"),
         ({"factory": "no.such.module:make"}, "No module named 'no'"),
+        ({"factory": ".relative:make"}, "is '.relative:make'; write module:function"),
+        ({"factory": "tests.envs.fakes.deeper:make"}, "No module named 'tests.envs.fakes.deeper'.*on PYTHONPATH"),
         ({"factory": "tests.envs.fakes:none"}, "no none in tests.envs.fakes"),
         ({"factory": "tests.envs.fakes:not_a_function"}, "not a function"),
         ({"factory": "tests.envs.fakes:nothing"}, "gives list, not a dm_env.Environment"),
@@ -161,3 +163,32 @@ def test_rounding_leads_no_action_out_of_the_bounds():
         environment.step(np.array([action]))
     np.testing.assert_allclose(np.concatenate(played), [low, 0.1, high])
     assert low <= min(played) and max(played) <= high
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("import numpy as np\nx = np.float_old", "AttributeError: module 'numpy' has no attribute 'float_old'"),
+        ("def make(:", "SyntaxError: "),
+        ("from numpy import nothing_here", "ImportError: cannot import name 'nothing_here'"),
+        ("import no_such_driver", "ModuleNotFoundError: No module named 'no_such_driver'"),
+        ("raise ValueError('no\\ncamera')", "ValueError: no camera"),
+    ],
+)
+def test_a_module_that_fails_on_import_is_one_line_with_its_reason(tmp_path, monkeypatch, caplog, content, reason):
+    (tmp_path / "faulty_robot.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError) as caught:
+        corridor(factory="faulty_robot:make")
+    line = str(caught.value)
+    assert line.startswith("env.factory faulty_robot:make: faulty_robot cannot be imported (") and reason in line
+    assert "\n" not in line and "PYTHONPATH" not in line and "Traceback" in caplog.text
+
+
+def test_a_module_s_own_user_error_stays_what_it_is(tmp_path, monkeypatch):
+    (tmp_path / "asking_robot.py").write_text(
+        "from patchail_jax.errors import UserError\nraise UserError('plug it in')"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="^plug it in$"):
+        corridor(factory="asking_robot:make")

@@ -16,7 +16,7 @@ from patchail_jax.envs.outcome import Lost, Reset, Restore, Step
 from patchail_jax.envs.rendering import opengl_name
 from patchail_jax.envs.workers import InlinePool, ProcessPool, WorkerError
 from patchail_jax.errors import UserError
-from tests.envs.fakes import Counting, Telling
+from tests.envs.fakes import Counting, HungUp, Telling
 
 
 def drive(pool):
@@ -120,6 +120,41 @@ def test_an_environment_that_breaks_three_times_in_a_row_ends_the_pool_with_its_
     assert "fakes.py" in str(error.value)
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 3 and told[0].startswith("Traceback") and told[1] == told[2]  # its traceback once
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, EOFError])
+def test_what_an_environment_raises_is_not_taken_for_the_parent_s_end(error, caplog):
+    with ProcessPool(functools.partial(HungUp, error=error), 1) as pool:
+        begin(pool)
+        assert play(pool, 1) == [Lost(f"environment 0 failed ({error.__name__}: the robot hung up)")]
+    assert "Traceback" in caplog.text and "fakes.py" in caplog.text
+    with pytest.raises(WorkerError, match=rf"environment 0 failed \({error.__name__}: the robot(.|\n)*fakes.py"):
+        ProcessPool(functools.partial(HungUp, error=error, at="make"), 1)
+
+
+@pytest.mark.parametrize("at", ["make", "step", "close"])
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, FileNotFoundError])
+def test_an_inline_environment_s_error_is_not_taken_for_the_program_s_own(error, at):
+    with pytest.raises(WorkerError) as caught, InlinePool(functools.partial(HungUp, error=error, at=at), 1) as pool:
+        begin(pool)
+        play(pool, 1)
+    assert str(caught.value) == f"environment 0 failed ({error.__name__}: the robot hung up)"
+    assert isinstance(caught.value.__cause__, error)
+
+
+def test_other_errors_of_an_inline_environment_stay_what_they_are():
+    for error in (ArithmeticError, EOFError, UserError):
+        with pytest.raises(error, match="hung up"), InlinePool(functools.partial(HungUp, error=error), 1) as pool:
+            play(pool, 1)
+
+
+def test_the_number_is_that_of_the_environment_that_failed():
+    with InlinePool(Counting, 2) as pool:
+        pool._environments[1] = HungUp(error=BrokenPipeError)
+        begin(pool)
+        assert play(pool, 1)[0].frame[0, 0, 1] == 1
+        with pytest.raises(WorkerError, match="environment 1 failed"):
+            play(pool, 1, index=1)
 
 
 def test_a_killed_worker_has_a_successor_and_the_others_go_on(caplog):
