@@ -21,10 +21,17 @@ sys.exit(128 + interruption.signal_number)
 """
 
 
+def hear_ctrl_c():
+    """A shell's job in the background ignores it, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def told(first, *more, seconds=0.5, before=()):
     """Exit status and last word of a program that takes some time to save."""
     words = [*before, sys.executable, "-c", CODE, str(seconds)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=hear_ctrl_c
+    )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(first)
     assert process.stdout.readline() == "asked\n"
