@@ -9,6 +9,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError, choose
+from patchail_jax.files.home import expanded
 from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
 from patchail_jax.launch.sweeps.sweep import PlannedRun, refuse_form, runs, selected
 from patchail_jax.programs import command_line
@@ -53,7 +54,7 @@ def parse(
     refuse_form(options.sweep, SWEEPS[options.sweep])
     options.root = options.root or f"{parent}/{options.sweep}"
     if not is_remote(options.root):
-        options.root = str(Path(options.root).expanduser())  # a shell leaves the ~ of --root=~/x alone
+        options.root = str(expanded(options.root))  # a shell leaves the ~ of --root=~/x alone
     grids = selected(
         SWEEPS[options.sweep],
         tasks=options.tasks,

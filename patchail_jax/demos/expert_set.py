@@ -13,6 +13,7 @@ from patchail_jax.demos.task_fit import refuse_actions
 from patchail_jax.envs.look import video_look
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
+from patchail_jax.files.home import expanded
 from patchail_jax.types import ExpertBatch
 
 _log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def select(
     ``with_actions`` asks for them, and where no demonstration has two states that are ``apart`` steps apart.
     """
     view.drawn()  # refuses a look that does not exist
-    source = Path(path).expanduser() if str(path) else trajectory.shipped(view.task)
+    source = expanded(path) if str(path) else trajectory.shipped(view.task)
     whole = trajectory.load(source, expected_task=view.task, action_repeat=view.action_repeat, memory=memory)
     held = len(whole.observed)
     if not 0 <= num_demonstrations <= held:

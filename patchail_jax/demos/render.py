@@ -20,6 +20,7 @@ from patchail_jax.envs import dmc, rendering, tasks
 from patchail_jax.envs.environment import make
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
+from patchail_jax.files.home import expanded
 from patchail_jax.files.whole_file import whole_file
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def render(
     }
     demonstrations, length = trajectories.states.shape[:2]
     frames = np.empty((demonstrations, length, image_size, image_size, 3), np.uint8)
-    files = [Path(cache_dir).expanduser() / f"{_key(states, facts)}.npy" for states in trajectories.states]
+    files = [expanded(cache_dir) / f"{_key(states, facts)}.npy" for states in trajectories.states]
     missing = [d for d, file in enumerate(files) if not _read(file, into=frames[d])]
     if not missing:
         return frames

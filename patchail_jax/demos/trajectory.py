@@ -16,6 +16,7 @@ from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files.home import expanded
 from patchail_jax.files.npz import READ_ERRORS
 from patchail_jax.files.whole_file import whole_file
 
@@ -39,7 +40,7 @@ def load(
     ``expected_task``, when ``action_repeat`` is not a multiple of the file's, or when its arrays would take more than
     ``memory`` bytes.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     trajectories = _read(path, memory)
     check(trajectories, name=str(path))
     task, repeat = trajectories.metadata["task"], trajectories.metadata["action_repeat"]
@@ -55,7 +56,7 @@ def save(path: str | Path, trajectories: Trajectories) -> None:
 
     Raises UserError for unsound trajectories and when the file cannot be written.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     check(trajectories, name=str(path))
     arrays = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
     try:

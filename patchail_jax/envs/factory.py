@@ -101,7 +101,7 @@ def _made(factory: str, *, task: str, image_size: int) -> dm_env.Environment:
         environment = function(task=task, image_size=image_size)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _log.exception("env.factory %s failed", factory)
         raise UserError(f"env.factory {factory} failed ({type(error).__name__}: {one_line(error)})") from error
     if not isinstance(environment, dm_env.Environment):
@@ -117,7 +117,7 @@ def _find(factory: str) -> Callable[..., Any]:
         imported = importlib.import_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script without a main guard may end itself
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise UserError(f"env.factory {factory}: {error}; is its folder on PYTHONPATH?") from error
         _log.exception("env.factory %s: the import of %s failed", factory, module)

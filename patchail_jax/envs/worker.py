@@ -49,17 +49,18 @@ class WorkerError(RuntimeError):
 
 @contextlib.contextmanager
 def naming(index: int) -> Iterator[None]:
-    """An ``OSError`` of environment ``index`` becomes a ``WorkerError``.
+    """An ``OSError`` or ``SystemExit`` of environment ``index`` becomes a ``WorkerError``.
 
-    Whoever runs this process takes an OSError for one of its own output or files, and ends without the traceback.
+    Whoever runs this process takes an OSError for one of its own output or files, and ends without the traceback. A
+    SystemExit would be the end of a run that is not finished.
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, SystemExit) as error:
         raise WorkerError(f"environment {index} failed ({_said(error)})") from error
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
 
 
@@ -104,7 +105,7 @@ def work(make: Callable[[], Any], pipe: Connection) -> None:
             raise
         except UserError as error:
             parent.send(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the parent tells it
             parent.send(Failed(_said(error), traceback.format_exc()))
 
 

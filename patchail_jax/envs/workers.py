@@ -34,7 +34,7 @@ class InlinePool:
     """Environments in this process, stepped one after another when their outcomes are asked for.
 
     ``renderer`` is what their OpenGL calls itself, None where it is not this program's. What an environment raises is
-    raised here; an ``OSError`` as a ``WorkerError``, see ``naming``.
+    raised here; an ``OSError`` or ``SystemExit`` as a ``WorkerError``, see ``naming``.
     """
 
     def __init__(self, make: Callable[[], Any], num_envs: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.home import expanded
 
 
 class Arguments(argparse.ArgumentParser):
@@ -82,7 +83,7 @@ def number_ranges(text: str, *, what: str) -> tuple[int, ...]:
 
 def file_name(text: str) -> Path:
     """A path as ``type=`` of a flag: a shell leaves the ``~`` of ``--flag=~/x`` alone."""
-    return Path(text).expanduser()
+    return expanded(text)
 
 
 def output_folder(text: str) -> Path:

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 import patchail_jax.configs
 from patchail_jax.errors import UserError
+from patchail_jax.files.home import expanded
 
 
 def packaged() -> list[str]:
@@ -28,7 +29,7 @@ def load(asked: str) -> ConfigDict:
     A file of that path, from the folder one is in, comes first; then the package's config of that name.
     """
     where, *method = asked.split(":", 1)
-    path = Path(where)
+    path = expanded(where)
     if path.is_file():
         get_config = _attempt(path, lambda: _get_config(path, _module(path)))
         config = _attempt(path, lambda: get_config(*method))
@@ -71,7 +72,7 @@ def _attempt(path: Path, action: Callable[[], Any]) -> Any:
         return action()
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         if isinstance(error, SyntaxError) and error.filename == str(path):
             lines.append(error.lineno)

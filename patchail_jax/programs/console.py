@@ -29,8 +29,13 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
     A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
     """
     # So that config.env.factory finds modules here however Python was started; last, so that it shadows no package.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        sys.stderr.write("error: the folder that this is started in is gone: change to another one\n")
+        sys.exit(2)
+    if here not in sys.path:
+        sys.path.append(here)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the program

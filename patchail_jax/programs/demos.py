@@ -127,6 +127,9 @@ def _rate(metadata: dict[str, Any], asked: float | None) -> float:
 
 
 def _inspect(options: argparse.Namespace) -> None:
+    sheet = options.sheet or options.file.with_suffix(".png")
+    if sheet.suffix.lower() != ".png" or sheet.resolve() == options.file.resolve():
+        raise UserError(f"--sheet={sheet}: the contact sheet is a PNG: give a name of its own that ends in .png")
     held = trajectory.load(
         options.file, expected_task=options.task, action_repeat=options.action_repeat, memory=available()
     )
@@ -143,7 +146,6 @@ def _inspect(options: argparse.Namespace) -> None:
         raise UserError(f"{options.file}: holds frames of {frames.shape[2]} pixels, not {options.image_size}")
     elif options.task is not None:
         frames = _beside_the_task(frames, held.metadata["action_repeat"], options.task)
-    sheet = options.sheet or options.file.with_suffix(".png")
     description.draw_sheet(sheet, frames)
     _say(f"contact sheet: {sheet}", *import_video.advice(held.metadata, frames.shape[2]))
 

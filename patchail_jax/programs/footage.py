@@ -11,6 +11,7 @@ from patchail_jax.demos.video_frames import every_picture, open_clip
 from patchail_jax.envs.look import square
 from patchail_jax.envs.workers import InlinePool
 from patchail_jax.errors import UserError
+from patchail_jax.files.home import expanded
 from patchail_jax.files.npz import reading
 from patchail_jax.run.design import environment_factory, load_experts
 from patchail_jax.run.reopened import Trained
@@ -31,7 +32,7 @@ def footage(source: str, trained: Trained) -> np.ndarray:
         raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or the name of a file")
     if source in INPUTS:
         return INPUTS[source](trained)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.exists():
         raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or a file that is there: a video or an npz")
     side = trained.specs.image_size

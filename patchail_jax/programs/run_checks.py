@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.home import expanded
 from patchail_jax.programs.finding import Finding
 from patchail_jax.types import Specs
 
@@ -92,7 +93,7 @@ def check_cache(config: ConfigDict) -> Finding:
     """Whether rendered demonstrations can be kept."""
     from patchail_jax.storage.cache import default_cache_dir
 
-    folder = Path(config.demos.cache_dir or default_cache_dir()).expanduser().absolute()
+    folder = expanded(config.demos.cache_dir or default_cache_dir()).absolute()
     parent = _nearest(folder)
     if _is_writable(parent):
         return Finding("cache", "ok", str(folder))

@@ -53,8 +53,8 @@ def read_eval_csv(path: Path) -> EvalCsv:
         for row in reader:
             if None in row or None in row.values():
                 raise ValueError("not as many columns as in the header")
-            found[int(row["frame"])] = float(row["episode_reward"]), float(row["hour"])
-    except (ValueError, csv.Error) as error:
+            found[int(np.int64(int(row["frame"])))] = float(row["episode_reward"]), float(row["hour"])
+    except (ValueError, OverflowError, csv.Error) as error:
         raise UserError(f"{path}, line {reader.line_num}, is no evaluation: mend it, or remove the line") from error
     frames = sorted(found)
     broken_at = next((frame for frame in frames if not math.isfinite(found[frame][0])), None)

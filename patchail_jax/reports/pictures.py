@@ -110,7 +110,7 @@ def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -
     axis.set_xlabel("frames")
     axis.xaxis.set_major_formatter(thousands)
     axis.set_ylabel("return (the task's own reward)")
-    axis.set_title(f"{rows[0]['task']}, seed {rows[0]['seed']}", fontsize=10)
+    axis.set_title(f"{rows[0]['task']}, seed {rows[0]['seed']}", fontsize=10, parse_math=False)
     from_zero(axis)
     axis.grid(alpha=0.3)
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)

@@ -243,4 +243,5 @@ def _table(columns: Sequence[str], lines: Iterator[str] | Sequence[str]) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    escaped = (cell.replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

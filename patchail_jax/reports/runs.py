@@ -10,6 +10,7 @@ import numpy as np
 
 from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
+from patchail_jax.files.home import expanded
 from patchail_jax.reports.eval_csv import read_eval_csv
 from patchail_jax.storage.lease import is_held
 from patchail_jax.storage.remote import is_remote, reading_copy, runs_in
@@ -112,7 +113,7 @@ def find_runs(locations: Iterable[str | Path]) -> list[Run]:
                 raise UserError(f"no run in {location}")
             folders.update(dict.fromkeys(copies))
             continue
-        path = Path(location).expanduser()
+        path = expanded(location)
         found = list(_folders(path)) if path.is_dir() else []
         if not found:
             raise UserError(f"no run in {path}: a run folder has a config.json")
@@ -140,14 +141,17 @@ def read_run(path: Path) -> Run:
     try:
         config = json.loads((path / "config.json").read_text())
         task, last = config["env"]["task"], int(config["num_frames"])
-        _ = config["method"], config["seed"], config["evaluation"]["every_frames"]
+        _ = config["method"], int(config["seed"]), config["evaluation"]["every_frames"]
+        demos = dict(config.get("demos", {}))
+        if not isinstance(demos.get("path", ""), str):
+            raise TypeError("demos.path is no text")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
     found = read_eval_csv(path / "eval.csv")
     reached = found.last_frame >= last
     # The lock first: a finished run may have been started again with more frames.
     status = RUNNING if is_running(path) or is_held(path) else FINISHED if reached else STOPPED
-    expert = expert_return(task, config.get("demos", {}))
+    expert = expert_return(task, demos)
     return Run(path, config, found.frames, found.returns, status, expert, found.broken_at)
 
 

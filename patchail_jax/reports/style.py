@@ -38,6 +38,7 @@ STYLE: Any = {
     "ytick.color": MUTED,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
+    "text.parse_math": False,  # a task's name may have a $
     "pdf.fonttype": 42,  # text stays text
 }
 

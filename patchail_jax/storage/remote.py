@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from patchail_jax.errors import Unavailable, UserError
+from patchail_jax.files.home import expanded
 from patchail_jax.storage import run_folder
 from patchail_jax.storage.cache import default_cache_dir
 from patchail_jax.storage.lease import LEASE, WATCH_SECONDS, is_held
@@ -30,7 +31,7 @@ def is_remote(location: str) -> bool:
 def local_folder(location: str, purpose: str = "runs") -> Path:
     """``location`` as a path where it is local, else its place in the cache folder: ``runs/gs/bucket/...``."""
     if not is_remote(location):
-        return Path(location).expanduser()
+        return expanded(location)
     scheme, path = location.split("://", 1)
     parts = PurePosixPath(path.strip("/")).parts
     if ".." in parts or not parts:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from filelock import BaseFileLock, FileLock, Timeout
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.home import expanded
 from patchail_jax.files.whole_file import whole_file
 from patchail_jax.storage.run_config import read_config, refuse_other_run
 from patchail_jax.storage.versions import command, machine, versions
@@ -146,7 +147,7 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
     ``describe`` the run when its parts have been made and its checkpoint fits: of a refused start nothing stays but the
     lock, and maybe a folder for checkpoints without any. Raises ``UserError``, one line.
     """
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -162,7 +163,7 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
 
 def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
     """A run's folder as it stands, under the same lock, and its config; nothing is written. Raises ``UserError``."""
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     config = read_config(path)
     return RunFolder(path, _lock(path)), config
 

@@ -328,6 +328,13 @@ def test_aime(tmp_path):
     np.testing.assert_allclose(read(tmp_path / "0.hdf5").actions[0], ACTIONS[1:5], rtol=1e-6)
 
 
+def marked(path, **lengths):
+    """Five pictures, and marks of as many rows as is said."""
+    counts = {"is_first": 5, "is_last": 5, "is_terminal": 5} | lengths
+    marks = {name: np.eye(count)[0 if name == "is_first" else -1].astype(bool) for name, count in counts.items()}
+    np.savez(path, image=np.zeros((5, 8, 8, 3), np.uint8), **marks)
+
+
 @pytest.mark.parametrize(
     ("write", "said"),
     [
@@ -336,6 +343,9 @@ def test_aime(tmp_path):
         (lambda path: np.savez(path, image=np.zeros((10**4, 64, 64, 3), np.uint8)), "takes 0.1 GiB"),
         (lambda path: np.savez(path, image=np.array(3)), "must be an array of rows"),
         (lambda path: path.write_bytes(b"PK"), "cannot be read"),
+        (lambda path: marked(path, is_last=4), "marks starts and ends of 4 rows, and has pictures of 5"),
+        (lambda path: marked(path, is_terminal=9), "marks starts and ends of 9 rows, and has pictures of 5"),
+        (lambda path: marked(path, is_last=6, is_terminal=6), "marks starts and ends of 6 rows"),
     ],
 )
 def test_npz_files_of_another_kind_are_one_line(tmp_path, write, said):

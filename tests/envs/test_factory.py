@@ -170,6 +170,7 @@ def test_rounding_leads_no_action_out_of_the_bounds():
     [
         ("import numpy as np\nx = np.float_old", "AttributeError: module 'numpy' has no attribute 'float_old'"),
         ("def make(:", "SyntaxError: "),
+        ("import sys\nsys.exit(0)", "SystemExit: 0"),
         ("from numpy import nothing_here", "ImportError: cannot import name 'nothing_here'"),
         ("import no_such_driver", "ModuleNotFoundError: No module named 'no_such_driver'"),
         ("raise ValueError('no\\ncamera')", "ValueError: no camera"),

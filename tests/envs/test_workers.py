@@ -279,3 +279,19 @@ def test_no_process_or_memory_is_left_behind():
     for name in names:
         with pytest.raises(FileNotFoundError):
             SharedMemory(name)
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), BrokenPipeError("robot")])
+def test_an_environment_that_ends_the_program_is_an_error_of_the_environment(error):
+    """Else an unfinished run would end with status 0."""
+
+    class Ending:
+        action_size, renderer = 1, None
+
+        def reset(self, seed):
+            raise error
+
+    pool = InlinePool(Ending, 1)
+    pool.send({0: Reset(0)})
+    with pytest.raises(WorkerError, match=f"environment 0 failed .{type(error).__name__}"):
+        pool.receive()

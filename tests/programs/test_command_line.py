@@ -223,6 +223,7 @@ def test_a_file_of_one_s_own_comes_first_and_shadows_no_package(tmp_path, monkey
     ("text", "message"),
     [
         ("x = 1\n", "mine.py has no function get_config()"),
+        ("import sys\nsys.exit(0)\n", "mine.py, line 2: SystemExit: 0"),
         ("def get_config():\n    return {}\n", "mine.py: get_config() gives dict, not a ConfigDict"),
         ("\nimport nothing_like_it\n", "mine.py, line 2: ModuleNotFoundError: No module named 'nothing_like_it'"),
         ("def get_config():\n    return 1 / 0\n", "mine.py, line 2: ZeroDivisionError: division by zero"),

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from patchail_jax.files.home import expanded
 
 SAYS = (
     "import sys; from patchail_jax.programs.console import start; "
@@ -56,3 +59,15 @@ def test_an_error_of_the_program_keeps_its_traceback():
     program = "from patchail_jax.programs.console import start; start(lambda words: {}['key'], [])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1 and "KeyError: 'key'" in done.stderr
+
+
+def test_a_folder_that_is_gone_is_one_line(tmp_path):
+    words = f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir ../gone; {sys.executable} -m patchail_jax --version"
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: the folder that this is started in is gone")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/x", "~back.npz"])
+def test_a_name_with_a_tilde_that_is_no_user_s_is_a_name(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded(name) == Path(name) and expanded("~/x") == tmp_path / "x" and expanded("x~") == Path("x~")

@@ -180,3 +180,13 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, said):
     monkeypatch.chdir(tmp_path)
     assert re.search(said, fail(capsys, *words))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sheet", ["demos.npz", "sheet.jpg", "./demos.npz"])
+def test_a_contact_sheet_is_no_other_file(tmp_path, tiny, sheet, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    trajectory.save(tmp_path / "demos.npz", tiny)
+    before = (tmp_path / "demos.npz").read_bytes()
+    error = fail(capsys, "inspect", "demos.npz", "--sheet", sheet, "--image_size", "24")
+    assert error.endswith("give a name of its own that ends in .png\n")
+    assert (tmp_path / "demos.npz").read_bytes() == before and not (tmp_path / "sheet.jpg").exists()

@@ -1,6 +1,7 @@
 """The three reports on runs with known scores: right numbers, in four forms, with every run accounted for."""
 
 import csv
+import json
 
 import matplotlib.pyplot as plt
 import pytest
@@ -229,3 +230,27 @@ def test_curves_of_negative_returns_lie_inside_their_panel(tmp_path, monkeypatch
     found = curves(list(map(read_run, sorted((tmp_path / "runs").rglob("seed_*")))))
     low, high = figure(found).axes[0].get_ylim()
     assert low < -1600 and high > -150
+
+
+def test_names_that_look_like_mathematics_are_names(tmp_path):
+    make_run(tmp_path / "runs", num_frames=100_000, task="cost_$x_{$")
+    for report in ("table1", "curves"):
+        main([report, str(tmp_path / "runs"), f"--output={tmp_path}"])
+        assert (tmp_path / f"{report}.png").stat().st_size > 100
+
+
+@pytest.mark.parametrize("wrong", [{"seed": "x"}, {"seed": None}, {"demos": None}, {"demos": {"path": 5}}])
+def test_a_config_that_is_none_is_one_line(tmp_path, wrong):
+    folder = make_run(tmp_path / "runs")
+    stored = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**stored, **wrong}))
+    with pytest.raises(UserError, match="seed_0 is not a run folder: its config.json cannot be read"):
+        main(["table1", str(tmp_path / "runs"), f"--output={tmp_path}"])
+
+
+def test_a_frame_beyond_all_numbers_is_one_line(tmp_path):
+    folder = make_run(tmp_path / "runs")
+    with (folder / "eval.csv").open("a") as stream:
+        stream.write(f"patchail,cheetah_run,0,{10**30},1.0,0.1\n")
+    with pytest.raises(UserError, match=r"eval\.csv, line 53, is no evaluation"):
+        main(["curves", str(tmp_path / "runs"), f"--output={tmp_path}"])
