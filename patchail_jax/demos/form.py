@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from patchail_jax.errors import UserError, one_line
+from patchail_jax.errors import UserError
 
 DTYPES = {
     "states": np.dtype(np.float64),
@@ -139,7 +139,7 @@ def _check_what_an_import_says(metadata: dict[str, Any], *, name: str) -> None:
     elif "notes" in metadata and (not isinstance(notes, list) or not all(isinstance(note, str) for note in notes)):
         wanted = f"'notes' in 'metadata' must be a list of strings, not {notes!r}"
     if wanted:
-        raise UserError(f"{name}: {one_line(ValueError(wanted), 200)}")
+        raise UserError(f"{name}: {wanted[:200]}")
 
 
 class Demonstration(NamedTuple):

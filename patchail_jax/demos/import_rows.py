@@ -154,7 +154,7 @@ class EpisodeCutter:
         elif "is_first" in table:
             first = table.take("is_first").reshape(-1).astype(bool)
             ends = [table.take(name).reshape(-1).astype(bool) for name in ("is_last", "is_terminal") if name in table]
-            if wrong := [len(marks) for marks in (first, *ends) if len(marks) != count]:
+            if wrong := [len(marks) for marks in ends if len(marks) != count]:
                 raise UserError(f"{table.path}: marks starts and ends of {wrong[0]} rows, and has pictures of {count}")
             last = np.any(ends, axis=0) if ends else np.append(first[1:], False)
         else:

@@ -7,7 +7,6 @@ the seven files that come with the package.
 
 import importlib.resources
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.files.home import expanded
-from patchail_jax.files.npz import READ_ERRORS
+from patchail_jax.files.npz import reading
 from patchail_jax.files.whole_file import whole_file
 
 _GIB = 1024**3
@@ -112,23 +111,15 @@ def _read(path: Path, memory: int | None) -> Trajectories:
     require_file(path, "file of demonstrations")
     if form := _FORMS.get(path.suffix.lower()):
         raise UserError(f"{path}: convert it first: patchail demos convert {form}")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise UserError(
-                f"{path}: not a complete .npz file (cut short, or of another kind): copy or record it again"
-            )
-        with zipfile.ZipFile(path) as parts:
-            # Before anything is unpacked, and enough: no part unpacks to more than its entry says.
-            size = sum(part.file_size for part in parts.infolist())
+    with reading(path) as archive:
+        # Before anything is unpacked, and enough: no part unpacks to more than its entry says.
+        size = sum(part.file_size for part in archive.zip.infolist())
         if memory is not None and size > memory:
             raise UserError(
                 f"{path}: its arrays take {size / _GIB:.1f} GiB, and {memory / _GIB:.1f} GiB of memory are free: "
                 "convert it again with fewer demonstrations or a smaller image size"
             )
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: cannot be read ({one_line(error)}): copy or record it again") from error
+        arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}
     if "states" not in arrays and "frames" not in arrays:
         raise UserError(
             f"{path}: has no array 'states' or 'frames': see demos/shipped/README.md for the form; files of V-D4RL, "

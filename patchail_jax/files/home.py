@@ -1,4 +1,4 @@
-"""Names of files that begin with ``~``."""
+"""Names of files that begin with ``~``, which a shell leaves alone in ``--flag=~/x``."""
 
 from pathlib import Path
 

@@ -81,14 +81,9 @@ def number_ranges(text: str, *, what: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def file_name(text: str) -> Path:
-    """A path as ``type=`` of a flag: a shell leaves the ``~`` of ``--flag=~/x`` alone."""
-    return expanded(text)
-
-
 def output_folder(text: str) -> Path:
     """A folder to write into, which need not exist yet, as ``type=`` of a flag; ``UserError`` for a file."""
-    path = file_name(text)
+    path = expanded(text)
     taken = next((part for part in (path, *path.parents) if part.exists()), path)
     if taken.exists() and not taken.is_dir():
         raise UserError(f"{taken} is a file; name a folder to write into")

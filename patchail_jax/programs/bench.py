@@ -31,7 +31,8 @@ from ml_collections import ConfigDict
 
 from patchail_jax.envs.rendering import QUALITIES, choose_backend
 from patchail_jax.envs.tasks import PAPER_TASKS
-from patchail_jax.programs.arguments import Arguments, file_name
+from patchail_jax.files.home import expanded
+from patchail_jax.programs.arguments import Arguments
 from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.compile_for import compile_all, targets
 from patchail_jax.programs.update_timing import medians, update_here
@@ -124,7 +125,7 @@ def main(argv: Sequence[str]) -> None:
     flags.add_argument("--tasks", action="store_true")
     flags.add_argument("--against", choices=("torch",))
     flags.add_argument("--compile_for")
-    flags.add_argument("--output", type=file_name, default=Path("bench.json"))
+    flags.add_argument("--output", type=expanded, default=Path("bench.json"))
     own, words = flags.parse_known_args(argv)
     absent = targets(own.compile_for) if own.compile_for else []
     words = words if names_config(words) else ["--config=quickstart", *words]

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from patchail_jax.errors import ProcessLost, Unavailable, UserError
 
+_OF_DISKS = (errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE)
 # Errors of a file's name, and what to do.
 _OF_NAMES = {
     errno.EACCES: "check who may read and write there",
@@ -73,16 +74,21 @@ def one_line_errors() -> Iterator[None]:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1 if isinstance(error, Unavailable) else 2)
     except OSError as error:
-        if error.errno in (errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE):
-            sys.stderr.write(f"error: {error.filename or 'a file'}: {error.strerror}: check the disk\n")
-            sys.exit(2)
-        if error.errno in _OF_NAMES and error.filename is not None:
-            sys.stderr.write(f"error: {error.filename}: {error.strerror}: {_OF_NAMES[error.errno]}\n")
-            sys.exit(2)
-        if error.errno != errno.ENOSPC:
+        if not (line := _said_of_files(error)):
             raise
-        sys.stderr.write(f"error: no space is left where {error.filename or 'the output goes'}: free some\n")
+        sys.stderr.write(f"error: {line}\n")
         sys.exit(2)
+
+
+def _said_of_files(error: OSError) -> str:
+    """What is said of an error of a disk or of a file's name; "" for any other, which is the program's own."""
+    if error.errno == errno.ENOSPC:
+        return f"no space is left where {error.filename or 'the output goes'}: free some"
+    if error.errno in _OF_DISKS:
+        return f"{error.filename or 'a file'}: {error.strerror}: check the disk"
+    if error.errno in _OF_NAMES and error.filename is not None:
+        return f"{error.filename}: {error.strerror}: {_OF_NAMES[error.errno]}"
+    return ""
 
 
 def _end_at_once(status: int) -> None:

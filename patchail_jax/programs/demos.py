@@ -21,7 +21,8 @@ from patchail_jax.demos.form import Trajectories
 from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
-from patchail_jax.programs.arguments import Arguments, file_name
+from patchail_jax.files.home import expanded
+from patchail_jax.programs.arguments import Arguments
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.conversions import add_forms, convert
 from patchail_jax.storage.cache import default_cache_dir
@@ -46,16 +47,16 @@ def parser() -> argparse.ArgumentParser:
     writers = [record, *add_forms(kinds)]
     for writer in writers:
         writer.add_argument(
-            "output", type=file_name, metavar="OUT", help="NAME.npz, or a new folder: a LeRobot dataset v3.0"
+            "output", type=expanded, metavar="OUT", help="NAME.npz, or a new folder: a LeRobot dataset v3.0"
         )
         writer.add_argument("--force", action="store_true", help="replace OUT.npz if it is there")
     for writer in writers[1:]:
         writer.set_defaults(run=_convert)
 
     inspect = verbs.add_parser("inspect", help="what a file holds; status 2 for what training would refuse")
-    inspect.add_argument("file", type=file_name, metavar="FILE.npz")
+    inspect.add_argument("file", type=expanded, metavar="FILE.npz")
     inspect.add_argument(
-        "--sheet", type=file_name, metavar="PNG", help="where to write the contact sheet (default: FILE.png)"
+        "--sheet", type=expanded, metavar="PNG", help="where to write the contact sheet (default: FILE.png)"
     )
     inspect.add_argument("--task", help="the task you will train on")
     inspect.add_argument("--action_repeat", type=int, help="as in training")

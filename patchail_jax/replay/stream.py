@@ -82,7 +82,6 @@ class Stream:
         self._recent: OrderedDict[int, Batch] = OrderedDict()
         self._remembered, self._expert_steps = remembered, expert_steps
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root
-        self._expert_frames = np.reshape(experts.frames, (-1, *experts.frames.shape[2:]))
         self._updates, self._whole_demonstration = updates_per_call, whole_demonstration
         self._agent_layout = _layout(updates_per_call, batch_size, devices)
         self._expert_layout = _layout(updates_per_call, expert_batch_size, devices)
@@ -132,7 +131,7 @@ class Stream:
         return self._with_pixels(self._recent[update]) if update in self._recent else None
 
     def _with_pixels(self, batch: Batch) -> Batch:
-        experts = self._expert_frames
+        experts = np.reshape(self._experts.frames, (-1, *self._experts.frames.shape[2:]))
         return batch._replace(
             agent=batch.agent._replace(frames=self._ring.frames[batch.agent.frames]),
             expert=batch.expert._replace(frames=experts[batch.expert.frames - self._ring.slots]),

@@ -17,12 +17,11 @@ from patchail_jax.storage.checkpoint_arrays import ArraySave
 from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split
 from patchail_jax.storage.checkpoint_damage import Damaged, read_or_prove_damage, reason, refused_by_disk, unreadable
 from patchail_jax.storage.checkpoint_reading import item_handlers, one_process, read_checkpoint
+from patchail_jax.storage.run_folder import DAMAGED, UNSHARED
 
 _log = logging.getLogger(__name__)
 
 _NEWEST = 2**31 - 1
-_ASIDE = "damaged_checkpoint_"
-_UNSHARED = "first_checkpoint_"
 _AGAIN = "evaluation."  # arrays of what a resume makes again: with them or without, it resumes at the same step
 
 
@@ -150,7 +149,7 @@ class Checkpoints:
     def begin_anew(self) -> None:
         """Puts the first checkpoint aside, if this process has it and another was killed while it saved its own."""
         for step in self._manager.all_steps():
-            aside = f"{_UNSHARED}{step}"
+            aside = f"{UNSHARED}{step}"
             text = "checkpoint %d is the first, and another process has none yet: the run begins anew, and %s is kept"
             _log.warning(text, step, aside)
             try:
@@ -178,7 +177,7 @@ class Checkpoints:
     def _had_some(self) -> bool:
         try:
             here = any(path.name.isdecimal() for path in self._folder.iterdir())
-            return here or any(path.name.startswith(_ASIDE) for path in self._folder.parent.iterdir())
+            return here or any(path.name.startswith(DAMAGED) for path in self._folder.parent.iterdir())
         except OSError as error:
             raise unreadable(self._folder, error) from error
 
@@ -195,12 +194,12 @@ class Checkpoints:
         return UserError(
             f"{self._folder} has no checkpoint left that every process of this run can use{each}; nothing was "
             "changed. Put back a copy; or start anew: set config.run_folder, or move checkpoints and "
-            f"{_ASIDE}* out of this folder"
+            f"{DAMAGED}* out of this folder"
         )
 
     def _set_aside(self, step: int) -> None:
         """A damaged checkpoint would be in the way when the run comes to its step again."""
-        self._move(step, f"{_ASIDE}{step}")
+        self._move(step, f"{DAMAGED}{step}")
 
     def _move(self, step: int, name: str) -> None:
         """Renames checkpoint ``step``, if it is there, to ``name`` in the run folder, over an older one."""

@@ -23,7 +23,7 @@ from patchail_jax.storage.remote_files import (
     send,
     step_of,
 )
-from patchail_jax.storage.run_folder import FINISHED
+from patchail_jax.storage.run_folder import DAMAGED, FINISHED, UNSHARED
 
 if TYPE_CHECKING:
     from etils import epath
@@ -217,6 +217,4 @@ class Replica:
 
 def _is_apart(name: str) -> bool:
     """Folders in a run folder that do not travel as logs do, or not at all."""
-    return name in ("checkpoints", FETCHING) or name.startswith(
-        ("process_", "damaged_checkpoint_", "first_checkpoint_")
-    )
+    return name in ("checkpoints", FETCHING) or name.startswith(("process_", DAMAGED, UNSHARED))

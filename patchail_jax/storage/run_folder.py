@@ -18,6 +18,8 @@ from patchail_jax.storage.versions import command, machine, versions
 _log = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
+# Checkpoints that are put aside beside their folder, by number.
+DAMAGED, UNSHARED = "damaged_checkpoint_", "first_checkpoint_"
 _LOCK = "lock"
 _LOCK_SECONDS = 0.5  # a program that looks whether a run is going on holds the lock for a moment
 

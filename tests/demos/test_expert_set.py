@@ -181,3 +181,15 @@ def test_real_pictures_reach_the_pairs(tmp_path):
 def test_the_host_side_stays_free_of_jax():
     code = "import sys, patchail_jax.demos.expert_set; sys.exit('jax' in sys.modules or 'dm_control' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_frames_of_a_file_that_are_thinned_lie_together(tmp_path):
+    """Else each batch that shows them would copy them all."""
+    frames = np.arange(2 * 9, dtype=np.uint8).reshape(2, 9, 1, 1, 1) * np.ones((16, 16, 3), np.uint8)
+    held = trajectory.Trajectories(None, None, None, {"task": "mine", "action_repeat": 1}, frames)
+    trajectory.save(tmp_path / "mine.npz", held)
+    view = View("mine", 2, image_size=16, factory="mine:make")
+    found = load_expert_set(
+        select(view, path=tmp_path / "mine.npz", num_demonstrations=0), view, cache_dir=tmp_path, action_size=1
+    )
+    assert found.frames.flags.c_contiguous and found.frames[1, :, 0, 0, 0].tolist() == [9, 11, 13, 15, 17]
