@@ -218,7 +218,7 @@ def main(argv: Sequence[str]) -> int:
         "--cores", type=not_negative, default=0, help="CPU cores reserved for each run; 0: all share all"
     )
     flags.add_argument("--idle", action="store_true", help="lowest priority: all other programs go first")
-    flags.add_argument("--python", default=sys.executable, help="Python to run with")
+    flags.add_argument("--python", type=os.path.expanduser, default=sys.executable, help="Python to run with")
     chosen, runs = options.parse(flags, argv)
     gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
     places = make_places(chosen.jobs, gpus=gpus, cores=chosen.cores, idle=chosen.idle)

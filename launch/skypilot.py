@@ -49,11 +49,6 @@ class TaskPlace(NamedTuple):
     extras: str
     has_key: bool
 
-    @property
-    def platform(self) -> str:
-        """What JAX must find there: "gpu", "tpu", or "" for CPUs."""
-        return platform_of(self.accelerators)
-
 
 def platform_of(accelerators: str) -> str:
     """What JAX must find on machines with ``accelerators``: "gpu", "tpu", or "" for CPUs."""
@@ -88,7 +83,7 @@ def task(run: PlannedRun, sweep: str, place: TaskPlace) -> dict[str, Any]:
     environment: dict[str, str] = {}
     if place.accelerators:
         resources["accelerators"] = place.accelerators
-        environment["JAX_PLATFORMS"] = JAX_PLATFORMS[place.platform]
+        environment["JAX_PLATFORMS"] = JAX_PLATFORMS[platform_of(place.accelerators)]
     return {
         "name": job_name(run, sweep),
         "resources": resources,
@@ -146,7 +141,7 @@ def main(argv: Sequence[str]) -> int:
     if not chosen.dry_run:
         options.require_checkout()
         known = queued()
-    runs = [on_platform(run, place.platform) for run in runs]
+    runs = [on_platform(run, platform_of(place.accelerators)) for run in runs]
     runs = left(runs, queued=waiting(runs, chosen.sweep, known))
     secret = ("--secret", KEY) if chosen.has_key else ()
     folder = Path(tempfile.gettempdir())

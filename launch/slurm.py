@@ -120,7 +120,12 @@ def main(argv: Sequence[str]) -> int:
         "--memory_gb", type=gigabytes, default=64.0, help="memory of a run; -W, -B and LAIfO keep a million frames"
     )
     flags.add_argument("--jobs", type=positive, default=64, help="runs at a time")
-    flags.add_argument("--python", default=sys.executable, help="Python on the cluster's machines, which has submitit")
+    flags.add_argument(
+        "--python",
+        type=os.path.expanduser,
+        default=sys.executable,
+        help="Python on the cluster's machines, which has submitit",
+    )
     chosen, runs = options.parse(flags, argv)
     folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)
     runs = [on_platform(run, "gpu" if chosen.gres or chosen.gpus else "") for run in runs]

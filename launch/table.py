@@ -15,9 +15,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from patchail_jax.outputs.duration import duration
+
 TAIL_BYTES = 4096  # holds the last lines of a run's metrics, and of its console
 _AT_WORK = ("running", "crashed", "elsewhere")  # in the drawn table; what failed has been said above it
-_HOUR, _MINUTE = 3600, 60
+_MINUTE, _HOUR = 60, 3600  # seconds
 
 
 class Row(NamedTuple):
@@ -128,20 +130,13 @@ class Forecast:
         if played in (before, total):
             return words
         left = (total - played) * (now - began) / (played - before)
-        return f"{words}, about {duration(left)} left"
+        return f"{words}, about {duration(max(left, _MINUTE) / _HOUR)} left"
 
 
 def totals(rows: Sequence[Row]) -> str:
     """``3 finished, 1 running of 4 runs``."""
     counts = collections.Counter(row.status for row in rows)
     return f"{', '.join(f'{count} {status}' for status, count in sorted(counts.items()))} of {len(rows)} runs"
-
-
-def duration(seconds: float) -> str:
-    """``3 h 20 min``, or ``5 min``."""
-    minutes = max(1, round(seconds / _MINUTE))
-    hours, rest = divmod(minutes, _HOUR // _MINUTE)
-    return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
 def read_progress(folder: Path) -> tuple[int, float | None]:

@@ -13,9 +13,16 @@ from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
 
 FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}
+
 TOO_MUCH = "more frames than memory has room for: take fewer or smaller ones (--image_size)"
 _ROUNDING = 1e-3
 _BLOCK = 256  # frames
+
+
+def turned(before: str, now: str) -> str:
+    """The name in ``FLIPS`` of the turn ``now`` after the turn ``before``; a name that is not there is no turn."""
+    axes = {*FLIPS.get(before, ())} ^ {*FLIPS[now]}
+    return next(name for name, turn in FLIPS.items() if {*turn} == axes)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from patchail_jax.demos import trajectory
 from patchail_jax.demos.form import Trajectories
-from patchail_jax.demos.gathering import Gathering, Request, require_as_many
+from patchail_jax.demos.gathering import Gathering, Request, require_as_many, turned
 from patchail_jax.errors import UserError
 
 
@@ -55,4 +55,6 @@ def read(path: Path, request: Request, *, repeat: int | None = None) -> Trajecto
     gathering.notes |= dict.fromkeys(metadata.get("notes", []))
     for d in range(count):
         gathering.add(*held.demonstration(d), name=path.name)
-    return gathering.finish(metadata.get("source", path.name))
+    made = gathering.finish(metadata.get("source", path.name))
+    now = {**metadata, **made.metadata, "flipped": turned(str(metadata.get("flipped")), request.flip)}
+    return made._replace(metadata={key: value for key, value in now.items() if (key, value) != ("flipped", "none")})

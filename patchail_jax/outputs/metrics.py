@@ -24,6 +24,7 @@ from patchail_jax.errors import UserError, one_line
 from patchail_jax.files.append import append
 from patchail_jax.files.whole_file import whole_file
 from patchail_jax.outputs.dashboards import Dashboard, Kind
+from patchail_jax.outputs.duration import duration
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.optional import LONGEST, OptionalOutputs
 from patchail_jax.storage.run_folder import RunFolder
@@ -83,8 +84,8 @@ class Metrics:
             mean,
             std,
             len(returns),
-            _duration(hour),
-            f", {_duration(hours_left)} left" if hours_left else "",
+            duration(hour),
+            f", {duration(hours_left)} left" if hours_left else "",
         )
         named = {"evaluation/return": mean, "evaluation/return_std": std, "hour": hour, **scalars}
         self._write("evaluation", named, frame)
@@ -178,11 +179,6 @@ def _lines(path: Path) -> list[str]:
 
 def _has_lines(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
-
-
-def _duration(hours: float) -> str:
-    minutes = round(60 * hours)
-    return f"{minutes} min" if minutes < 100 else f"{hours:.1f} h"
 
 
 def _frame_of(line: str) -> int | None:

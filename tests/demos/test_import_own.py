@@ -70,6 +70,14 @@ def test_what_cannot_be_done_with_states_is_one_line(tmp_path, tiny, asked, said
     assert str(caught.value).startswith(str(tmp_path)) and "\n" not in str(caught.value)
 
 
+def test_what_the_file_says_of_itself_stays_true(tmp_path):
+    path = frames(tmp_path, flipped="vertical", recording_seed=3)
+    assert read(path).metadata["recording_seed"] == 3
+    turns = {flip: read(path, flip=flip).metadata.get("flipped") for flip in ("none", "vertical", "horizontal", "both")}
+    assert turns == {"none": "vertical", "vertical": None, "horizontal": "both", "both": "horizontal"}
+    assert read(frames(tmp_path, flipped=["odd"])).metadata.get("flipped") is None
+
+
 def test_what_can_be_done_is_done(tmp_path, tiny):
     path = frames(tmp_path)
     assert len(read(path).steps) == len(read(path, num_demonstrations=2).steps) == 2

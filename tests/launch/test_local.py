@@ -202,6 +202,20 @@ def test_bad_flags_are_named(tmp_path, word, message):
         launch(tmp_path, word)
 
 
+@pytest.mark.parametrize("below", ["", "runs", "runs/mine"])
+@pytest.mark.parametrize("flags", [["--dry_run"], []])
+def test_a_file_in_the_place_of_the_root_is_named(tmp_path, below, flags):
+    (tmp_path / "file").write_text("notes")
+    with pytest.raises(UserError, match="--root=.*: .*/file is a file: name a folder"):
+        launch(tmp_path / "file" / below, *flags)
+
+
+def test_the_home_folder_of_python_is_found(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert launch(tmp_path / "runs", "--python=~/my/python", "--dry_run") == 0
+    assert f"{tmp_path}/my/python -m patchail_jax" in capsys.readouterr().out
+
+
 def start(root, *words, sweep="figure7"):
     """The launcher as a program of its own."""
     command = [sys.executable, "-m", "patchail_jax", "launch", "local", sweep, "--tasks=finger", "--methods=patchail"]

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from patchail_jax.launch.table import Forecast, LiveTable, Row, duration, last_words, read_progress
+from patchail_jax.launch.table import Forecast, LiveTable, Row, last_words, read_progress
+from patchail_jax.outputs.duration import duration
 
 
 class Terminal(io.StringIO):
@@ -96,7 +97,21 @@ def test_the_time_left_is_that_of_the_frames_left():
     rows = [Row("a", "finished", 0, 0, 1000, None), Row("b", "running", 1, 0, 1000, None)]
     assert forecast(rows) == "; 50% of all frames"
     assert forecast([rows[0], rows[1]._replace(frame=250)]) == "; 62% of all frames, about 3 min left"
-    assert [duration(seconds) for seconds in (3, 200, 3600, 12000)] == ["1 min", "3 min", "1 h 0 min", "3 h 20 min"]
+
+
+def test_less_than_a_minute_left_is_a_minute():
+    now = iter((0.0, 60.0))
+    forecast = Forecast(lambda: next(now))
+    row = Row("b", "running", 1, 0, 1000, None)
+    assert forecast([row]) and forecast([row._replace(frame=999)]).endswith(", about 1 min left")
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [(0.0, "0 min"), (0.05, "3 min"), (0.9999, "1 h 0 min"), (1.0, "1 h 0 min"), (200 / 60, "3 h 20 min")],
+)
+def test_durations_are_hours_and_minutes(hours, words):
+    assert duration(hours) == words
 
 
 @pytest.mark.parametrize(
