@@ -18,7 +18,7 @@ help:  ## this list
 quickstart: $(READY)  ## train PatchAIL from videos on a real task, on this CPU; ARGS='--config.seed=1'
 	@$(PYTHON) -m patchail_jax train --config=quickstart $(ARGS)
 
-test: lint  ## lint and all tests
+test: lint  ## lint and tests, all but the slow ones
 	@launch/browser.sh
 	@$(PYTHON) -m pytest -n $(WORKERS) --dist=worksteal -q $(ARGS)
 
@@ -28,11 +28,11 @@ test-parity: $(READY)  ## all numbers of the published program, the slow ones to
 test-faults: $(READY)  ## 50 kills at random moments of a run of each of three methods; ARGS='--kills=9 --seed=1'
 	@for method in patchail rot bc; do $(PYTHON) -m tests.faults.kills $$method $(ARGS) || exit 1; done
 
-test-latest:  ## all tests with the newest versions that setup.py allows, in .venv; make clean brings the tested ones back
+test-latest:  ## all but the slow tests, with the newest versions that setup.py allows, in .venv; make clean brings the tested ones back
 	@LOCKED= launch/setup.sh
 	@$(PYTHON) -m pytest -n $(WORKERS) --dist=worksteal -q $(ARGS)
 
-mutants: $(READY)  ## small faults put in one by one: which of them does no test see? ARGS='--only=NAME'
+mutants: $(READY)  ## mutation testing: puts in small faults one at a time, and lists those that no test finds; ARGS='--only=NAME'
 	@$(PYTHON) -m tests.mutants $(ARGS)
 
 docs: .venv/ready-docs  ## the pages of docs/ as build/docs/index.html; a warning or a dead link is an error
@@ -44,7 +44,7 @@ bench: $(READY)  ## milliseconds per update and environment steps per second, on
 evidence: $(READY)  ## on a machine with a GPU: doctor, bench, then the next run of the paper's size; MINUTES=25
 	@$(PYTHON) -m patchail_jax evidence --minutes=$(or $(MINUTES),25) $(ARGS)
 
-results: $(READY)  ## every task and method in small, each run on one core, until stopped; JOBS=2
+results: $(READY)  ## the runs of the sweep `small`, each on one core, until stopped; JOBS=2
 	@trap : INT TERM; $(PYTHON) -m patchail_jax launch local small --jobs=$(or $(JOBS),1) --cores=1 --idle $(ARGS); status=$$?; \
 	$(PYTHON) -m patchail_jax reports results runs/small; exit $$status
 

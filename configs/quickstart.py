@@ -1,4 +1,4 @@
-"""A real task in small, for two CPU cores: ``make quickstart``.
+"""A real task at small size, for two CPU cores: ``make quickstart``.
 
 Seeds differ in when they find balancing: before that the agent spins the pole, at returns of 200 to 300.
 """

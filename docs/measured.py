@@ -14,7 +14,7 @@ RESULTS = ROOT / "results"
 
 
 def bench() -> str:
-    """Every ``results/*/bench_*.json``: milliseconds an update, agent steps a second, and with what they were made."""
+    """Every ``results/*/bench_*.json``: milliseconds per update, agent steps per second, and how they were made."""
     parts = []
     for path, measured in _files("bench"):
         made = [measured.get("machine", measured["device"]), f"jax {measured['jax']}"]
@@ -32,12 +32,12 @@ def bench() -> str:
             f"{', '.join(made)}; `{path}`.\n",
             table(("an update", "milliseconds", other), updates),
         ]
-        parts += [table(("processes of environments", "agent steps a second, all together"), steps)] if steps else []
+        parts += [table(("processes of environments", "agent steps per second, all together"), steps)] if steps else []
     return "\n".join(parts)
 
 
 def drawing() -> str:
-    """Every ``results/*/tasks_*.json``: agent steps a second of one environment by task, and the cores they ask for."""
+    """Every ``results/*/tasks_*.json``: agent steps per second of one environment by task, and cores for more."""
     parts = []
     for path, measured in _files("tasks"):
         rows = []
@@ -46,7 +46,7 @@ def drawing() -> str:
             rows.append((f"`{task}`", *(f"{rates[quality]:,.0f}" for quality in ("full", "fast")), *cores))
         parts += [
             f"{measured['machine']}, images of {measured['config']['env']['image_size']} pixels; `{path}`.\n",
-            table(("task", "full", "fast", "cores for 100 steps a second", "cores for 400"), rows),
+            table(("task", "full", "fast", "cores for 100 steps per second", "cores for 400"), rows),
         ]
     return "\n".join(parts)
 
@@ -71,7 +71,7 @@ def compiled() -> str:
 
 
 def tried(name: str) -> str:
-    """``results/tried_<name>.json``: runs that were tried, and what they had otherwise than ``name`` has now."""
+    """``results/tried_<name>.json``: runs that were tried, and the fields in which they differ from ``name`` now."""
     rows = []
     for run in json.loads((RESULTS / f"tried_{name}.json").read_text()):
         changed = ", ".join(f"`{field}={value}`" for field, value in run["differs"].items()) or "nothing"
@@ -93,7 +93,7 @@ def tried(name: str) -> str:
 
 
 def pace() -> str:
-    """Frames a second of whole runs, by size, method, environments and machine: the median over ``results/``."""
+    """Frames per second of whole runs, by size, method, environments and machine: the median over ``results/``."""
     rates: dict[tuple[str, ...], list[float]] = {}
     for size in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
         for one in results(size):
@@ -101,7 +101,7 @@ def pace() -> str:
             row = (size.name, f"`{one.run.method}`", f"{one.run.config['env']['num_envs']}", one.about["machine"])
             rates.setdefault(row, []).append(frame / hour / 3600)
     rows = [(*row, f"{len(found)}", f"{statistics.median(found):,.0f}") for row, found in rates.items()]
-    return table(("size", "method", "environments", "machine", "runs", "frames a second"), rows)
+    return table(("size", "method", "environments", "machine", "runs", "frames per second"), rows)
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

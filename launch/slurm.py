@@ -117,7 +117,10 @@ def main(argv: Sequence[str]) -> int:
         "--cpus", type=positive, default=8, help="CPU cores of a run, for learner, environments and rendering"
     )
     flags.add_argument(
-        "--memory_gb", type=gigabytes, default=64.0, help="memory of a run; -W, -B and LAIfO keep a million frames"
+        "--memory_gb",
+        type=gigabytes,
+        default=64.0,
+        help="memory of a run; -W, -B and LAIfO keep a million steps in replay",
     )
     flags.add_argument("--jobs", type=positive, default=64, help="runs at a time")
     flags.add_argument(

@@ -4,7 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from patchail_jax.programs.command_line import parse
 from patchail_jax.reports.results import results
+from patchail_jax.storage.run_config import flatten
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -26,3 +30,14 @@ def test_the_readme_s_speed_is_that_measured():
 
 def test_the_readme_is_one_screen_after_another_and_no_book():
     assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", ["small", "quickstart"])
+def test_what_was_tried_differs_from_what_is_now(name):
+    """A value that has become the preset's own is no difference any more."""
+    for tried in json.loads((RESULTS / f"tried_{name}.json").read_text()):
+        task = tried["task"] if tried["task"].startswith("walker") else tried["task"].partition("_")[0]
+        words = {"small": f"{task}:{tried['method']}+small", "quickstart": f"quickstart:{tried['method']}"}[name]
+        now = flatten(parse(["train", f"--config={words}"]).config.to_dict())
+        stale = {field: value for field, value in tried["differs"].items() if now[field] == value}
+        assert not stale, (tried["task"], tried["seed"], stale)

@@ -1,4 +1,4 @@
-"""What rewards a finished episode goes into replay with."""
+"""Chooses the rewards that a finished episode has in replay."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Of how many processes this one is one: JAX's own cluster classes are asked, as ``jax.distributed.initialize`` does.
+"""How many processes train this run together: asks JAX's own cluster classes, as ``jax.distributed.initialize`` does.
 
 They know SLURM, Open MPI, GKE's TPUs by their variables, and a TPU VM by the metadata server of its cloud.
 """

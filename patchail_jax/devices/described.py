@@ -1,4 +1,4 @@
-"""Accelerators that are not here, described to XLA's compilers of the CUDA and TPU plugins: what a program takes there.
+"""Compiles programs for accelerators that this machine lacks, by the compilers in XLA's CUDA and TPU plugins.
 
 Nothing runs. The compilers pick no algorithms by timing, so the scratch memory of cuDNN's convolutions is not counted.
 """

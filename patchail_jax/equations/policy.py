@@ -27,7 +27,7 @@ def noisy_action(
 
 def policy_loss(values: Float[Array, "2 B"]) -> Scalar:
     """``-E[min(Q1, Q2)(s, a)]`` for the values ``[2,B]`` of the policy's own noisy actions."""
-    # Not jnp.min: its gradient is 0/0 where a compiler rounds the values otherwise than their minimum.
+    # Not jnp.min: its gradient is 0/0 where a compiler rounds the values and their minimum differently.
     return -jnp.mean(jnp.minimum(values[0], values[1]))
 
 

@@ -1,4 +1,4 @@
-"""The methods by name, a file each: ``METHODS[name](specs, config)``, the config's groups as plain dicts."""
+"""The methods by name: ``METHODS[name](specs, config)``, the config's groups as plain dicts."""
 
 from collections.abc import Callable
 

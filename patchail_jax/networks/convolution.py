@@ -1,7 +1,7 @@
 """One convolution layer in three exact forms: as it is written, and two that accelerators run several times faster.
 
 Tensor cores want many channels on both sides. The first layer of a stack reads few (9 or 18), the discriminator's last
-one writes one; both are rearranged so that the products stay the same numbers and become large ones.
+one writes one; both are rearranged into larger matrix products that give the same numbers.
 """
 
 import functools

@@ -9,8 +9,8 @@ the command, the commit and the machine that they were made with:
 - beside each, the floor: its operations, counted from the shapes, over the device's measured matrix rate;
 - agent steps per second of the loop as a whole.
 
-``--quick`` measures PatchAIL alone, ``--tasks`` the environments of the paper's tasks. A CPU compiles for minutes, so
-it measures fewer variants, in one precision.
+``--quick`` measures PatchAIL alone, ``--tasks`` the environments of the paper's tasks. Compiling takes minutes on
+a CPU, so there it measures fewer variants: all in the config's precision, and one of them in the other too.
 ``--against=torch`` measures PatchAIL's update alone, and the same update in PyTorch beside it.
 ``--compile_for=h100`` measures nothing: it compiles the updates for devices that are not here.
 """

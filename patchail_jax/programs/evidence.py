@@ -1,8 +1,8 @@
 """Measures this machine, then trains the next of the paper's runs: ``make evidence``, or ``patchail evidence``.
 
-The doctor checks the machine and ``bench`` measures updates per second. Then the first run of the paper's configuration
-that ``results/paper`` lacks is trained, or one that was begun here is resumed, and its results are gathered there. Each
-step is a process of its own, so a crash loses that step alone. A run that is out of time saves itself, and the same
+The doctor checks the machine and ``bench`` measures updates per second. Then it resumes a run that was begun here, or
+starts the first run of its list (``QUESTIONS``) that the results lack, and gathers its results. Each step is a process
+of its own, so a crash loses that step alone. A run that is out of time saves itself, and the same
 command resumes it.
 """
 

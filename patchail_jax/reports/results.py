@@ -31,9 +31,9 @@ _TITLES = {
 _HEAD = """\
 # Results
 
-Learning curves that this code made, a row a run. `<size>/<task>/<method>/seed_<n>.csv` has its evaluations; the JSON
-beside it has the command, the commit, the machine, the versions and the whole config. This page is written from these
-files: by `make evidence` on a machine with a GPU, by `make results` in small on a CPU.
+Learning curves that this code made, one row per run. `<size>/<task>/<method>/seed_<n>.csv` has its evaluations; the
+JSON beside it has the command, the commit, the machine, the versions and the whole config. This page is written from
+these files: by `make evidence` on a machine with a GPU, by `make results` at small size on a CPU.
 """
 _COLUMNS = ("task", "method", "seed", "last return", "best", "last, of the expert's", "frames", "minutes", "machine")
 _METHOD_COLUMNS = ("method", "tasks", "runs", "interquartile mean of the last returns, of the expert's", "95% interval")

@@ -1,4 +1,4 @@
-"""That all processes of a run have the same config and renderer: they would train together whatever they have."""
+"""Checks that all processes of a run have the same config and renderer: nothing else would notice."""
 
 import logging
 import zlib

@@ -1,7 +1,8 @@
 """Whether the discriminator tells expert from agent before either has done anything: at the first step of episodes.
 
 Expert and agent start alike. A discriminator that judges behaviour is right about half of the patches of first steps,
-however right it is about the rest of an episode. One that knows the expert by its picture is right about nearly all.
+however right it is about the rest of an episode. One that recognises the expert by how the images look is right about
+nearly all.
 
 Measured at 32 pixels over 600 updates, expert pairs in batches of 16, against random actions: 0.48 to 0.58 in the
 paper's tasks; 0.99 to 1.00 where the expert's frames had red and blue exchanged (walker) or were upside down
@@ -67,9 +68,10 @@ class FirstSteps:
         self._said = True
         _log.warning(
             "the discriminator is right about %.0f%% of the patches at the first step of episodes, where expert and "
-            "agent have done nothing yet: it knows the expert by its picture, and the agent learns nothing from it. "
-            "Likely causes: another renderer or quality; a compressed video (config.env.look=video); a picture upside "
-            "down or in other colours. Demonstrations that start elsewhere than episodes do look the same. See: %s",
+            "agent have done nothing yet: it recognises the expert by how the images look, and the agent learns "
+            "nothing from it. Likely causes: another renderer or quality; a compressed video "
+            "(config.env.look=video); a picture upside down or in other colours. Demonstrations that start elsewhere "
+            "than episodes do look the same. See: %s",
             100 * right,
             self._command,
         )

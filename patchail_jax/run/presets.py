@@ -115,7 +115,7 @@ _EXPLORATION: Mapping[str, int] = {
 
 
 def published(task: str, method: str) -> Mapping[str, Value]:
-    """What a method's published program does otherwise than the preset on ``task``: PatchAIL's authors', or LAIfO's."""
+    """The fields in which the method's published program (PatchAIL's authors', or LAIfO's) differs from the preset."""
     own = method == "laifo"
     fields = dict(_PUBLISHED_LAIFO) if own else {**_PUBLISHED, **_PUBLISHED_METHODS.get(method, {})}
     if task.startswith("walker_"):
@@ -125,7 +125,7 @@ def published(task: str, method: str) -> Mapping[str, Value]:
     return fields
 
 
-# A task in small, for one CPU core: small pictures, networks and batches, and 80,000 steps.
+# A task at small size, for one CPU core: small pictures, networks and batches, and 80,000 steps.
 _SMALL: Mapping[str, Value] = {
     "num_frames": 160_000,
     "env.image_size": 32,
@@ -205,9 +205,9 @@ _FOLLOWED = ("cheetah_run", "hopper_stand", "quadruped_run", "walker_stand", "wa
 
 
 def small(task: str, method: str) -> Mapping[str, Value]:
-    """``task`` in small for ``method``: the same constants for all tasks, but for where the camera follows the robot,
-    the walkers' n-step return (as the published program has it), and the cheetah's action repeat with the discount
-    that looks as far ahead in time.
+    """``task`` at small size for ``method``: the same constants for all tasks, except where the camera follows the
+    robot, the walkers' n-step return (as the published program has it), and the cheetah's action repeat with the
+    discount that looks as far ahead in time.
     """
     if method == "drqv2_features":
         return {}  # small as it is

@@ -1,4 +1,4 @@
-"""That one run alone writes to a remote folder: storage has no locks, so there is an object that its holder renews."""
+"""Ensures that only one run writes to a remote folder. Storage has no locks, so the run renews an object there."""
 
 import json
 import logging
