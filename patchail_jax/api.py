@@ -14,7 +14,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.devices.data_parallel import Devices
-from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.programs.train import train as _train
@@ -42,7 +41,6 @@ def load_run(path: str | Path, *, checkpoint: int | None = None) -> "LoadedRun":
     """What the run in the folder ``path`` (or ``gs://``) has learned, at its newest checkpoint unless one is named."""
     if checkpoint is not None and not isinstance(checkpoint, int | np.integer):
         raise UserError(f"checkpoint is {checkpoint!r}; it must be a whole number")
-    choose_backend()
     return LoadedRun(open_trained(reading_copy(str(path)), number=checkpoint))
 
 

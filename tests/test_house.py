@@ -20,7 +20,7 @@ NAMED_AS_ELSEWHERE = {"programs/torch_networks.py"}  # the same networks, in PyT
 
 # Modules that have one home: who may import them, by paths below the package.
 HOMES = {
-    "dm_control": ("envs/", "demos/render.py"),
+    "dm_control": ("envs/tasks.py", "envs/rendering.py"),  # which choose the OpenGL before
     "mujoco": ("envs/",),
     "wandb": ("outputs/dashboards.py",),
     "orbax": ("storage/checkpoints.py", "storage/checkpoint_"),

@@ -44,7 +44,7 @@ def render(
     UserError if the states are not of this task's size, or nothing can render here. A cache that cannot be written
     costs only the time to render again.
     """
-    backend = rendering.choose_backend()  # first of all: whatever imports dm_control fixes the backend
+    backend = rendering.choose_backend()
     task, image_size, quality = view.task, view.image_size, view.quality
     camera_id = tasks.facts(task).camera_id if view.camera_id is None else view.camera_id
     assert trajectories.states is not None
@@ -89,7 +89,6 @@ def render(
 
 def reset_frames(view: View, count: int) -> np.ndarray:
     """What a suite's task shows at the start of ``count`` episodes, ``[count,H,W,3] uint8``; UserError for another."""
-    rendering.choose_backend()
     environment = make(view, episode_frames=view.action_repeat)
     try:
         return np.stack([environment.reset(seed).frame for seed in range(count)])
@@ -99,7 +98,6 @@ def reset_frames(view: View, count: int) -> np.ndarray:
 
 def task_action_size(task: str) -> int:
     """Length of the task's action vector, for demonstrations that come without actions."""
-    rendering.choose_backend()
     with dmc.load(task, quality="full") as environment:
         return environment.action_spec().shape[0]
 

@@ -5,19 +5,15 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.envs.outcome import Outcome
-from patchail_jax.envs.rendering import Renderer, apply_quality, choose_backend, opengl, renderer_name
-from patchail_jax.envs.tasks import facts
+from patchail_jax.envs.rendering import Renderer, apply_quality, renderer_name
+from patchail_jax.envs.tasks import facts, suite
 from patchail_jax.errors import UserError
 
 
 def load(task: str, *, quality: str) -> Any:
     """The suite's environment for ``<domain>_<task>``, without a time limit, prepared for rendering at ``quality``."""
-    choose_backend()  # dm_control looks once, when it is imported
-    with opengl():
-        from dm_control import suite
-
     names = facts(task)
-    environment = suite.load(names.domain, names.task, task_kwargs={"time_limit": float("inf")})
+    environment = suite().load(names.domain, names.task, task_kwargs={"time_limit": float("inf")})
     apply_quality(environment.physics, quality)
     return environment
 

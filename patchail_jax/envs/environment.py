@@ -5,6 +5,7 @@ from typing import Any
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.factory import FactoryEnvironment
 from patchail_jax.envs.look import VideoLook
+from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.view import View
 
 
@@ -13,6 +14,7 @@ def make(view: View, *, episode_frames: int) -> Any:
 
     ``UserError`` for anything that does not exist or does not fit.
     """
+    choose_backend()  # what a factory imports may draw as well
     size = view.drawn().image_size
     environment = (
         FactoryEnvironment(

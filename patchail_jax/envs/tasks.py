@@ -2,8 +2,9 @@
 
 import difflib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from patchail_jax.envs.rendering import choose_backend, opengl
 from patchail_jax.errors import UserError
 
 PAPER_TASKS = (
@@ -30,11 +31,17 @@ def names_folder(name: str) -> bool:
     return name not in ("", ".", "..") and Path(name).name == name and "\0" not in name
 
 
+def suite() -> Any:
+    """dm_control's suite. OpenGL is chosen first: dm_control looks once, when it is imported."""
+    choose_backend()
+    with opengl():
+        from dm_control import suite as found
+    return found
+
+
 def facts(name: str) -> TaskFacts:
     """``<domain>_<task>``, any task of the suite; ``UserError`` names the nearest one."""
-    from dm_control import suite
-
-    known = {f"{domain}_{task}": (domain, task) for domain, task in suite.ALL_TASKS}
+    known = {f"{domain}_{task}": (domain, task) for domain, task in suite().ALL_TASKS}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"for example {', '.join(PAPER_TASKS)}"

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from patchail_jax.envs.rendering import QUALITIES, choose_backend
+from patchail_jax.envs.rendering import QUALITIES
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.files.home import expanded
 from patchail_jax.programs.arguments import Arguments
@@ -130,7 +130,6 @@ def main(argv: Sequence[str]) -> None:
     absent = targets(own.compile_for) if own.compile_for else []
     words = words if names_config(words) else ["--config=quickstart", *words]
     config = parse(["patchail bench", *words]).config
-    choose_backend()
     made = {"command": command(), "commit": versions()["git_commit"], "machine": machine()}
     result: dict[str, Any] = {**made, "config": config.to_dict(), "environments": {}, "update": {}}
 

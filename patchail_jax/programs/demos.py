@@ -18,7 +18,6 @@ import numpy as np
 
 from patchail_jax.demos import description, first_frames, import_video, render, task_fit, trajectory
 from patchail_jax.demos.form import Trajectories
-from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
@@ -83,7 +82,6 @@ def _refuse_overwriting(options: argparse.Namespace) -> None:
 
 def _record(options: argparse.Namespace) -> None:
     _refuse_overwriting(options)
-    choose_backend()
     from patchail_jax.run.record import record_run
 
     recorded = record_run(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS, signed
 from patchail_jax.programs.arguments import Arguments, output_folder
@@ -94,7 +93,6 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     if (options.run is None) == (options.compare is None):
         raise UserError("give --run=RUN, or --compare RUN RUN ...")
-    choose_backend()
     sources = list(dict.fromkeys(options.input.split(",")))
     if options.compare is None:
         output = options.output or (Path("reports") if is_remote(options.run) else None)

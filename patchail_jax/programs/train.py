@@ -37,10 +37,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
 
     ``UserError``, one line, for bad input; ``KeyboardInterrupt`` with the signal's number after a stop that was saved.
     """
-    # Imported here: a wrong flag should not wait for jax, and MUJOCO_GL must be chosen before dm_control is imported.
-    from patchail_jax.envs.rendering import choose_backend
-
-    choose_backend()
+    # Imported here: a wrong flag should not wait for jax.
     from patchail_jax import loop
     from patchail_jax.devices.hosts import join, losses_in_one_line
     from patchail_jax.devices.profiler import Profiler

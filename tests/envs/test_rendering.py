@@ -143,9 +143,17 @@ except UserError as error:
     assert re.search("apt-get install libegl1 .*libosmesa6", message)
 
 
-def test_an_environment_alone_finds_its_opengl():
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "from patchail_jax.envs.tasks import facts; facts('cartpole_swingup')\n",
+        "from patchail_jax.demos.render import task_action_size; task_action_size('cartpole_swingup')\n",
+    ],
+)
+def test_whatever_meets_dm_control_first_finds_its_opengl(before):
     program = (
-        "from patchail_jax.envs.dmc import FrameEnvironment\n"
+        f"{before}from patchail_jax.envs.dmc import FrameEnvironment\n"
         "environment = FrameEnvironment(task='cartpole_swingup', action_repeat=2, image_size=16, quality='fast')\n"
         "assert environment.reset(0).frame.std() > 1\n"
     )
