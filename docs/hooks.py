@@ -27,7 +27,7 @@ from patchail_jax.launch.sweeps.paper import SWEEPS  # noqa: E402
 from patchail_jax.launch.sweeps.sweep import runs  # noqa: E402
 from patchail_jax.run import config as fields  # noqa: E402
 from patchail_jax.run.presets import PRESETS, VARIANTS  # noqa: E402
-from patchail_jax.storage.run_config import flatten  # noqa: E402
+from patchail_jax.storage.run_config import MAY_DIFFER, flatten  # noqa: E402
 
 _CALL = re.compile(r"\{\{ ([a-z_]+)((?: [^\s}]+)*) \}\}")
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
@@ -124,9 +124,7 @@ def variant(name: str, method: str, task: str) -> str:
 
 def may_differ() -> str:
     """The fields that may change between two starts of a run, and the groups of which all may."""
-    names, groups = (
-        [f"`{name}`" for name in fields.MAY_DIFFER if (name in _LEAVES) == known] for known in (True, False)
-    )
+    names, groups = ([f"`{name}`" for name in MAY_DIFFER if (name in _LEAVES) == known] for known in (True, False))
     return f"{', '.join(names)}, and the groups {', '.join(groups[:-1])} and {groups[-1]}"
 
 

@@ -13,7 +13,6 @@ from typing import Final, cast
 
 from patchail_jax.launch import options
 from patchail_jax.launch.sweeps.sweep import PlannedRun
-from patchail_jax.run.config import MAY_DIFFER
 from patchail_jax.storage.remote import finished_frames, is_going_on, is_remote, local_folder, reachable, storage
 from patchail_jax.storage.run_config import newer_fields
 
@@ -43,7 +42,7 @@ def standings(runs: Sequence[PlannedRun]) -> dict[str, str]:
 def _refuse_other(run: PlannedRun) -> None:
     """``UserError`` where the folder holds another run; of newer fields the run itself says what it takes."""
     config = options.config_of(run).to_dict()
-    differing = functools.partial(newer_fields, config=config, may_differ=MAY_DIFFER, remedy="give another --root")
+    differing = functools.partial(newer_fields, config=config, remedy="give another --root")
     if is_remote(run.folder):
         with reachable(run.folder):  # an address has the methods of a path
             differing(cast(Path, storage(run.folder)))

@@ -27,12 +27,12 @@ from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.train import train
 from patchail_jax.run import design, summary
 from patchail_jax.run.clock import Clock
-from patchail_jax.run.config import MAY_DIFFER
 from patchail_jax.run.design import load_experts
 from patchail_jax.run.evaluations import Evaluations
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.run.snapshot import Snapshot
 from patchail_jax.storage.checkpoints import Checkpoints
+from patchail_jax.storage.run_config import MAY_DIFFER
 from patchail_jax.storage.run_folder import RunFolder
 
 SMALL = [

@@ -99,7 +99,7 @@ def loop_steps_per_second(config: ConfigDict) -> float:
     config.agent.first_update_step = config.agent.random_steps = episode
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as resources:
-        opened = open_run(Path(folder) / "run", config=config.to_dict(), may_differ=())
+        opened = open_run(Path(folder) / "run", config=config.to_dict())
         resources.callback(opened.close)
         metrics = Metrics(opened, RunIdentity(config.method, config.env.task, config.seed))
         resources.callback(metrics.close)

@@ -140,15 +140,14 @@ def _train(command: Sequence[str], *, seconds: float) -> int:
 def _gather(folder: Path, place: Path, *, command: str, machine: str) -> None:
     from patchail_jax.reports.results import gather, write_table
     from patchail_jax.reports.runs import read_run
-    from patchail_jax.run.config import MAY_DIFFER
 
     if not (folder / "config.json").exists():
         return  # the run was refused before it began, and has said why
     run = read_run(folder)
-    if not gather([run], place, command=command, machine=machine, may_differ=MAY_DIFFER):
+    if not gather([run], place, command=command, machine=machine):
         _say("the run has no evaluation yet; the same command resumes it")
         return
-    table = write_table(place.parent, may_differ=MAY_DIFFER)
+    table = write_table(place.parent)
     _say(f"{run.task}, {run.method}: {run.state()}; the results are in {table}")
 
 

@@ -30,26 +30,25 @@ def main(argv: Sequence[str]) -> None:
     from patchail_jax.reports.results import gather, write_table
     from patchail_jax.reports.runs import find_runs, incomplete_lines
     from patchail_jax.reports.table1 import write_table1
-    from patchail_jax.run.config import MAY_DIFFER
 
     runs = find_runs(options.runs)
     for line in incomplete_lines(runs):
         sys.stderr.write(f"incomplete: {line}\n")
     match options.report:
         case "table1":
-            written = write_table1(runs, options.output, frames=options.frames, may_differ=MAY_DIFFER)
+            written = write_table1(runs, options.output, frames=options.frames)
         case "curves":
-            written = write_curves(runs, options.output, by=options.by, may_differ=MAY_DIFFER)
+            written = write_curves(runs, options.output, by=options.by)
         case "html":
             written = write_pages(runs, options.output)
         case "results":
             folder = options.output / (options.size or _size(runs))
-            kept = gather(runs, folder, may_differ=MAY_DIFFER, force=options.force)
+            kept = gather(runs, folder, force=options.force)
             if not kept:
                 raise UserError("none of the runs has an evaluation yet: there is nothing to keep")
-            written = [*kept, write_table(options.output, may_differ=MAY_DIFFER)]
+            written = [*kept, write_table(options.output)]
         case _:
-            written = write_aggregate(runs, options.output, frames=options.frames, may_differ=MAY_DIFFER)
+            written = write_aggregate(runs, options.output, frames=options.frames)
     for path in written:
         sys.stdout.write(f"{path}\n")
 
@@ -57,13 +56,13 @@ def main(argv: Sequence[str]) -> None:
 def _size(runs: Sequence["Run"]) -> str:
     """The size that all ``runs`` are of; ``UserError`` for a run of none, and for two sizes."""
     from patchail_jax.reports.seeds import differences, in_words
-    from patchail_jax.run.config import MAY_DIFFER, paper_config
+    from patchail_jax.run.config import paper_config
 
     found: dict[str, Path] = {}
     for run in runs:
         small, paper = (
-            differences([run, run._replace(config=paper_config(run.task, run.method + variant).to_dict())], may_differ)
-            for variant, may_differ in ((f"+{_SMALL}", MAY_DIFFER), ("", (*MAY_DIFFER, *_PAPER_MAY_DIFFER)))
+            differences([run, run._replace(config=paper_config(run.task, run.method + variant).to_dict())], besides)
+            for variant, besides in ((f"+{_SMALL}", ()), ("", _PAPER_MAY_DIFFER))
         )
         if small and paper:
             name, nearer = (_SMALL, small) if len(small) < len(paper) else (_PAPER, paper)

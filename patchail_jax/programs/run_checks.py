@@ -58,7 +58,6 @@ def check_demonstrations(config: ConfigDict) -> Finding:
 
 def check_run_folder(config: ConfigDict) -> Finding:
     """Whether the run folder is this run's or nobody's, can be written, and holds the checkpoints of a full replay."""
-    from patchail_jax.run.config import MAY_DIFFER
     from patchail_jax.run.design import run_folder_of
     from patchail_jax.storage.remote import check, is_remote, local_folder
     from patchail_jax.storage.run_config import refuse_other_run
@@ -72,7 +71,7 @@ def check_run_folder(config: ConfigDict) -> Finding:
             return Finding("run folder", "problem", str(error), "set config.run_folder")
     folder = local_folder(location).absolute()
     try:
-        refuse_other_run(folder, config=config.to_dict(), may_differ=MAY_DIFFER)
+        refuse_other_run(folder, config=config.to_dict())
     except UserError as error:
         return Finding("run folder", "problem", str(error), "set config.run_folder")
     if is_running(folder):

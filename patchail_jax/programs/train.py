@@ -15,7 +15,6 @@ from patchail_jax.programs.command_line import parse, train_help
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.programs.verbs import asks_for_help
-from patchail_jax.run.config import MAY_DIFFER
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,7 +63,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
         replicated(location) as (path, push),
         ExitStack() as resources,
     ):
-        folder = open_run(path, config=config.to_dict(), may_differ=MAY_DIFFER)
+        folder = open_run(path, config=config.to_dict())
         resources.callback(folder.close)
         identity = RunIdentity(config.method, config.env.task, config.seed)
         dashboards = functools.partial(

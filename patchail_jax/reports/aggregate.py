@@ -1,7 +1,7 @@
 """Methods over all tasks: interquartile mean, probability of improvement, performance profile (Agarwal et al. 2021)."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -92,9 +92,7 @@ def estimates(scores: dict[str, dict[str, np.ndarray]], frame: int) -> list[Esti
     return found
 
 
-def write_aggregate(
-    runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None, may_differ: Iterable[str] = ()
-) -> list[Path]:
+def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
     """Writes ``aggregate.csv`` and ``.md``, and a figure for each number of frames; returns their paths.
 
     ``UserError`` where runs of one task and method are no seeds of one config (``seeds.by_name``), and where the
@@ -104,7 +102,7 @@ def write_aggregate(
     pictures: list[Path] = []
     dropped: list[str] = []
     for frame in frames or default_frames(runs):
-        table = cells(runs, [frame], may_differ=may_differ)
+        table = cells(runs, [frame])
         scores = scores_by_method(table)
         here = estimates(scores, frame)
         output.mkdir(parents=True, exist_ok=True)

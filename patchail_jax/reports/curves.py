@@ -6,7 +6,7 @@ These are the paper's Figures 4, 8 and 9, and with ``by`` its Figures 6, 7 and 1
 import collections
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,12 +48,12 @@ class Curve(NamedTuple):
         return f"{published.method_label(self.name)} ({', '.join(words)})"
 
 
-def curves(runs: Sequence[Run], *, by: str = "", may_differ: Iterable[str] = ()) -> list[Curve]:
+def curves(runs: Sequence[Run], *, by: str = "") -> list[Curve]:
     """One curve for each task, method and value of the config's field ``by``, over its seeds.
 
     ``UserError`` for an unknown field, and where the runs of a curve are no seeds of one config (``seeds.by_name``).
     """
-    return [_curve(task, name, group) for (task, name), group in by_name(runs, by=by, may_differ=may_differ).items()]
+    return [_curve(task, name, group) for (task, name), group in by_name(runs, by=by).items()]
 
 
 def _mark(run: Run) -> str:
@@ -73,9 +73,9 @@ def _curve(task: str, name: str, runs: list[Run]) -> Curve:
     return Curve(task, name, runs, grid, np.nanmean(values, 0), np.nanstd(values, 0), np.isfinite(values).sum(0))
 
 
-def write_curves(runs: Sequence[Run], output: Path, *, by: str = "", may_differ: Iterable[str] = ()) -> list[Path]:
+def write_curves(runs: Sequence[Run], output: Path, *, by: str = "") -> list[Path]:
     """Writes ``curves.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths. ``UserError`` as of ``curves``."""
-    found = curves(runs, by=by, may_differ=may_differ)
+    found = curves(runs, by=by)
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "curves.csv", output / "curves.md"]
     with written[0].open("w", newline="") as stream:

@@ -5,7 +5,7 @@ The CSV has the columns of ``eval.csv``; the JSON beside it says how it was made
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,17 +83,15 @@ def gather(
     *,
     command: str = "",
     machine: str = "",
-    may_differ: Iterable[str] = (),
     force: bool = False,
 ) -> list[Path]:
     """Copies each run's evaluations to ``folder``, and beside them how they were made; none of a run without one.
 
     The command that was last given for a run, and its machine, are what its folder says unless they are given.
     ``UserError``, before anything is written, where two runs would become one file, where a task and method would have
-    several configs (but for the seed and what ``may_differ`` names), and, without ``force``, where the file that is
+    several configs (``seeds.differences``), and, without ``force``, where the file that is
     there holds another config or evaluations of later frames.
     """
-    may_differ = tuple(may_differ)
     chosen: dict[Path, Run] = {}
     made: dict[Path, dict[str, Any]] = {}
     for run in runs:
@@ -108,8 +106,8 @@ def gather(
             made[target] = _about(run, command, machine)
     kept = {one.path: one.run for one in results(folder)}
     if not force:
-        _refuse_loss(kept, chosen, may_differ)
-    _refuse_mixture({**kept, **chosen}, may_differ)
+        _refuse_loss(kept, chosen)
+    _refuse_mixture({**kept, **chosen})
     for target, run in chosen.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         for path, text in (
@@ -147,13 +145,13 @@ def _about(run: Run, command: str, machine: str) -> dict[str, Any]:
     }
 
 
-def _refuse_loss(kept: Mapping[Path, Run], chosen: Mapping[Path, Run], may_differ: Sequence[str]) -> None:
+def _refuse_loss(kept: Mapping[Path, Run], chosen: Mapping[Path, Run]) -> None:
     """``UserError`` where a file that is there holds what the run that would replace it has not."""
     for target, run in chosen.items():
         before = kept.get(target)
         if before is None:
             continue
-        if found := differences([before, run], may_differ):
+        if found := differences([before, run]):
             raise UserError(
                 f"{target} is of another run than {run.path}: they differ in {in_words(found)}; "
                 "give the run a --size of its own, or --force to replace the file"
@@ -165,11 +163,11 @@ def _refuse_loss(kept: Mapping[Path, Run], chosen: Mapping[Path, Run], may_diffe
             )
 
 
-def _refuse_mixture(runs: Mapping[Path, Run], may_differ: Sequence[str]) -> None:
+def _refuse_mixture(runs: Mapping[Path, Run]) -> None:
     """``UserError`` where a folder of seeds would hold several configs."""
     for folder in dict.fromkeys(path.parent for path in runs):
         group = [run for path, run in runs.items() if path.parent == folder]
-        if found := differences(group, may_differ):
+        if found := differences(group):
             raise UserError(
                 f"the seeds of {folder} would differ in {in_words(found)}: give each config a --size of its own"
             )
@@ -188,22 +186,21 @@ def results(folder: Path) -> Iterator[Result]:
         yield one
 
 
-def write_table(root: Path, *, may_differ: Iterable[str] = ()) -> Path:
+def write_table(root: Path) -> Path:
     """Writes ``root/README.md`` and ``root/<size>.png`` from the results of all sizes below ``root``.
 
-    ``UserError`` where there is no such folder, and for a size whose seeds are of several configs, but for what
-    ``may_differ`` names.
+    ``UserError`` where there is no such folder, and for a size whose seeds are of several configs.
     """
     if not root.is_dir():
         raise UserError(f"no results in {root}: gather those of a run first")
-    parts, may_differ = [_HEAD], tuple(may_differ)
+    parts = [_HEAD]
     for size in sorted(path for path in root.iterdir() if path.is_dir()):
         found = list(results(size))
         if not found:
             continue
         runs = [one.run for one in found]
         picture = root / f"{size.name}.png"
-        save(figure(curves(runs, may_differ=may_differ)), picture)
+        save(figure(curves(runs)), picture)
         parts.append(f"## {_TITLES.get(size.name, size.name)}\n\n{_table(_COLUMNS, [one.row() for one in found])}")
         parts.append(_table(_METHOD_COLUMNS, _methods(runs)))
         parts.append(f"![learning curves, {size.name}]({picture.name})\n")

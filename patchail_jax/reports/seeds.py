@@ -1,36 +1,35 @@
 """Which runs are seeds of one another: those of one task and method whose configs are equal otherwise."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from patchail_jax.errors import UserError
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run
-from patchail_jax.storage.run_config import flatten
+from patchail_jax.storage.run_config import MAY_DIFFER, flatten, is_among
 
 _SHOWN = 3  # differences that a line names, and values of each
 
 
-def by_name(runs: Sequence[Run], *, by: str = "", may_differ: Iterable[str] = ()) -> dict[tuple[str, str], list[Run]]:
+def by_name(runs: Sequence[Run], *, by: str = "") -> dict[tuple[str, str], list[Run]]:
     """The seeds of each task and method, with ``by`` also of each value of that field, by ``(task, name)``.
 
-    Their configs may differ in the seed and in what ``may_differ`` names (dotted names or groups); a field that one
-    run's version did not have is not compared. ``UserError`` where they differ otherwise, or a seed is there twice.
+    Their configs may differ in the seed and in what may change between two starts of a run (``MAY_DIFFER``); a field
+    that one run's version did not have is not compared. ``UserError`` where they differ in more, or a seed is there
+    twice.
     """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.task, _name(run, by)), []).append(run)
-    may_differ = tuple(may_differ)
     for group in groups.values():
-        refuse_mixture(group, may_differ)
+        refuse_mixture(group)
         refuse_twice(group)
     return groups
 
 
-def differences(runs: Sequence[Run], may_differ: Iterable[str] = ()) -> dict[str, list[Any]]:
-    """The fields in which configs differ, with their values, but for the seed and what ``may_differ`` names."""
-    skipped = ("seed", *may_differ)
+def differences(runs: Sequence[Run], besides: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """The fields in which configs differ, with their values, but for the seed, ``MAY_DIFFER`` and ``besides``."""
     values: dict[str, list[Any]] = {}
     for run in runs:
         for field, value in flatten(run.config).items():
@@ -40,7 +39,7 @@ def differences(runs: Sequence[Run], may_differ: Iterable[str] = ()) -> dict[str
     return {
         field: known
         for field, known in sorted(values.items())
-        if len(known) > 1 and not any(field == name or field.startswith(f"{name}.") for name in skipped)
+        if len(known) > 1 and not is_among(("seed", *MAY_DIFFER, *besides), field)
     }
 
 
@@ -50,13 +49,12 @@ def in_words(found: dict[str, list[Any]]) -> str:
     return ", ".join(words[:_SHOWN]) + (f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else "")
 
 
-def refuse_mixture(runs: Sequence[Run], may_differ: Iterable[str] = ()) -> None:
+def refuse_mixture(runs: Sequence[Run]) -> None:
     """``UserError`` where runs of one task and method are of several configs; it names the fields."""
-    may_differ = tuple(may_differ)
-    found = differences(runs, may_differ)
+    found = differences(runs)
     if not found:
         return
-    covering = (field for field in found if not any(differences(part, may_differ) for part in _parts(runs, field)))
+    covering = (field for field in found if not any(differences(part) for part in _parts(runs, field)))
     field = next(covering, "")
     hint = f", or use curves --by={field}" if field else ""
     first = runs[0]

@@ -1,7 +1,7 @@
 """Table 1: mean and standard deviation over seeds at given frames, beside the paper's and as shares of the expert's."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,14 +78,14 @@ def default_frames(runs: Sequence[Run]) -> list[int]:
     return asked or [min(lengths)]
 
 
-def cells(runs: Sequence[Run], frames: Sequence[int], *, may_differ: Iterable[str] = ()) -> list[Cell]:
+def cells(runs: Sequence[Run], frames: Sequence[int]) -> list[Cell]:
     """A cell for every task, method and number of frames. A run that has not got there counts among ``runs``.
 
     ``UserError`` where runs of one task and method are no seeds of one config (``seeds.by_name``).
     """
     found = []
     paper = published.table1()
-    groups = by_name(runs, may_differ=may_differ)
+    groups = by_name(runs)
     for frame in frames:
         for (task, method), group in sorted(groups.items()):
             scores = [score for run in group if (score := run.at(frame)) is not None]
@@ -106,11 +106,9 @@ def cells(runs: Sequence[Run], frames: Sequence[int], *, may_differ: Iterable[st
     return found
 
 
-def write_table1(
-    runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None, may_differ: Iterable[str] = ()
-) -> list[Path]:
+def write_table1(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
     """Writes ``table1.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths. ``UserError`` as of ``cells``."""
-    table = cells(runs, frames or default_frames(runs), may_differ=may_differ)
+    table = cells(runs, frames or default_frames(runs))
     if not any(len(cell.scores) for cell in table) and frames:
         raise UserError(f"no run has an evaluation near {', '.join(f'{frame:,}' for frame in frames)} frames")
     output.mkdir(parents=True, exist_ok=True)

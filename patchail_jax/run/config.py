@@ -176,12 +176,6 @@ FIELDS: Mapping[str, Any] = {
     },
 }
 
-# What may change between two starts of one run: it alters how the run is made, not what it computes.
-MAY_DIFFER = (
-    "num_frames", "run_folder", "devices", "device_mapping", "platform", "hosts", "env.workers", "demos.cache_dir",
-    "demos.other_renderer", "log", "checkpoint",
-)  # fmt: skip
-
 
 def paper_config(task: str, method: str = "patchail") -> ConfigDict:
     """The paper's configuration for ``task`` and ``method``, variants behind it: ``patchail+published``.

@@ -10,6 +10,12 @@ from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 
+# What may change between two starts of one run, fields and groups: how the run is made, not what it computes.
+MAY_DIFFER = (
+    "num_frames", "run_folder", "devices", "device_mapping", "platform", "hosts", "env.workers", "demos.cache_dir",
+    "demos.other_renderer", "log", "checkpoint",
+)  # fmt: skip
+
 
 def read_config(path: Path) -> dict[str, Any]:
     """The config of the run in ``path``. ``UserError`` where there is none, a damaged one or another program's."""
@@ -24,38 +30,40 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def refuse_other_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> None:
+def refuse_other_run(path: Path, *, config: dict[str, Any]) -> None:
     """``UserError`` where the folder ``path`` holds another run than that of ``config``, as of ``open_run``.
 
     A warning for each field that the run's version did not have.
     """
-    for key, value in newer_fields(path, config=config, may_differ=may_differ).items():
+    for key, value in newer_fields(path, config=config).items():
         _log.warning("%s was made by a version without config.%s; it resumes with %r", path, key, value)
 
 
 def newer_fields(
-    path: Path,
-    *,
-    config: dict[str, Any],
-    may_differ: Iterable[str] = (),
-    remedy: str = "set config.run_folder to another folder",
+    path: Path, *, config: dict[str, Any], remedy: str = "set config.run_folder to another folder"
 ) -> dict[str, Any]:
     """What ``config`` has that the version of the run in ``path`` did not have; {} where there is no run.
 
-    ``UserError``, which ends in the ``remedy``, where the folder holds another run.
+    ``UserError``, which ends in the ``remedy``, where the folder holds another run: where a field differs that is not
+    of ``MAY_DIFFER``.
     """
     if not (path / "config.json").exists():
         return {}
     newer: dict[str, Any] = {}
-    before, now, may_differ = flatten(read_config(path)), flatten(json.loads(json.dumps(config))), tuple(may_differ)
+    before, now = flatten(read_config(path)), flatten(json.loads(json.dumps(config)))
     for key in sorted(before.keys() | now.keys()):
-        if any(key == name or key.startswith(f"{name}.") for name in may_differ):
+        if is_among(MAY_DIFFER, key):
             continue
         if key not in before:
             newer[key] = now[key]
         elif before[key] != now.get(key):
             raise UserError(f"{path} holds a run with {key}={before[key]!r}, not {now.get(key)!r}; {remedy}")
     return newer
+
+
+def is_among(names: Iterable[str], field: str) -> bool:
+    """Whether the dotted ``field`` is one of ``names``, or of a group among them."""
+    return any(field == name or field.startswith(f"{name}.") for name in names)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

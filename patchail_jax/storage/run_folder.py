@@ -3,7 +3,6 @@
 import fcntl
 import json
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,11 +140,11 @@ def finished_frames(path: Path) -> int:
         raise _not_readable(path / FINISHED, error) from error
 
 
-def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = ()) -> RunFolder:
+def open_run(path: Path, *, config: dict[str, Any]) -> RunFolder:
     """Makes or re-opens the folder, under an exclusive lock that dies with the process; ``config`` is not written.
 
     A folder that holds another run is refused: every field of ``config`` must equal the stored one, but for those
-    named by ``may_differ`` (dotted names or groups) and those that the run's version did not have, which are logged.
+    of ``run_config.MAY_DIFFER`` and those that the run's version did not have, which are logged.
     ``describe`` the run when its parts have been made and its checkpoint fits: of a refused start nothing stays but the
     lock, and maybe a folder for checkpoints without any. Raises ``UserError``, one line.
     """
@@ -156,7 +155,7 @@ def open_run(path: Path, *, config: dict[str, Any], may_differ: Iterable[str] = 
         raise _not_writable(path, error) from error
     lock = _lock(path)
     try:
-        refuse_other_run(path, config=config, may_differ=may_differ)
+        refuse_other_run(path, config=config)
     except UserError:  # its traceback would keep the lock
         lock.release()
         raise

@@ -15,7 +15,6 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.programs import evidence
 from patchail_jax.reports.results import results, write_table
-from patchail_jax.run.config import MAY_DIFFER
 from tests.test_train import SMALL
 
 TINY = [word for word in SMALL if not word.startswith("--config.num_frames")]
@@ -118,7 +117,7 @@ def test_the_project_s_table_is_what_its_files_hold(tmp_path):
         if path.is_file() and path.name != "README.md":
             (copy / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
             (copy / path.relative_to(root)).symlink_to(path)
-    assert write_table(copy, may_differ=MAY_DIFFER).read_text() == before
+    assert write_table(copy).read_text() == before
     found = list(results(root / "paper"))
     assert found
     for one in found:

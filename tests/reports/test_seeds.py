@@ -6,7 +6,6 @@ from patchail_jax.errors import UserError
 from patchail_jax.programs.reports import main
 from patchail_jax.reports.runs import find_runs
 from patchail_jax.reports.seeds import by_name, differences
-from patchail_jax.run.config import MAY_DIFFER
 from tests.reports.fakes import make_run
 
 POOLING = ("table1", "aggregate", "curves")
@@ -50,7 +49,7 @@ def test_a_field_that_is_drawn_by_is_a_difference_no_more_but_another_is(tmp_pat
     for size in (1, 2):
         for seed in (0, 1):
             make_run(tmp_path / f"kernel_{size}", seed=seed, discriminator={"kernel_size": size})
-    groups = by_name(find_runs([tmp_path]), by="discriminator.kernel_size", may_differ=MAY_DIFFER)
+    groups = by_name(find_runs([tmp_path]), by="discriminator.kernel_size")
     assert [len(group) for group in groups.values()] == [2, 2]
     assert "differ in discriminator.kernel_size" in refused(["curves", str(tmp_path), "--by=seed"], tmp_path)
     make_run(tmp_path / "other", seed=2, discriminator={"kernel_size": 2}, replay={"n_step": 1})
@@ -62,7 +61,7 @@ def test_how_a_run_was_made_is_no_difference(tmp_path):
     make_run(tmp_path, seed=0, run_folder="a", devices=1, log={"films": False})
     make_run(tmp_path, seed=1, run_folder="b", devices=2, num_frames=500_000, checkpoint={"keep": 5})
     make_run(tmp_path, seed=2, env={"workers": "inline"})
-    ((_, group),) = by_name(find_runs([tmp_path]), may_differ=MAY_DIFFER).items()
+    ((_, group),) = by_name(find_runs([tmp_path])).items()
     assert len(group) == 3
 
 
@@ -71,7 +70,7 @@ def test_a_field_that_an_older_run_does_not_have_is_no_difference(tmp_path):
         run._replace(config={**run.config, "env": {**run.config["env"], **new}})
         for new, run in zip(({}, {"new": 1}), map(_run, (tmp_path / "a", tmp_path / "b")), strict=True)
     )
-    assert differences([one, other], MAY_DIFFER) == {}
+    assert differences([one, other]) == {}
 
 
 def _run(path):
