@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from patchail_jax.acting.evaluate import Evaluation
-from patchail_jax.errors import NotFiniteValues, UserError
+from patchail_jax.errors import UserError
 from patchail_jax.run.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -23,16 +23,9 @@ Stop = Callable[[], int | None]  # the number of the signal that asks to stop, i
 def train(run: Parts, stop: Stop) -> Evaluation | None:
     """Plays and learns to ``config.num_frames``; returns the last evaluation, None if an earlier start made it.
 
-    ``KeyboardInterrupt`` with the signal's number once a stop has been saved. ``NotFinite`` names the update
-    that gave a number which is not finite, wherever that was met first.
+    ``KeyboardInterrupt`` with the signal's number once a stop has been saved; ``NotFiniteValues`` where an update gave
+    a number that is not finite.
     """
-    try:
-        return _train(run, stop)
-    except NotFiniteValues as found:
-        raise run.log.scalars.blame(found, run.clock.update) from found
-
-
-def _train(run: Parts, stop: Stop) -> Evaluation | None:
     clock = run.clock
     if not run.snapshot.restore():
         run.actors.start()

@@ -5,7 +5,6 @@ An episode may begin in one file and end in the next; without such marks a file 
 """
 
 import itertools
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +15,8 @@ from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.natural_order import by_number
 from patchail_jax.demos.ordinary import require_file
-from patchail_jax.errors import UserError, one_line
+from patchail_jax.errors import UserError
+from patchail_jax.files import npz
 
 _PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action"), ("reward",)
 _FIRST, _LAST = 0, 2  # of step_type, dm_env's
@@ -169,15 +169,8 @@ class _Archive:
 
     def __init__(self, path: Path, memory: int) -> None:
         self.path = path
-        try:
-            with zipfile.ZipFile(path) as parts:
-                size = sum(part.file_size for part in parts.infolist())
-            if size > memory:
-                raise UserError(f"{path}: takes {size / 1024**3:.1f} GiB, and {memory / 1024**3:.1f} GiB are free")
-            with np.load(path, allow_pickle=False) as archive:
-                self.arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
-        except (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: cannot be read ({one_line(error, 120)})") from error
+        with npz.reading(path, memory=memory, remedy="split the file, or give --memory if there is more") as archive:
+            self.arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays

@@ -15,11 +15,9 @@ from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files import npz
 from patchail_jax.files.home import expanded
-from patchail_jax.files.npz import reading
-from patchail_jax.files.whole_file import whole_file
 
-_GIB = 1024**3
 # What is no file of this form, and the word that converts it.
 _FORMS = {".pkl": "pickle", ".pickle": "pickle", ".hdf5": "hdf5", ".h5": "hdf5"} | dict.fromkeys(
     (".mp4", ".mov", ".avi", ".webm", ".mkv", ".gif", ".webp"), "video"
@@ -60,8 +58,8 @@ def save(path: str | Path, trajectories: Trajectories) -> None:
     arrays = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished, unfinished.open("wb") as stream:
-            np.savez_compressed(stream, metadata=np.array(json.dumps(trajectories.metadata)), **arrays)
+        arrays["metadata"] = np.array(json.dumps(trajectories.metadata))
+        npz.write(path, arrays, compressed=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({one_line(error)})") from error
 
@@ -111,14 +109,8 @@ def _read(path: Path, memory: int | None) -> Trajectories:
     require_file(path, "file of demonstrations")
     if form := _FORMS.get(path.suffix.lower()):
         raise UserError(f"{path}: convert it first: patchail demos convert {form}")
-    with reading(path) as archive:
-        # Before anything is unpacked, and enough: no part unpacks to more than its entry says.
-        size = sum(part.file_size for part in archive.zip.infolist())
-        if memory is not None and size > memory:
-            raise UserError(
-                f"{path}: its arrays take {size / _GIB:.1f} GiB, and {memory / _GIB:.1f} GiB of memory are free: "
-                "convert it again with fewer demonstrations or a smaller image size"
-            )
+    remedy = "convert it again with fewer demonstrations or a smaller image size"
+    with npz.reading(path, memory=memory, remedy=remedy) as archive:
         arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}
     if "states" not in arrays and "frames" not in arrays:
         raise UserError(

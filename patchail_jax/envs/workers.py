@@ -14,7 +14,6 @@ from typing import Any, Self
 import numpy as np
 
 from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Step
-from patchail_jax.envs.rendering import choose_backend
 from patchail_jax.envs.worker import IGNORED, Failed, naming, obey, work
 from patchail_jax.envs.worker import WorkerError as WorkerError
 from patchail_jax.errors import UserError, choose
@@ -241,5 +240,4 @@ POOLS: dict[str, Callable[[Callable[[], Any], int], AnyPool]] = {"process": Proc
 
 def make_pool(make: Callable[[], Any], num_envs: int, workers: str) -> AnyPool:
     """``num_envs`` environments in processes, or in this one: ``config.env.workers``."""
-    choose_backend()  # once for all of them
     return choose(POOLS, workers, field="env.workers")(make, num_envs)

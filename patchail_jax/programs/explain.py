@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from patchail_jax.errors import UserError
+from patchail_jax.files import npz
 from patchail_jax.maps.kinds import KINDS, signed
 from patchail_jax.programs.arguments import Arguments, output_folder
 from patchail_jax.storage.remote import is_remote, reading_copy
@@ -46,8 +47,7 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
         written.append(stem.with_name(stem.name + suffix))
         write_video(written[-1], explaining_film(episodes, side=side)[::stride], fps=FRAMES_PER_SECOND / stride)
     written.append(stem.with_name(f"{stem.name}.npz"))
-    with written[-1].open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    npz.write(written[-1], arrays, compressed=True)
     return written
 
 

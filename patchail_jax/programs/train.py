@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 from ml_collections import ConfigDict
 
+from patchail_jax.errors import NotFiniteValues
 from patchail_jax.programs.command_line import parse, train_help
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.interruption import Interruption
@@ -47,7 +48,6 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax.run.design import run_folder_of
     from patchail_jax.run.parts import Surroundings, build
     from patchail_jax.run.refusals import refuse_before
-    from patchail_jax.run.scalars import NotFinite
     from patchail_jax.run.summary import write_summary
     from patchail_jax.storage.replication import replicated
     from patchail_jax.storage.run_folder import open_run
@@ -81,8 +81,8 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
         run = build(config, given, resources)
         try:
             evaluation = loop.train(run, lambda: interruption.signal_number)
-        except NotFinite as error:
-            raise run.snapshot.write_batch(error) from error
+        except NotFiniteValues as found:
+            raise run.snapshot.write_batch(run.log.scalars.blame(found, run.clock.update)) from found
         if config.log.picture and evaluation is not None:
             write_summary(run, evaluation)
         folder.finish(config.num_frames)

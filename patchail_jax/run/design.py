@@ -11,7 +11,7 @@ from patchail_jax.demos.expert_set import ExpertSet, Selection, load_expert_set,
 from patchail_jax.demos.render import task_action_size
 from patchail_jax.envs import environment
 from patchail_jax.envs.features import FeatureEnvironment, feature_count
-from patchail_jax.envs.rendering import opengl_name
+from patchail_jax.envs.rendering import choose_backend, opengl_name
 from patchail_jax.envs.tasks import names_folder
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError, choose
@@ -29,6 +29,7 @@ IS_FEATURES = {"pixels": False, "features": True}  # config.env.observation
 
 def environment_factory(config: ConfigDict) -> Any:
     """A picklable ``() -> FrameEnvironment``, or one with its interface, for worker processes."""
+    choose_backend()  # once for all of them
     env = config.env
     if choose(IS_FEATURES, env.observation, field="env.observation"):
         return functools.partial(

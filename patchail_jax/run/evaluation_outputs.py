@@ -13,7 +13,7 @@ from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import NotFiniteValues
-from patchail_jax.files.whole_file import whole_file
+from patchail_jax.files import npz
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.maps.kinds import signed
 from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
@@ -96,8 +96,7 @@ class EvaluationOutputs:
     def _write_latest(self, arrays: dict[str, np.ndarray], metrics: Metrics) -> None:
         with metrics.looked_at("latest.npz"):
             self._run.latest_episode.parent.mkdir(exist_ok=True)
-            with whole_file(self._run.latest_episode) as unfinished, unfinished.open("wb") as stream:
-                np.savez_compressed(stream, allow_pickle=False, **arrays)
+            npz.write(self._run.latest_episode, arrays, compressed=True)
 
 
 def _write_histograms(metrics: Metrics, name: str, values: dict[str, np.ndarray], frame: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.devices.data_parallel import NamedScalars, fetch
-from patchail_jax.errors import NotFiniteValues, UserError
+from patchail_jax.errors import NotFiniteValues
 
 _log = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 _MEND = "Lower the learning rates, or set config.network.precision=float32"
 
 
-class NotFinite(UserError):
+class FailedUpdate(NotFiniteValues):
     """An update gave a number that is not finite: ``first`` is the first of its call, ``metrics`` what it gave."""
 
     def __init__(self, message: str, *, first: int, metrics: dict[str, float]) -> None:
@@ -40,7 +40,7 @@ class Scalars:
         return self.updates[0].names, np.stack([scalars.values for scalars in self.updates])
 
     def check_finite(self, update: int) -> None:
-        """``NotFinite`` names the first update, of the ones up to ``update``, with a scalar that is not finite."""
+        """``FailedUpdate`` names the first update, of the ones up to ``update``, with a scalar that is not finite."""
         if not self.updates:
             return
         names, values = self._fetch()
@@ -48,28 +48,30 @@ class Scalars:
         if len(bad):
             call, column = bad[0]
             number = update - (len(values) - 1 - call) * self.updates_per_call
-            raise NotFinite(
+            raise FailedUpdate(
                 f"{names[column]} is {values[call, column]} at update {number}: training stopped, and the last "
                 f"checkpoint is kept. {_MEND}",
                 first=number - self.updates_per_call,
                 metrics=dict(zip(names, values[call].tolist(), strict=True)),
             )
 
-    def blame(self, found: NotFiniteValues, update: int) -> NotFinite:
-        """Which update broke what ``found`` tells of: the first with a scalar that is not finite, else the newest.
+    def blame(self, found: NotFiniteValues, update: int) -> FailedUpdate:
+        """The update that broke what ``found`` tells of: the first with a scalar that is not finite, else the newest.
 
         What an update measures is of the networks before it, so that the newest may have broken them unseen.
         """
+        if isinstance(found, FailedUpdate):
+            return found
         try:
             self.check_finite(update)
-        except NotFinite as named:
+        except FailedUpdate as named:
             return named
         metrics = {}
         if self.updates:
             names, values = self._fetch()
             metrics = dict(zip(names, values[-1].tolist(), strict=True))
         message = f"{found} after update {update}: training stopped, and the last checkpoint is kept. {_MEND}"
-        return NotFinite(message, first=update - self.updates_per_call, metrics=metrics)
+        return FailedUpdate(message, first=update - self.updates_per_call, metrics=metrics)
 
     def close(self, update: int) -> dict[str, float]:
         """Returns the means and empties the interval. Warns once if the actor's gradient is 0."""

@@ -6,19 +6,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from patchail_jax.acting.actors import Actors
 from patchail_jax.devices.data_parallel import fetch
 from patchail_jax.devices.hosts import Hosts
 from patchail_jax.errors import NotFiniteValues, UserError
-from patchail_jax.outputs.failed_batch import write_failed_batch
+from patchail_jax.files import npz
 from patchail_jax.run.clock import Clock
 from patchail_jax.run.evaluations import Evaluations
 from patchail_jax.run.experience import Experience
 from patchail_jax.run.learner import Learner
 from patchail_jax.run.log import Log
-from patchail_jax.run.scalars import NotFinite
+from patchail_jax.run.scalars import FailedUpdate
 from patchail_jax.run.stopwatch import Stopwatch
+from patchail_jax.storage.checkpoint_contents import named
 from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.storage.parameters import write_parameters
 from patchail_jax.storage.run_folder import RunFolder, finished_frames
@@ -150,14 +152,14 @@ class Snapshot(NamedTuple):
             self.evaluations.resume(suspended, self.learner)
         return True
 
-    def write_batch(self, error: NotFinite) -> UserError:
+    def write_batch(self, error: FailedUpdate) -> UserError:
         """Writes what the failed update saw and gave, for inspection; the same error, with the file's name."""
         path = self.folder.path / f"batch_of_update_{error.first}.npz"
         batch = self.experience.recall(error.first)
         if batch is None:
             return error
         try:
-            write_failed_batch(path, batch, error.metrics)
+            npz.write(path, named(batch) | {f"metrics/{name}": np.asarray(it) for name, it in error.metrics.items()})
         except OSError as trouble:
             return UserError(f"{error}. Its batch cannot be written to {path} ({trouble.strerror or trouble})")
         return UserError(f"{error}. Its batch is in {path}")

@@ -10,8 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from patchail_jax.errors import UserError
-from patchail_jax.files.whole_file import whole_file
+from patchail_jax.files import npz
 from patchail_jax.storage.checkpoint_contents import fit, name_of, named
 from patchail_jax.storage.checkpoint_damage import reason
 
@@ -24,8 +23,7 @@ def write_parameters(folder: Path, number: int, state: Any) -> None:
     leaves = {name: leaf for name, leaf in named(state).items() if not _is_of_optimizer(name)}
     try:
         folder.mkdir(exist_ok=True)
-        with whole_file(path) as unfinished, unfinished.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **leaves)
+        npz.write(path, leaves)
     except OSError as error:
         _log.warning("%s was not written (%s), and the run goes on", path, reason(error))
 
@@ -40,12 +38,8 @@ def read_parameters(folder: Path, number: int, template: Any) -> Any:
 
     ``UserError``, one line, where the file cannot be read or does not fit.
     """
-    path = folder / f"{number}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            leaves = dict(stored)
-    except Exception as error:
-        raise UserError(f"{path} cannot be read ({reason(error)})") from error
+    with npz.reading(folder / f"{number}.npz") as stored:
+        leaves = dict(stored)
     for place, leaf in jax.tree_util.tree_leaves_with_path(template):
         if _is_of_optimizer(name_of(place)):
             leaves[name_of(place)] = np.zeros(leaf.shape, leaf.dtype)

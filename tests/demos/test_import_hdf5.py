@@ -340,9 +340,12 @@ def marked(path, **lengths):
     [
         (lambda path: np.savez(path, image=np.array([{}], object)), "cannot be read"),
         (lambda path: np.savez(path, frames=np.zeros(3)), "has no 'observation' or 'image', but frames"),
-        (lambda path: np.savez(path, image=np.zeros((10**4, 64, 64, 3), np.uint8)), "takes 0.1 GiB"),
+        (
+            lambda path: np.savez(path, image=np.zeros((10**4, 64, 64, 3), np.uint8)),
+            "its arrays take 0.1 GiB, and .* split the file",
+        ),
         (lambda path: np.savez(path, image=np.array(3)), "must be an array of rows"),
-        (lambda path: path.write_bytes(b"PK"), "cannot be read"),
+        (lambda path: path.write_bytes(b"PK"), "not a complete .npz file"),
         (lambda path: marked(path, is_last=4), "marks starts and ends of 4 rows, and has pictures of 5"),
         (lambda path: marked(path, is_terminal=9), "marks starts and ends of 9 rows, and has pictures of 5"),
         (lambda path: marked(path, is_last=6, is_terminal=6), "marks starts and ends of 6 rows"),
