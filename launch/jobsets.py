@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from patchail_jax.errors import UserError
 from patchail_jax.launch.outside import Silence, answer
 from patchail_jax.launch.standing import FINISHED, GOING_ON, TO_DO
-from patchail_jax.launch.sweeps.sweep import shell_line
 
 SWEEP = "patchail/sweep"  # the label that a sweep's JobSets are found by
 _LABEL = 63  # characters of a label's value
@@ -24,7 +24,7 @@ def ask(kubectl: Sequence[str], sweep: str) -> dict[str, Any]:
     except Silence as error:
         raise UserError(f"kubectl cannot list JobSets ({error}): is JobSet installed? See also --namespace") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"kubectl does not say which JobSets there are: see {shell_line(words)}") from error
+        raise UserError(f"kubectl does not say which JobSets there are: see {shlex.join(words)}") from error
     return found
 
 

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from patchail_jax.launch import jobsets, options
-from patchail_jax.launch.local import BAD_INPUT
 from patchail_jax.launch.manifest import hand_over, require_shared, to_yaml
 from patchail_jax.launch.outside import run_program
 from patchail_jax.launch.standing import TO_DO, left
 from patchail_jax.launch.sweeps.sweep import JAX_PLATFORMS, PlannedRun, command, identifier, on_platform
 from patchail_jax.programs.arguments import not_negative, positive, word
+from patchail_jax.programs.console import BAD_INPUT
 
 NAME_LIMIT = 40  # characters; the controller adds its own to a pod's name, and 63 is the end
 # From SIGTERM to SIGKILL: for a checkpoint of a large replay, and the most that a Spot node has left.

@@ -7,6 +7,7 @@ storage, under ``launched`` in the cache folder. Ctrl-C saves and stops all of t
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,9 +21,10 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch import options
 from patchail_jax.launch.places import Place, make_places, require_memory_together
 from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform
 from patchail_jax.launch.table import LiveTable, Row, last_words, read_progress
 from patchail_jax.programs.arguments import not_negative, positive
+from patchail_jax.programs.console import BAD_INPUT, SAVED
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.storage.remote import local_folder
 
@@ -30,10 +32,8 @@ LAUNCHED = "launched"  # where in the cache folder launchers keep what they writ
 POLL_SECONDS = 0.5
 LOOK_SECONDS = 5.0  # between two looks at a run that another launcher has at work
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
-BAD_INPUT = 2  # the program's exit status; trying again would say the same
 STOPPING = "stopping: waiting for runs to save (Ctrl-C again to kill them)"
 _SIGNALLED = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)  # before it could save, or in spite of it
-SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)  # somebody asked it to save and stop
 STATUS = {FINISHED: "finished", GOING_ON: "elsewhere"}  # of a job, by how its run stands; else it waits
 
 
@@ -230,7 +230,7 @@ def main(argv: Sequence[str]) -> int:
         for slot, place in enumerate(places):
             sys.stdout.write(f"# place {slot}: {place}\n" if str(place) else "")
         for job in jobs:
-            line = shell_line(command(job.run, python=chosen.python))
+            line = shlex.join(command(job.run, python=chosen.python))
             sys.stdout.write(f"{line}\n" if job.status == "waiting" else f"# {job.status}: {job.run.name}\n")
         return 0
     if shutil.which(chosen.python) is None:

@@ -1,12 +1,12 @@
 """What the launchers that write manifests share: YAML, and handing it to a program or to the eye."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch.outside import run_program
-from patchail_jax.launch.sweeps.sweep import shell_line
 
 
 def to_yaml(documents: Sequence[Any]) -> str:
@@ -31,6 +31,6 @@ def require_shared(root: str, *, mount: str = "", flag: str = "") -> None:
 def hand_over(words: Sequence[str], text: str, *, dry_run: bool) -> int:
     """Runs ``words`` with ``text`` on standard input, or prints both as a shell line; the exit status."""
     if dry_run:
-        sys.stdout.write(f"{shell_line(words)} <<'END'\n{text}END\n")
+        sys.stdout.write(f"{shlex.join(words)} <<'END'\n{text}END\n")
         return 0
     return run_program(words, text)

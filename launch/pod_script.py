@@ -1,8 +1,9 @@
 """What every worker of a TPU pod slice runs: the runs of a sweep in turn, over all hosts or those of its own."""
 
+import shlex
 from collections.abc import Sequence
 
-from patchail_jax.launch.sweeps.sweep import JAX_PLATFORMS, PlannedRun, command, on_platform, shell_line, told
+from patchail_jax.launch.sweeps.sweep import JAX_PLATFORMS, PlannedRun, command, on_platform, told
 
 HOME = "patchail_jax"  # the source's folder on the workers, in the home of the user who logs in
 LOCK, PID = "sweep.lock", "sweep.pid"  # beside it; whatever the sweep has started holds the lock
@@ -51,10 +52,10 @@ def sweep_script(runs: Sequence[PlannedRun], *, wandb_secret: str, per_host: boo
     if per_host:
         lines += [f"export {' '.join(f'{name}={value}' for name, value in ONE_HOST.items())}", _MINE]
     if wandb_secret:
-        read = shell_line(("gcloud", "secrets", "versions", "access", "latest", f"--secret={wandb_secret}"))
+        read = shlex.join(("gcloud", "secrets", "versions", "access", "latest", f"--secret={wandb_secret}"))
         lines.append(f'WANDB_API_KEY="$({read})" && export WANDB_API_KEY')
     alone = ("--config.hosts.coordinator=alone",) if per_host else ()
     for number, run in enumerate(runs):
-        line = shell_line(command(on_platform(told(run, *alone), "tpu"), python=".venv/bin/python"))
+        line = shlex.join(command(on_platform(told(run, *alone), "tpu"), python=".venv/bin/python"))
         lines.append(f"{f'mine {number} && ' if per_host else ''}attempt {line}")
     return "\n".join([*lines, "echo ${stopped:-$failed} > sweep.status", ""])

@@ -9,6 +9,7 @@ SkyPilot secret: it is in no file and on no command line.
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,6 @@ from patchail_jax.launch.sweeps.sweep import (
     command,
     identifier,
     on_platform,
-    shell_line,
 )
 from patchail_jax.programs.arguments import positive
 
@@ -90,8 +90,8 @@ def task(run: PlannedRun, sweep: str, place: TaskPlace) -> dict[str, Any]:
         "workdir": ".",
         **({"envs": environment} if environment else {}),
         **({"secrets": {KEY: None}} if place.has_key else {}),  # its value comes with --secret
-        "setup": f"sudo env TOOLS= EXTRAS={shell_line([place.extras])} launch/setup.sh",
-        "run": shell_line(command(run, python=".venv/bin/python")),
+        "setup": f"sudo env TOOLS= EXTRAS={shlex.join([place.extras])} launch/setup.sh",
+        "run": shlex.join(command(run, python=".venv/bin/python")),
     }
 
 
@@ -105,7 +105,7 @@ def queued() -> set[str]:
             return set()
         return {str(job["job_name"]) for job in json.loads(done.stdout[done.stdout.index("[") :])}
     except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"SkyPilot does not say which runs are queued already: see {shell_line(words)}") from error
+        raise UserError(f"SkyPilot does not say which runs are queued already: see {shlex.join(words)}") from error
 
 
 def waiting(runs: Sequence[PlannedRun], sweep: str, known: Collection[str]) -> dict[str, str]:
@@ -149,7 +149,7 @@ def main(argv: Sequence[str]) -> int:
         made = task(run, chosen.sweep, place)
         path, text = folder / f"{made['name']}.yaml", to_yaml([made])
         words = ("sky", "jobs", "launch", "--yes", "--async", *secret, str(path))
-        sys.stdout.write(f"cat > {shell_line([str(path)])} <<'END'\n{text}END\n{shell_line(words)}\n")
+        sys.stdout.write(f"cat > {shlex.join([str(path)])} <<'END'\n{text}END\n{shlex.join(words)}\n")
         sys.stdout.flush()
         if chosen.dry_run:
             continue

@@ -8,6 +8,7 @@ and queues again; the same command later submits only what has not finished and 
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from typing import Any
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.files.append import append
 from patchail_jax.launch import options
-from patchail_jax.launch.local import LAUNCHED, SAVED
+from patchail_jax.launch.local import LAUNCHED
 from patchail_jax.launch.outside import Silence, answer
 from patchail_jax.launch.standing import left
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform, shell_line
+from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform
 from patchail_jax.programs.arguments import gigabytes, hours, not_negative, positive
+from patchail_jax.programs.console import SAVED
 from patchail_jax.storage.remote import local_folder
 
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
@@ -56,7 +58,7 @@ class Task:
         if self._process.returncode in SAVED and _keeps_its_place():
             signal.raise_signal(_warning())  # submitit's handler, which queues the task again and exits
         if self._process.returncode:
-            raise RuntimeError(f"status {self._process.returncode}: {shell_line(self._words)}")
+            raise RuntimeError(f"status {self._process.returncode}: {shlex.join(self._words)}")
         return 0
 
     def checkpoint(self) -> Any:
@@ -137,7 +139,7 @@ def main(argv: Sequence[str]) -> int:
     if chosen.dry_run:
         lines = [f"# submitit, cluster {chosen.cluster}, logs in {folder}, an array job of {len(commands)} with"]
         lines += [f"#   {name}: {value}" for name, value in sorted(parameters.items())]
-        sys.stdout.write("".join(f"{line}\n" for line in [*lines, *map(shell_line, commands)]))
+        sys.stdout.write("".join(f"{line}\n" for line in [*lines, *map(shlex.join, commands)]))
         return 0
     if not commands:
         sys.stdout.write("nothing is left to do\n")
@@ -237,7 +239,7 @@ def submit(
         raise UserError("submitit is missing: pip install '.[launch]'") from error
     try:
         executor = submitit.AutoExecutor(
-            folder=folder, cluster=cluster, slurm_max_num_timeout=REQUEUES, slurm_python=shell_line([python])
+            folder=folder, cluster=cluster, slurm_max_num_timeout=REQUEUES, slurm_python=shlex.join([python])
         )
     except RuntimeError as error:
         raise UserError(f"no SLURM here ({error}); submit from a login node, or try --cluster=local") from error

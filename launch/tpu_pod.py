@@ -11,6 +11,7 @@ WANDB_API_KEY never leaves Secret Manager for a file or a command line: with ``-
 it when the runs start (its service account needs roles/secretmanager.secretAccessor).
 """
 
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,7 +24,6 @@ from patchail_jax.launch.manifest import require_shared
 from patchail_jax.launch.outside import require_program, run_program
 from patchail_jax.launch.pod_script import BUSY, HOME, LOCK, PID, sweep_script
 from patchail_jax.launch.standing import left
-from patchail_jax.launch.sweeps.sweep import shell_line
 from patchail_jax.programs.arguments import word
 
 ACTIONS = ("create", "setup", "run", "follow", "stop", "collect", "delete")
@@ -72,7 +72,7 @@ def create(tpu: Slice) -> list[tuple[str, ...]]:
     describe = tpu.gcloud("queued-resources", "describe", tpu.name, "--format=value(state.state)")
     ended = 'echo "the request is $state: --action=delete, and then the same command again" >&2; exit 1'
     wait = (
-        f"while true; do state=$({shell_line(describe)}) || exit 1; "
+        f"while true; do state=$({shlex.join(describe)}) || exit 1; "
         f'case "$state" in ACTIVE) exit 0;; {"|".join(ENDED)}) {ended};; esac; '
         f'echo "waiting: $state"; sleep {WAIT_SECONDS}; done'
     )
@@ -81,7 +81,7 @@ def create(tpu: Slice) -> list[tuple[str, ...]]:
 
 def _unless(found: Sequence[str], otherwise: Sequence[str]) -> tuple[str, ...]:
     """Runs the second command where the first one fails, which says nothing then."""
-    return ("bash", "-c", f"{shell_line(found)} 2>/dev/null || {shell_line(otherwise)}")
+    return ("bash", "-c", f"{shlex.join(found)} 2>/dev/null || {shlex.join(otherwise)}")
 
 
 def setup(tpu: Slice, archive: str, *, extras: str) -> list[tuple[str, ...]]:
@@ -143,12 +143,12 @@ def delete(tpu: Slice) -> list[tuple[str, ...]]:
 def delete_idle(tpu: Slice) -> list[tuple[str, ...]]:
     """Gives the slice back if it is there and no sweep is at work on it."""
     kind, field, ready = ("tpu-vm", "state", "READY") if tpu.at_once else ("queued-resources", "state.state", "ACTIVE")
-    describe = shell_line(tpu.gcloud(kind, "describe", tpu.name, f"--format=value({field})"))
-    idle = f'case "$said" in *{ready}*) {shell_line(tpu.on_workers(BUSY))};; esac'
+    describe = shlex.join(tpu.gcloud(kind, "describe", tpu.name, f"--format=value({field})"))
+    idle = f'case "$said" in *{ready}*) {shlex.join(tpu.on_workers(BUSY))};; esac'
     (give_back,) = delete(tpu)
-    none = shell_line(("echo", f"there is no slice {tpu.name} in {tpu.zone} to give back"))
+    none = shlex.join(("echo", f"there is no slice {tpu.name} in {tpu.zone} to give back"))
     line = (
-        f"if said=$({describe} 2>&1); then {idle} && {shell_line(give_back)}; else "
+        f"if said=$({describe} 2>&1); then {idle} && {shlex.join(give_back)}; else "
         f'case "$said" in *NOT_FOUND*) {none};; *) echo "$said" >&2; exit 1;; esac; fi'
     )
     return [("bash", "-c", line)]
@@ -156,7 +156,7 @@ def delete_idle(tpu: Slice) -> list[tuple[str, ...]]:
 
 def write_script(path: Path, text: str, *, dry_run: bool) -> None:
     """Writes the file, or shows the shell's way to write it."""
-    sys.stdout.write(f"cat > {shell_line([str(path)])} <<'END'\n{text}END\n")
+    sys.stdout.write(f"cat > {shlex.join([str(path)])} <<'END'\n{text}END\n")
     if not dry_run:
         path.write_text(text)
 
@@ -211,7 +211,7 @@ def main(argv: Sequence[str]) -> int:
             text = sweep_script(runs, wandb_secret=chosen.wandb_secret, per_host=chosen.per_host)
             write_script(script, text, dry_run=chosen.dry_run)
         for words in steps[action]:
-            sys.stdout.write(f"{shell_line(words)}\n")
+            sys.stdout.write(f"{shlex.join(words)}\n")
             sys.stdout.flush()
             status = 0 if chosen.dry_run else run_program(words)
             if status:

@@ -1,7 +1,6 @@
 """A sweep is a tuple of grids; pure functions make runs and command lines of it."""
 
 import re
-import shlex
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -156,13 +155,8 @@ def told(run: PlannedRun, *flags: str) -> PlannedRun:
 
 
 def command(run: PlannedRun, *, python: str = "python") -> tuple[str, ...]:
-    """The run's words, interpreter first: for ``subprocess``, and by ``shell_line`` for a shell."""
+    """The run's words, interpreter first: for ``subprocess``, and by ``shlex.join`` for a shell."""
     return (python, *PROGRAM, *run.flags)
-
-
-def shell_line(words: Iterable[str]) -> str:
-    """The words as one line for a POSIX shell; whatever is in them reaches the program unchanged."""
-    return shlex.join(words)
 
 
 def identifier(*parts: str, limit: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
-from patchail_jax.errors import UserError, one_line
+from patchail_jax.errors import choose, one_line
 from patchail_jax.files.whole_file import whole_file
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.optional import LONGEST
@@ -52,24 +52,20 @@ class Dashboard(Protocol):
 
 
 def open_dashboards(
-    run: RunFolder,
-    identity: RunIdentity,
-    *,
-    config: Mapping[str, Any],
-    wandb_mode: str,
-    wandb_project: str,
-    tensorboard: bool,
+    run: RunFolder, identity: RunIdentity, config: Mapping[str, Any], *, leads: bool = True
 ) -> list[Dashboard]:
-    """The dashboards that are asked for. W&B is left out, with a warning, where it cannot start.
+    """The dashboards that ``config["log"]`` asks for. W&B is left out, with a warning, where it cannot start.
 
-    ``config`` is the run's, for W&B to show. ``UserError`` for an unknown mode, or without tensorboardX.
+    The whole ``config`` is for W&B to show. A process that does not lead leaves W&B to the one that ``leads``.
+    ``UserError`` for an unknown mode, or without tensorboardX.
     """
-    if wandb_mode not in WANDB_MODES:
-        raise UserError(f"config.log.wandb_mode is {wandb_mode!r}; use one of {', '.join(WANDB_MODES)}")
+    asked = config["log"]
+    mode = asked["wandb_mode"] if leads else "disabled"
+    choose(dict.fromkeys(WANDB_MODES), mode, field="log.wandb_mode")
     opened: list[Dashboard] = []
-    if tensorboard:
+    if asked["tensorboard"]:
         opened.append(TensorBoard(run.path / "tensorboard"))
-    started = _start_wandb(run, identity, mode=wandb_mode_for(wandb_mode), project=wandb_project, config=config)
+    started = _start_wandb(run, identity, mode=wandb_mode_for(mode), project=asked["wandb_project"], config=config)
     if started is not None:
         opened.append(Wandb(started, run.path / "wandb_sent.json"))
     return opened

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from patchail_jax.outputs.overlay import colours, limit_of, overlay
+from patchail_jax.outputs.video import SIDE, enlargement
 
 _PAPER, _INK, _FAINT = (255, 255, 255), (26, 26, 26), (190, 190, 190)
 _TITLE, _STRIP, _GAP = 20, 48, 6  # pixels
-_SIDE = 256  # pixels a side that small frames are enlarged to
 
 
 class ExplainedEpisode(NamedTuple):
@@ -23,7 +23,7 @@ class ExplainedEpisode(NamedTuple):
 
 
 def explaining_film(
-    episodes: Sequence[ExplainedEpisode], *, side: int = _SIDE, limit: float | None = None
+    episodes: Sequence[ExplainedEpisode], *, side: int = SIDE, limit: float | None = None
 ) -> np.ndarray:
     """All ``episodes``, one under the other on one scale, ``[T,H,W,3] uint8``; short ones wait at their end.
 
@@ -32,7 +32,7 @@ def explaining_film(
     steps = max(len(episode.maps) for episode in episodes)
     limit = limit_of([episode.maps for episode in episodes]) if limit is None else limit
     highest = float(max(np.abs(episode.rewards).max() for episode in episodes)) or 1.0
-    scales = [max(1, side // episode.frames.shape[1]) for episode in episodes]
+    scales = [enlargement(episode.frames.shape[1], side) for episode in episodes]
     sides = [scale * episode.frames.shape[1] for scale, episode in zip(scales, episodes, strict=True)]
     # Filled in place: at the paper's size a film takes half a GiB.
     width = 2 * max(sides) + _GAP

@@ -9,6 +9,10 @@ import numpy as np
 from patchail_jax.errors import UserError
 from patchail_jax.files.whole_file import whole_file
 
+FRAMES_PER_SECOND = 25.0  # agent steps a second, for the eye: not the simulator's time
+FEW_STEPS = 125  # what is no mp4 has every k-th step, at most so many
+SIDE = 256  # pixels a side that small frames are enlarged to
+
 
 def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1, keyframes: int = 0) -> None:
     """Writes ``frames [T,H,W,3] uint8`` to ``path``, ``.mp4`` or ``.gif``, each pixel as ``scale x scale``.
@@ -25,6 +29,11 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1, k
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as unfinished:
         writers[path.suffix](unfinished, enlarged, fps, **({"keyframes": keyframes} if keyframes else {}))
+
+
+def enlargement(image_size: int, side: int = SIDE) -> int:
+    """The whole factor by which frames of ``image_size`` pixels come close to ``side``, 1 at least."""
+    return max(1, side // image_size)
 
 
 def _write_mp4(path: Path, frames: np.ndarray, fps: float, keyframes: int = 0) -> None:

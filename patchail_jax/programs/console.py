@@ -11,6 +11,11 @@ from typing import TextIO
 
 from patchail_jax.errors import ProcessLost, Unavailable, UserError
 
+# A program's exit statuses, beside 0 and 1: what the user gave is wrong, and trying again would say the same; somebody
+# asked it to save and stop.
+BAD_INPUT = 2
+SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
+
 _OF_DISKS = (errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE)
 # Errors of a file's name, and what to do.
 _OF_NAMES = {
@@ -34,7 +39,7 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
         here = os.getcwd()
     except FileNotFoundError:
         sys.stderr.write("error: the folder that this is started in is gone: change to another one\n")
-        sys.exit(2)
+        sys.exit(BAD_INPUT)
     if here not in sys.path:
         sys.path.append(here)
     for name in ("stdout", "stderr"):
@@ -72,12 +77,12 @@ def one_line_errors() -> Iterator[None]:
         raise
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
-        sys.exit(1 if isinstance(error, Unavailable) else 2)
+        sys.exit(1 if isinstance(error, Unavailable) else BAD_INPUT)
     except OSError as error:
         if not (line := _said_of_files(error)):
             raise
         sys.stderr.write(f"error: {line}\n")
-        sys.exit(2)
+        sys.exit(BAD_INPUT)
 
 
 def _said_of_files(error: OSError) -> str:

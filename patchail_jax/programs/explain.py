@@ -17,14 +17,11 @@ from patchail_jax.maps.kinds import KINDS, signed
 from patchail_jax.programs.arguments import Arguments, output_folder
 from patchail_jax.storage.remote import is_remote, reading_copy
 
-FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
-GIF_STEPS = 125  # a gif has every k-th step, at most so many
-
 
 def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: str, output: Path | None) -> list[Path]:
     """Explains episodes of one run; returns what it has written."""
     from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
-    from patchail_jax.outputs.video import write_video
+    from patchail_jax.outputs.video import FEW_STEPS, FRAMES_PER_SECOND, write_video
     from patchail_jax.programs.footage import footage
     from patchail_jax.reports.pictures import contact_sheet
     from patchail_jax.run.reopened import open_trained
@@ -42,7 +39,7 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     folder = output or path / "explain"
     stem = folder / f"{kind}_{'_'.join(episode.title for episode in episodes)}_at_{trained.frame}"
     written = contact_sheet(stem, episodes, label=KINDS[kind])
-    every = -(-max(len(episode.maps) for episode in episodes) // GIF_STEPS)
+    every = -(-max(len(episode.maps) for episode in episodes) // FEW_STEPS)
     for suffix, stride, side in ((".mp4", 1, 256), (".gif", every, 128)):
         written.append(stem.with_name(stem.name + suffix))
         write_video(written[-1], explaining_film(episodes, side=side)[::stride], fps=FRAMES_PER_SECOND / stride)

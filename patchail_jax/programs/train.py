@@ -66,15 +66,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
         folder = open_run(path, config=config.to_dict())
         resources.callback(folder.close)
         identity = RunIdentity(config.method, config.env.task, config.seed)
-        dashboards = functools.partial(
-            open_dashboards,
-            folder,
-            identity,
-            config=config.to_dict(),
-            wandb_mode="disabled" if hosts.process else config.log.wandb_mode,
-            wandb_project=config.log.wandb_project,
-            tensorboard=config.log.tensorboard,
-        )
+        dashboards = functools.partial(open_dashboards, folder, identity, config.to_dict(), leads=hosts.process == 0)
         metrics = Metrics(folder, identity, dashboards)
         resources.callback(metrics.close)
         given = Surroundings(folder, metrics, hosts, Profiler(folder.profile if profile else None), push)

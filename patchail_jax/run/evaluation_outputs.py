@@ -19,13 +19,11 @@ from patchail_jax.maps.kinds import signed
 from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
 from patchail_jax.outputs.metrics import Metrics
 from patchail_jax.outputs.overlay import limit_of
-from patchail_jax.outputs.video import write_video
+from patchail_jax.outputs.video import FEW_STEPS, FRAMES_PER_SECOND, enlargement, write_video
 from patchail_jax.storage.memory import memory_use
 from patchail_jax.storage.run_folder import RunFolder
 from patchail_jax.types import all_finite
 
-FRAMES_PER_SECOND = 25.0  # steps a second, for the eye
-FILM_STEPS = 125  # dashboards that take no mp4 get every k-th step, at most so many
 BINS = 60  # of a histogram, over the range of expert and agent together
 
 
@@ -89,8 +87,8 @@ class EvaluationOutputs:
     def _write_film(self, images: np.ndarray, metrics: Metrics, frame: int) -> None:
         path = self._run.videos / f"{frame:09d}.mp4"
         with metrics.looked_at("films"):
-            write_video(path, images, fps=FRAMES_PER_SECOND, scale=max(1, 256 // images.shape[1]))
-            stride = -(-len(images) // FILM_STEPS)
+            write_video(path, images, fps=FRAMES_PER_SECOND, scale=enlargement(images.shape[1]))
+            stride = -(-len(images) // FEW_STEPS)  # for dashboards that take no mp4
             metrics.film("evaluation/agent", path, images[::stride], fps=FRAMES_PER_SECOND / stride, frame=frame)
 
     def _write_latest(self, arrays: dict[str, np.ndarray], metrics: Metrics) -> None:

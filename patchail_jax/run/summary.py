@@ -6,11 +6,10 @@ import logging
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
-from patchail_jax.outputs.video import write_video
+from patchail_jax.outputs.video import FRAMES_PER_SECOND, enlargement, write_video
 from patchail_jax.reports.pictures import learning_curve, patch_rewards
 from patchail_jax.run.parts import Parts
 
-FRAMES_PER_SECOND = 25.0  # agent steps a second, for the eye: not the simulator's time
 _PICTURES = "pictures of the finished run"  # as a kind of output that may fail
 
 _log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ def write_summary(run: Parts, evaluation: Evaluation) -> None:
     if not run.specs.feature_count:
         with metrics.looked_at(_PICTURES):
             film = folder.pictures / "agent.mp4"
-            scale = max(1, 256 // run.specs.image_size)
+            scale = enlargement(run.specs.image_size)
             write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=scale)
             _log.info("the agent's last evaluation: %s", film)
     with metrics.looked_at(_PICTURES):

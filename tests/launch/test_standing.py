@@ -9,6 +9,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.launch import local, places
 from patchail_jax.launch.options import config_of, parse, parser
 from patchail_jax.launch.standing import standing
+from patchail_jax.programs.console import BAD_INPUT
 from patchail_jax.storage.remote import storage
 from tests.launch.test_local import FAKE
 from tests.storage.bucket import make_bucket
@@ -71,7 +72,7 @@ def test_a_run_that_finds_another_one_in_its_folder_is_not_counted_as_finished(t
         [job := local.Job(planned)], places.make_places(1, gpus=(), cores=0, idle=False), python="no", retries=0
     )
     job.log.write_text("error: holds a run with cloning.std=0.2\n")
-    jobs._end(job, local.BAD_INPUT)
+    jobs._end(job, BAD_INPUT)
     assert job.status == "refused" and "holds a run with" in job.words
 
 

@@ -11,7 +11,7 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.launch.options import config_of, parse, parser
 from patchail_jax.launch.sweeps.paper import SWEEPS
-from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, refuse_form, runs, selected, shell_line, told
+from patchail_jax.launch.sweeps.sweep import Grid, command, identifier, refuse_form, runs, selected, told
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ AWKWARD = """--config.demos.path=/my demos/it's "x" $HOME `id` * \\ ; #.npz"""
 def test_a_shell_hands_over_every_word_as_it_was():
     (run,) = runs([Grid(("cheetah",), ("drqv2",), seeds=(0,))], root="runs/a b", overrides=[AWKWARD])
     words = command(run)
-    line = shell_line(words)
+    line = shlex.join(words)
     assert tuple(shlex.split(line)) == words
     echo = shlex.join([sys.executable, "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"])
     for shell in ("sh", "bash"):

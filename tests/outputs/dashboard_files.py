@@ -20,16 +20,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint
 def log_a_run(folder, *, frames, wandb_mode="disabled", tensorboard=False):
     """One start of a run: a line of training, an evaluation, a histogram and a film at each of ``frames``."""
     run, identity = open_run(folder, config={}), RunIdentity("patchail", "cheetah_run", 3)
-    dashboards = functools.partial(
-        open_dashboards,
-        run,
-        identity,
-        config={"seed": 3, "env": {"task": "cheetah_run"}},
-        wandb_mode=wandb_mode,
-        wandb_project="project",
-        tensorboard=tensorboard,
-    )
-    metrics = Metrics(run, identity, dashboards)
+    log = {"wandb_mode": wandb_mode, "wandb_project": "project", "tensorboard": tensorboard}
+    config = {"seed": 3, "env": {"task": "cheetah_run"}, "log": log}
+    metrics = Metrics(run, identity, functools.partial(open_dashboards, run, identity, config))
     metrics.rewind(frames[0] - 1, update=frames[0] - 1, next_evaluation_frame=frames[0])
     for frame in frames:
         metrics.train({"critic/loss": frame / 10}, frame=frame, update=frame, hour=0.1)

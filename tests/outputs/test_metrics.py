@@ -30,9 +30,8 @@ IDENTITY = RunIdentity(agent="patchail", task="cheetah_run", seed=3)
 
 def make(run, *, wandb_mode="disabled"):
     def dashboards():
-        return open_dashboards(
-            run, IDENTITY, config={"seed": 3}, wandb_mode=wandb_mode, wandb_project="test", tensorboard=False
-        )
+        log = {"wandb_mode": wandb_mode, "wandb_project": "test", "tensorboard": False}
+        return open_dashboards(run, IDENTITY, {"seed": 3, "log": log})
 
     return Metrics(run, IDENTITY, dashboards)
 
