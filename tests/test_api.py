@@ -44,7 +44,7 @@ def expert(config) -> ExpertSet:
 def test_a_run_is_opened_where_it_ended(run, config):
     assert run.frame == 320 and run.config.to_dict() == config.to_dict()
     assert patchail_jax.load_run(config.run_folder, checkpoint=40).frame == 320
-    with pytest.raises(UserError, match="is not a run folder"):
+    with pytest.raises(UserError, match="is not the folder of a run"):
         patchail_jax.load_run(f"{config.run_folder}/nothing")
 
 

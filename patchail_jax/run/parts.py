@@ -58,6 +58,8 @@ class Parts(NamedTuple):
     learner: Learner
     experience: Experience
     actors: Actors
+    explainer: Explainer | None
+    """None for a method without a discriminator, or without demonstrations."""
     evaluations: Evaluations
     log: Log
     snapshot: Snapshot
@@ -154,8 +156,9 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         pool.renderer,
     )
     return Parts(
-        config, hosts, specs, method, devices, experts, clock, learner, experience, actors, evaluations, log, snapshot
-    )
+        config, hosts, specs, method, devices, experts, clock, learner, experience, actors, explainer, evaluations, log,
+        snapshot,
+    )  # fmt: skip
 
 
 def _begin(config: ConfigDict, method: Method, devices: Devices, learner: Learner, hosts: Hosts) -> None:

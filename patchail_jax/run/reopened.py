@@ -1,6 +1,5 @@
 """A run opened for reading: its config, and a checkpoint's state in the method that made it."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from patchail_jax.run.design import action_size_of, make_method, make_specs
 from patchail_jax.storage.checkpoint_reading import read_state
 from patchail_jax.storage.parameters import kept_numbers, read_parameters
 from patchail_jax.storage.remote_files import local_steps
+from patchail_jax.storage.run_config import read_config
 from patchail_jax.types import Specs
 
 
@@ -54,14 +54,11 @@ def open_trained(path: Path, *, number: int | None = None) -> Trained:
     ``UserError`` where there is no run, no such checkpoint, or one of another version of this program.
     """
     try:
-        config = stored_config(json.loads((path / "config.json").read_text()))
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
-    try:
+        config = stored_config(read_config(path))
         specs = make_specs(config, action_size_of(config))
         float32 = {"precision": "float32"}  # as the parameters are; and CPUs are slow at anything else
         method = make_method(ConfigDict({**config, "network": {**config.network, **float32}}), specs)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} was made by another version of this program ({error})") from error
     # Shapes only: making a real first state takes seconds.
     template = jax.eval_shape(method.init, jax.random.PRNGKey(0))

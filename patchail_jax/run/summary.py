@@ -4,7 +4,6 @@ import csv
 import logging
 
 from patchail_jax.acting.evaluate import Evaluation
-from patchail_jax.maps.explainer import Explainer
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.video import FRAMES_PER_SECOND, enlargement, write_video
 from patchail_jax.reports.pictures import learning_curve, patch_rewards
@@ -51,12 +50,11 @@ def write_summary(run: Parts, evaluation: Evaluation) -> None:
 
 def _write_patch_rewards(run: Parts, evaluation: Evaluation) -> None:
     """Draws what the discriminator says of the expert and of the agent; nothing for a method without one."""
-    if run.experts is None or run.method.discriminator is None:
+    if run.experts is None or run.explainer is None:
         return
-    explainer = Explainer(run.method.discriminator, run.devices, image_size=run.specs.image_size)
     rows = []
     for title, images in (("expert", run.experts.demonstration(0)), ("agent", evaluation.episode.frames)):
-        _, rewards, maps = explainer.explain(run.learner.state, images, ["patch_rewards"])
+        _, rewards, maps = run.explainer.explain(run.learner.state, images, ["patch_rewards"])
         rows.append(ExplainedEpisode(title, images, maps["patch_rewards"], rewards))
     picture = run.snapshot.folder.pictures / "patch_rewards.png"
     patch_rewards(picture, rows)

@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_one_line_and_leaves_no_trace(cloned, cache, tmp_pa
             [f"--config.init_from={cloned}", "--config.env.task=walker_walk", "--config.demos.path="],
             "actions have 1 numbers there and 6 here. Take config.init_parts=encoder",
         ),
-        ([f"--config.init_from={tmp_path}"], "config.init_from must be .* another run.* is not a run folder"),
+        ([f"--config.init_from={tmp_path}"], "config.init_from must be .* another run.* is not the folder of a run"),
         ([f"--config.init_from={cloned}", "--config.init_parts=discriminator"], "bc in .* has no discriminator"),
     ):
         folder = tmp_path / "refused"
