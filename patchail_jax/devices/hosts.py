@@ -19,7 +19,7 @@ from jax._src.distributed import global_state
 from jax.experimental import multihost_utils
 
 from patchail_jax.devices.clusters import cluster
-from patchail_jax.errors import ProcessLost, UserError
+from patchail_jax.errors import ProcessLost, UserError, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Host
         if several:
             start(**arguments, heartbeat_timeout_seconds=lost_seconds, initialization_timeout=300)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         # Time that is over is nothing that the user gave: another try may find the others.
         kind = ProcessLost if isinstance(error, RuntimeError) else UserError
         raise kind(f"the processes of this run cannot reach each other ({reason}); see config.hosts") from error

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, one_line
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -25,5 +25,5 @@ def examine(name: str, check: Callable[[], Finding]) -> Finding:
         what, _, remedy = str(error).partition("; ")
         return Finding(name, "problem", what, remedy)
     except Exception as error:  # noqa: BLE001 - whatever breaks here would break in a run
-        line = " ".join(str(error).split())
-        return Finding(name, "problem", f"{type(error).__name__}: {line}", "run it alone for the whole traceback")
+        what = f"{type(error).__name__}: {one_line(error)}"
+        return Finding(name, "problem", what, "run it alone for the whole traceback")

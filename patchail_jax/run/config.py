@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
-from patchail_jax.run.number import Number, defaults, numbers
+from patchail_jax.run.number import Number, defaults
 from patchail_jax.run.presets import PRESETS, VARIANTS
 from patchail_jax.storage.run_config import flatten
 
@@ -218,9 +218,7 @@ def stored_config(stored: Mapping[str, Any]) -> ConfigDict:
 
 def refuse_numbers(config: ConfigDict) -> None:
     """``UserError`` names the first number that is outside of its field's bounds, and what it may be."""
-    for name, number in numbers(FIELDS):
-        value: Any = config
-        for part in name.split("."):
-            value = value[part]
-        if not number.allows(value):
-            raise UserError(f"config.{name} is {value}; {number.bounds()}")
+    values = flatten(config.to_dict())
+    for name, number in flatten(FIELDS).items():
+        if isinstance(number, Number) and not number.allows(values[name]):
+            raise UserError(f"config.{name} is {values[name]}; {number.bounds()}")

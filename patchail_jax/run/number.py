@@ -1,7 +1,7 @@
 """Numbers of a config: what each is at first, and between which bounds it may be."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -31,12 +31,3 @@ def defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
         key: defaults(field) if isinstance(field, Mapping) else field.default if isinstance(field, Number) else field
         for key, field in fields.items()
     }
-
-
-def numbers(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Number]]:
-    """Every ``Number`` of the fields by its dotted name."""
-    for key, field in fields.items():
-        if isinstance(field, Mapping):
-            yield from numbers(field, f"{prefix}{key}.")
-        elif isinstance(field, Number):
-            yield prefix + key, field

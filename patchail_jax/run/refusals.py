@@ -1,7 +1,5 @@
 """Every refusal about a config's numbers, names and combinations of them, before anything is made or waited for."""
 
-import functools
-import operator
 from typing import Any
 
 import jax
@@ -22,6 +20,7 @@ from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import IS_FEATURES, make_method, make_specs
 from patchail_jax.run.inheritance import refuse_parts
 from patchail_jax.run.sizes import expert_batch_size, ring_slots
+from patchail_jax.storage.run_config import flatten
 from patchail_jax.types import Specs
 
 # Fields that name one of several things, where ``METHODS[...]`` does not look at them.
@@ -45,8 +44,9 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     refuse_numbers(config)
     hosts = config.hosts
     refuse_address(coordinator=hosts.coordinator, count=hosts.count, index=hosts.index)
+    values = flatten(config.to_dict())
     for field, table in NAMES.items():
-        choose(table, functools.reduce(operator.getitem, field.split("."), config), field=field)
+        choose(table, values[field], field=field)
     if config.log.tensorboard:
         require_tensorboard()
     _refuse_platform(config.platform)
