@@ -56,10 +56,11 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
 def step(run: Parts) -> None:
     """One step of every environment and the updates that it makes due (Algorithm 1, lines 3 to 8)."""
     clock, learner, experience, actors, log = run.clock, run.learner, run.experience, run.actors, run.log
+    steps = actors.num_envs * run.hosts.processes
     plays = run.method.needs.environment
     actions = learner.explore(actors.observations(), clock.agent_step) if plays else None  # line 3: dispatched
     if clock.learns and experience.ready:
-        for update in clock.updates_due():  # lines 5 to 8: the devices work on them during the rest
+        for update in clock.updates_due(steps=steps):  # lines 5 to 8: the devices work on them during the rest
             log.updates(learner.update(experience.batch(update)))
             if clock.rescoring_due:
                 experience.rescore(learner.score)
@@ -67,7 +68,7 @@ def step(run: Parts) -> None:
         for episode in actors.step(actions):  # line 4
             experience.add(learner.label(episode))
             log.episode(episode)
-    clock.advance(actors.num_envs * run.hosts.processes)
+    clock.advance(steps)
 
 
 def pretrain(run: Parts, stop: Stop) -> None:

@@ -89,15 +89,14 @@ class Run(NamedTuple):
     def at(self, frame: int) -> float | None:
         """The return at ``frame``: of the nearest evaluation within half an interval; None where there is none.
 
-        At its own length, and where it plays nothing at any later frame too, a complete run's is its last one.
+        At its own length, and where it plays nothing at any later frame too, a complete run's is the nearest one.
         """
         if not len(self.frames):
             return None
-        if self.is_complete and (frame == self.num_frames or (frame > self.num_frames and not self.plays)):
-            return float(self.returns[-1])
         nearest = int(np.argmin(np.abs(self.frames - frame)))
         near = abs(int(self.frames[nearest]) - frame) <= self.config["evaluation"]["every_frames"] // 2
-        return float(self.returns[nearest]) if near else None
+        at_end = self.is_complete and (frame == self.num_frames or (frame > self.num_frames and not self.plays))
+        return float(self.returns[nearest]) if near or at_end else None
 
 
 def find_runs(locations: Iterable[str | Path]) -> list[Run]:

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 NEVER = 2**62  # a frame that no run comes to
 FIRST_RESCORING = 32  # updates
+CATCH_UP = 64  # calls of updates that one step makes of those that were due before it
 SILENT_INTERVAL = 500  # updates between two checks for numbers that are not finite, where nothing is logged
 
 
@@ -112,12 +113,17 @@ class Clock:
             self._pace_from = self.frame, self.hours
         return first
 
-    def updates_due(self) -> Iterator[int]:
-        """Calls of updates that should have been made by now, by ``next_updates``: one update every few steps."""
+    def updates_due(self, *, steps: int) -> Iterator[int]:
+        """Calls of updates that should have been made by now, by ``next_updates``: one update every few steps.
+
+        At most as many as ``steps`` steps make due, and ``CATCH_UP`` more: a stop is not heard between them.
+        """
         agent = self._config.agent
         since = self.agent_step - agent.first_update_step
         due = self._config.cloning.pretraining_updates + since // agent.steps_per_update + 1
-        while due - self.update >= self._per_call:
+        for _ in range(-(-steps // (agent.steps_per_update * self._per_call)) + CATCH_UP):
+            if due - self.update < self._per_call:
+                return
             yield self.next_updates()
 
     def advance(self, steps: int) -> None:

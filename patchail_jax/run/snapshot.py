@@ -146,7 +146,7 @@ class Snapshot(NamedTuple):
             if clock.finished:  # the last evaluation, wherever it was cut
                 from_frame = min(from_frame, clock.frame)
             self.log.metrics.rewind(clock.frame, update=clock.update, next_evaluation_frame=from_frame)
-        self.folder.describe(self.config, renderer=self.renderer, resumed=True)
+            self.folder.describe(self.config, renderer=self.renderer, resumed=True)
         _log.info("resumed at %d frames, %d updates, from %s", clock.frame, clock.update, self.folder.checkpoints)
         if suspended and not finished:
             self.evaluations.resume(suspended, self.learner)

@@ -15,19 +15,21 @@ from patchail_jax.types import Rows, slices
 
 _SLICE = 2**24  # bytes read at a time
 _CHANGED = "its contents changed since they were written"
+_REPLAY = "replay."  # what the names of its arrays begin with
 
 
 class Contents(NamedTuple):
     """Of one checkpoint: the learner's leaves, the host's arrays by dotted name, the host's rest.
 
-    ``first_of``: if it was the first one of its run, of how many processes; else 0.
+    ``processes`` saved it together, 0 where it does not say; ``first`` tells whether it was the first one of its run.
     """
 
     step: int
     state: dict[str, Any]
     arrays: dict[str, Any]
     plain: dict[str, Any]
-    first_of: int
+    processes: int
+    first: bool
 
 
 class Replay(Protocol):
@@ -108,8 +110,13 @@ def verified(step: int, restored: Mapping[str, Any], *, arrays: bool, replay: Re
     """
     try:
         plain, stored = restored["plain"]["host"], restored["plain"]["checksums"]
-        first_of = int(restored["plain"].get("first_of", 0))
-        contents = Contents(step, restored["state"], restored["arrays"] if arrays else {}, plain, first_of)
+        told = restored["plain"]
+        first_of = int(told.get("first_of", 0))  # all that older versions wrote: of how many processes, if the first
+        processes, first = int(told.get("processes", first_of)), bool(first_of)
+        held = restored["arrays"] if arrays else {}
+        # Replay alone is taken slice by slice. All else is small, but for a long episode that was open.
+        held = {name: array if name.startswith(_REPLAY) else np.asarray(array) for name, array in held.items()}
+        contents = Contents(step, restored["state"], held, plain, processes, first)
         small = {name: array for name, array in contents.arrays.items() if not isinstance(array, Rows)}
         read = checksums(contents.state, small, plain)
         same = read["state"] == stored["state"]
@@ -122,8 +129,8 @@ def verified(step: int, restored: Mapping[str, Any], *, arrays: bool, replay: Re
         raise Damaged(_CHANGED)
     if replay is not None:
         replay.load_state(merge(contents.arrays, plain)["replay"])
-        held, _ = split({"replay": replay.state()})
-        large = {name: held.get(name, array) for name, array in contents.arrays.items() if name not in small}
+        taken, _ = split({"replay": replay.state()})
+        large = {name: taken.get(name, array) for name, array in contents.arrays.items() if name not in small}
         if not checksums({}, large, None)["arrays"].items() <= stored["arrays"].items():
             raise Damaged(_CHANGED)
     return contents

@@ -53,7 +53,7 @@ class Checkpoints:
         if step in steps:
             self._require_same(step, sums)
             return True
-        first_of = 0 if steps else self._processes
+        saved_by = {"processes": self._processes, "first_of": 0 if steps else self._processes}
         try:
             return bool(
                 self._manager.save(
@@ -61,7 +61,7 @@ class Checkpoints:
                     args=ocp.args.Composite(
                         state=ArraySave(leaves),
                         arrays=ArraySave(arrays),
-                        plain=ocp.args.JsonSave({"host": plain, "checksums": sums, "first_of": first_of}),
+                        plain=ocp.args.JsonSave({"host": plain, "checksums": sums, **saved_by}),
                     ),
                     force=True,
                 )
@@ -133,6 +133,11 @@ class Checkpoints:
             newest = common
         if found is None:
             return None
+        if found.processes not in (0, self._processes):
+            raise UserError(
+                f"{self._folder} is of a run of {found.processes} processes, each with a part of replay, and this "
+                f"start has {self._processes}: start as many (config.hosts), or choose another config.run_folder"
+            )
         state, host = fit(found.state, template, found.step), merge(found.arrays, found.plain)
         if replay is not None:
             del host["replay"]
@@ -185,7 +190,7 @@ class Checkpoints:
         """Whether this process has no more than the checkpoint in whose save another was killed."""
         steps = self._manager.all_steps()
         return not damaged and (
-            not steps or (len(steps) == 1 and found is not None and found.first_of == self._processes)
+            not steps or (len(steps) == 1 and found is not None and found.first and found.processes == self._processes)
         )
 
     def _lost(self, gather: Gather) -> UserError:

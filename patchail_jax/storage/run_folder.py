@@ -113,9 +113,12 @@ class RunFolder(NamedTuple):
         self.lock.acquire()
 
     def finish(self, num_frames: int) -> None:
-        """Marks the run as finished, for launchers. ``UserError`` where that cannot be written."""
+        """Marks the run as finished, for launchers, at the most frames that it was ever finished at.
+
+        ``UserError`` where that cannot be written.
+        """
         try:
-            _write_json(self.path / FINISHED, {"num_frames": num_frames})
+            _write_json(self.path / FINISHED, {"num_frames": max(num_frames, finished_frames(self.path))})
         except OSError as error:
             raise UserError(
                 f"the run is not marked as finished: {self.path / FINISHED} cannot be written ({error.strerror}). "

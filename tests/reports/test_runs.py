@@ -41,6 +41,11 @@ def test_a_run_whose_last_step_leads_beyond_its_end_has_its_last_evaluation_ther
     assert read_run(folder).at(160_000) == 812.5
 
 
+def test_a_run_that_went_beyond_what_it_was_last_asked_for_has_what_it_had_there(tmp_path):
+    folder = make_run(tmp_path, until=160_000, num_frames=80_000, returns=lambda frame: frame / 1000)
+    assert read_run(folder).status == "finished" and read_run(folder).at(80_000) == 80.0
+
+
 def test_a_run_that_holds_its_lock_is_running_and_one_that_does_not_was_stopped(tmp_path):
     folder = make_run(tmp_path, until=420_000)
     assert read_run(folder).state() == "stopped at 420,000 of 1,000,000 frames"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from patchail_jax.run.clock import Clock, agent_step_of
+from patchail_jax.run.clock import CATCH_UP, Clock, agent_step_of
 from patchail_jax.run.config import paper_config
 
 
@@ -16,7 +16,7 @@ def test_one_update_every_few_steps_from_the_first_update_step_on():
     clock = Clock(config(agent__first_update_step=4, agent__steps_per_update=2))
     made = []
     for _ in range(10):
-        made.append(list(clock.updates_due()) if clock.learns else None)
+        made.append(list(clock.updates_due(steps=1)) if clock.learns else None)
         clock.advance(1)
     assert made == [None] * 4 + [[0], [], [1], [], [2], []]
     assert clock.update == 3
@@ -25,9 +25,19 @@ def test_one_update_every_few_steps_from_the_first_update_step_on():
 def test_updates_of_several_environments_are_caught_up_with_in_whole_calls():
     clock = Clock(config(agent__first_update_step=8, agent__steps_per_update=1, replay__updates_per_call=4))
     clock.advance(8)
-    assert list(clock.updates_due()) == []
+    assert list(clock.updates_due(steps=8)) == []
     clock.advance(8)
-    assert list(clock.updates_due()) == [0, 4]
+    assert list(clock.updates_due(steps=8)) == [0, 4]
+
+
+def test_many_updates_are_caught_up_with_in_several_steps_so_that_a_stop_is_heard():
+    clock = Clock(config(agent__first_update_step=0, agent__steps_per_update=2, replay__updates_per_call=2))
+    clock.advance(8_000)  # environments that had no episode to the end before
+    made = []
+    for _ in range(40):
+        made.append(len(list(clock.updates_due(steps=40))))
+        clock.advance(40)
+    assert made[:30] == [10 + CATCH_UP] * 30 and made[-5:] == [10] * 5
 
 
 def test_evaluations_and_checkpoints_are_due_at_multiples_of_frames():
@@ -84,7 +94,7 @@ def test_a_checkpoint_s_number_grows_with_every_step_of_the_loop(pretraining):
     for _ in range(6):
         numbers.append(clock.number)
         steps.append(clock.agent_step)
-        list(clock.updates_due())
+        list(clock.updates_due(steps=1))
         clock.advance(1)
     assert numbers == sorted(set(numbers))
     assert [agent_step_of(number, made) for number in numbers] == steps
@@ -161,7 +171,7 @@ def test_replay_is_scored_anew_more_often_at_first(every, due, per_call):
     made = []
     while clock.update < 600:
         clock.advance(1)
-        for _ in clock.updates_due():
+        for _ in clock.updates_due(steps=1):
             if clock.rescoring_due:
                 made.append(clock.update)
     assert made == due

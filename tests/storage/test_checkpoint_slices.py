@@ -75,6 +75,17 @@ def test_a_ring_that_wrapped_around_comes_back_slot_for_slot(tmp_path):
     assert_same(restored, ring)
 
 
+def test_a_long_episode_that_was_open_comes_back_as_the_array_it_was(tmp_path):
+    frames = np.random.default_rng(1).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    host = {"replay": make_ring().state(), "actors": {"open": {"0": {"frames": frames}}}}
+    assert frames.nbytes > checkpoint_arrays._LEAST
+    assert Checkpoints(tmp_path, keep=3).save(1, state=STATE, host=host)
+    _, restored, _ = Checkpoints(tmp_path, keep=3).restore(STATE, replay=make_ring(fill=False))
+    found = restored["actors"]["open"]["0"]["frames"]
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_array_equal(found, frames)
+
+
 def test_an_empty_ring_comes_back_empty(tmp_path):
     restored = make_ring()
     save(tmp_path, 1, make_ring(fill=False))

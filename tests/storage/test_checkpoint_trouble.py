@@ -168,6 +168,20 @@ def test_a_run_that_is_started_with_other_processes_keeps_its_only_checkpoint(tm
     assert contents_of(tmp_path) == contents
 
 
+@pytest.mark.parametrize("steps", [[1], [1, 2]])
+def test_a_run_that_is_started_with_fewer_processes_is_refused_and_left_alone(tmp_path, steps):
+    before = Checkpoints(tmp_path / "checkpoints", keep=2, processes=2)
+    for step in steps:
+        before.save(step, state=make_state(step), host=HOST)
+    before.close()
+    contents = contents_of(tmp_path)
+    with pytest.raises(UserError, match="is of a run of 2 processes, .* and this start has 1: start as many"):
+        Checkpoints(tmp_path / "checkpoints", keep=1).restore(template())
+    assert contents_of(tmp_path) == contents
+    again = Checkpoints(tmp_path / "checkpoints", keep=2, processes=2)
+    assert again.restore(template(), gather=others(*[steps[-1], 1]))[2] == steps[-1]
+
+
 def test_all_processes_go_on_from_the_newest_that_all_have(tmp_path):
     two(tmp_path / "checkpoints")
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3)
