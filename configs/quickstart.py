@@ -1,6 +1,7 @@
 """A real task at small size, for two CPU cores: ``make quickstart``.
 
-Seeds differ in when they find balancing: before that the agent spins the pole, at returns of 200 to 300.
+Seeds differ in when they find balancing: before that the agent spins the pole, at returns of 200 to 300. What is set
+here, a variant behind the method's name does not change.
 """
 
 from ml_collections import ConfigDict

@@ -104,6 +104,8 @@ class LoadedRun:
         return self._explainer.explain(self._trained.state, self._checked(frames), [kind]).maps[kind]
 
     def _checked(self, frames: np.ndarray, axes: Sequence[int] = (4,)) -> np.ndarray:
+        if self._trained.specs.feature_count:
+            raise UserError(f"the agent of {self._trained.config.method} sees the physics' features, and no frames")
         frames, shape = _array(frames, "frames"), self._trained.specs.frame_shape
         if frames.ndim not in axes or frames.shape[-3:] != shape or frames.dtype != np.uint8 or not frames.size:
             forms = " or ".join(f"[{'B,' * (ndim - 4)}T,{','.join(map(str, shape))}]" for ndim in axes)
@@ -127,6 +129,8 @@ class Update:
 
     def __init__(self, config: ConfigDict, action_size: int) -> None:
         self.specs = make_specs(config, action_size)
+        if self.specs.feature_count:
+            raise UserError(f"make_update is for methods that see images; train {config.method} by patchail train")
         self._method = make_method(config, self.specs)
         self._devices = Devices(self._method, self.specs, count=config.devices, mapping=config.device_mapping)
         refuse(config, self._method, self.specs, devices=self._devices.count, processes=1)

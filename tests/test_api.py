@@ -226,6 +226,12 @@ def of_method(config, method):
     return config
 
 
+def test_a_method_that_sees_no_images_is_refused(config):
+    config = of_method(config, "drqv2_features")
+    with pytest.raises(UserError, match="make_update is for methods that see images; train drqv2_features by"):
+        patchail_jax.make_update(config, action_size=ACTIONS)
+
+
 def test_pairs_of_laifo_are_n_steps_apart(config, expert):
     config = of_method(config, "laifo")
     update = patchail_jax.make_update(config, action_size=ACTIONS)

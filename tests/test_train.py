@@ -420,6 +420,15 @@ def test_a_finished_run_started_again_stays_as_it_is(whole, cache):
     assert lines(whole) == before
 
 
+def test_a_finished_run_that_is_asked_for_fewer_frames_keeps_its_length(whole, cache, tmp_path):
+    copy = shutil.copytree(whole, tmp_path / "run")
+    run(arguments(copy, cache, "--config.num_frames=240"))
+    for name in ("config.json", "finished.json", "eval.csv", "versions.json"):
+        kept = json.loads((copy / name).read_text()) if name == "config.json" else (copy / name).read_text()
+        before = (whole / name).read_text()
+        assert kept == (json.loads(before) if name == "config.json" else before), name
+
+
 def test_a_finished_run_without_its_checkpoints_keeps_its_curves(cache, tmp_path, capsys):
     words = arguments(tmp_path, cache, "--config.num_frames=320", method="drqv2")
     train(parse(words).config)
@@ -515,6 +524,11 @@ def fail(capsys, words):
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     return error
+
+
+def test_a_run_that_learned_nothing_says_why(cache, tmp_path, caplog):
+    train(parse(arguments(tmp_path, cache, "--config.num_frames=80", "--config.agent.first_update_step=500")).config)
+    assert "nothing was learned: the run has 80 frames, and its first update comes after 4,000" in caplog.text
 
 
 def test_numbers_that_are_not_finite_stop_the_run_with_the_update_named(cache, tmp_path, capsys):

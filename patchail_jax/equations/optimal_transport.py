@@ -4,6 +4,8 @@ With the cosine cost ``C_ij`` of the episode's observation i and the demonstrati
 uniform masses, ``mu = argmin <mu, C> - epsilon * H(mu)``, the reward of step i is ``-sum_j mu_ij C_ij``.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -47,7 +49,9 @@ def transport_plan(
         b=masses(cost.shape[1], columns),
     )
     with jax.numpy_rank_promotion("allow"):  # ott's own arithmetic relies on it
-        return sinkhorn.Sinkhorn(max_iterations=iterations, inner_iterations=10, threshold=1e-6)(problem).matrix
+        # How often the threshold is looked at; the number of iterations is rounded up to a multiple of it.
+        inner = math.gcd(iterations, 10)
+        return sinkhorn.Sinkhorn(max_iterations=iterations, inner_iterations=inner, threshold=1e-6)(problem).matrix
 
 
 def transport_rewards(

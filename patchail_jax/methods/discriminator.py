@@ -9,7 +9,7 @@ import jax
 import optax
 
 from patchail_jax.equations.gradient_penalty import PENALISED, Norms, by_channels, by_samples, gradient_penalty
-from patchail_jax.errors import choose
+from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import Config, Metrics, Policy, State, SubConfig
 from patchail_jax.methods.reward import is_every_step
@@ -64,10 +64,20 @@ class Discriminator(NamedTuple):
 
 
 def pairs_of(specs: Specs, config: Config) -> Pairs:
-    """What is judged, by ``config.discriminator`` and, where it is no update's, by ``config.reward.pairs``."""
-    fields = ("observation", "augmentation", "augmentation_pad", "agent_successor", "expert_successor")
+    """What is judged, by ``config.discriminator`` and, where it is no update's, by ``config.reward.pairs``.
+
+    The learner's views are those of its shift: ``UserError`` where another augmentation is asked for.
+    """
+    judge, pad = config["discriminator"], config["discriminator"]["augmentation_pad"]
+    if judge["agent_views"] == "learner":
+        pad = config["agent"]["shift_pad"]
+        if judge["augmentation"] != "random_shift":
+            raise UserError(
+                "config.discriminator.agent_views=learner needs config.discriminator.augmentation=random_shift"
+            )
+    fields = ("observation", "augmentation", "agent_successor", "expert_successor")
     by_window = not is_every_step(config["reward"])
-    return make_pairs(specs, **{field: config["discriminator"][field] for field in fields}, by_window=by_window)
+    return make_pairs(specs, **{field: judge[field] for field in fields}, augmentation_pad=pad, by_window=by_window)
 
 
 class Trainer(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from patchail_jax.errors import choose
+from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
 from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, make_trainer, pairs_of
@@ -32,7 +32,10 @@ def make(specs: Specs, config: Config) -> Method:
 
 
 def make_network(specs: Specs, config: Config) -> tuple[Network, tuple[Layer, ...]]:
-    """The network of ``config.discriminator.architecture``, and where its patches lie."""
+    """The network of ``config.discriminator.architecture``, and where its patches lie.
+
+    ``UserError`` for images that are too small or that tiles do not fill, and for a width that heads cannot share.
+    """
     judge, dtype = config["discriminator"], compute_dtype(config["network"]["precision"])
 
     def convolutional() -> tuple[Network, tuple[Layer, ...]]:
@@ -41,6 +44,9 @@ def make_network(specs: Specs, config: Config) -> tuple[Network, tuple[Layer, ..
 
     def transformer() -> tuple[Network, tuple[Layer, ...]]:
         tiles = config["transformer"]
+        width, heads = tiles["width"], tiles["heads"]
+        if width % heads:
+            raise UserError(f"config.transformer.width ({width}) must be a multiple of transformer.heads ({heads})")
         return PatchTransformer(**tiles, dtype=dtype), tile_layers(tiles["patch_size"], specs.image_size)
 
     architectures = {"convolutional": convolutional, "transformer": transformer}

@@ -11,7 +11,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from patchail_jax.arrays import Images
-from patchail_jax.errors import UserError
 from patchail_jax.networks.convolution import Convolution
 from patchail_jax.networks.geometry import output_size, tile_layers
 from patchail_jax.networks.layers import Dense, Network, orthogonal, scale_pixels
@@ -39,7 +38,7 @@ class PatchTransformer(Network):
     """``[B,H,W,C]`` pixels in 0..255 to one logit a tile, ``[B,P,P] float32``, high where the tile looks expert.
 
     ``patch_size`` pixels a side of a tile; ``width`` channels of a token, a multiple of ``heads``; ``depth`` blocks.
-    ``UserError`` for an image that tiles do not fill, and for a width that heads cannot share.
+    ``UserError`` for an image that tiles do not fill.
     """
 
     patch_size: int
@@ -50,10 +49,6 @@ class PatchTransformer(Network):
 
     @nn.compact
     def __call__(self, pixels: Images) -> Float[Array, "B P P"]:
-        if self.heads < 1 or self.width < 1 or self.width % self.heads:
-            raise UserError(
-                f"config.transformer.width ({self.width}) must be a multiple of transformer.heads ({self.heads})"
-            )
         (tile,) = layers = tile_layers(self.patch_size, pixels.shape[1])
         batch, side = pixels.shape[0], output_size(pixels.shape[1], layers)
         x = Convolution(self.width, tile, self.dtype, "space_to_depth", name="tiles")(scale_pixels(pixels, self.dtype))

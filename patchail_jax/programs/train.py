@@ -5,9 +5,11 @@ that was asked to stop has saved, and ends with the status that shells expect of
 """
 
 import functools
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
@@ -16,6 +18,11 @@ from patchail_jax.programs.command_line import parse, train_help
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.programs.verbs import asks_for_help
+
+if TYPE_CHECKING:
+    from patchail_jax.run.parts import Parts
+
+_log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,6 +82,18 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
             evaluation = loop.train(run, lambda: interruption.signal_number)
         except NotFiniteValues as found:
             raise run.snapshot.write_batch(run.log.scalars.blame(found, run.clock.update)) from found
+        if not run.clock.update:
+            _log.warning("nothing was learned: %s", _why_without_updates(run))
         if config.log.picture and evaluation is not None:
             write_summary(run, evaluation)
         folder.finish(config.num_frames)
+
+
+def _why_without_updates(run: "Parts") -> str:
+    """Why a run has ended without an update, and what to do."""
+    agent, frames = run.config.agent, run.config.num_frames
+    if not run.clock.learns:
+        first = agent.first_update_step * run.config.env.action_repeat
+        return f"the run has {frames:,} frames, and its first update comes after {first:,} (agent.first_update_step)"
+    steps = run.config.replay.n_step
+    return f"no episode in the run's {frames:,} frames came to its end with {steps} steps or more (replay.n_step)"

@@ -110,7 +110,7 @@ FIELDS: Mapping[str, Any] = {
         "observation": "pair",  # (s, s'), or "single": s' alone (B.1)
         "agent_successor": "one_step",  # s' of the agent's pair; "n_step" as in the published program
         "expert_successor": "one_step",  # s' of the expert's pair; "n_step" as LAIfO's
-        "agent_views": "own",  # draws of its augmentation; "learner": the critic's, as encoder AIL is published
+        "agent_views": "own",  # draws of its augmentation; "learner": the critic's and its pad, as encoder AIL's
     },
     "transformer": {  # instead of the convolutions (the paper's open choice)
         "patch_size": Number(12, 1, 4096),  # pixels a side; must divide the image
@@ -161,7 +161,7 @@ FIELDS: Mapping[str, Any] = {
         "num_envs": Number(1, 1, 4096),  # environments that evaluate side by side
     },
     "log": {
-        "every_updates": Number(500, 0, zero="never"),
+        "every_updates": Number(500, 0, 10_000, zero="never"),  # what updates measure is kept until then
         "wandb_mode": "auto",  # "auto", "online", "offline", "disabled"
         "wandb_project": "patchail_jax",
         "tensorboard": False,  # event files in the run folder; needs the extra "tensorboard"

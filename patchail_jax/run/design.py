@@ -56,9 +56,12 @@ def action_size_of(config: ConfigDict) -> int:
 
 
 def make_specs(config: ConfigDict, action_size: int) -> Specs:
-    """The sizes that everything must agree on."""
-    env = config.env
-    features = feature_count(env.task) if choose(IS_FEATURES, env.observation, field="env.observation") else 0
+    """The sizes that everything must agree on. ``UserError`` for features of an environment of one's own."""
+    env, features = config.env, 0
+    if choose(IS_FEATURES, config.env.observation, field="env.observation"):
+        if env.factory:
+            raise UserError("config.env.observation=features is of the suite's tasks; config.env.factory shows pixels")
+        features = feature_count(env.task)
     return Specs(env.image_size, env.frame_stack, action_size, config.replay.n_step, features)
 
 

@@ -26,6 +26,7 @@ from patchail_jax.types import Batch, Episode, Purpose, Specs, slices
 _log = logging.getLogger(__name__)
 
 _SLICE = 2**24  # bytes that wait for the devices at a time
+REMEMBERED = 1_000  # calls of updates whose batches can be written down when one fails
 
 
 class Drawn(NamedTuple):
@@ -150,7 +151,7 @@ def make_experience(
             expert_steps=method.needs.expert_steps,
             root=(config.seed, Purpose.BATCHES, hosts.process),
             process=hosts.process,
-            remembered=log_interval(config) + 1,  # one may be drawn ahead
+            remembered=min(log_interval(config), REMEMBERED) + 1,  # one may be drawn ahead
         )
 
     return Experience(

@@ -12,8 +12,8 @@ _log = logging.getLogger(__name__)
 
 # What may change between two starts of one run, fields and groups: how the run is made, not what it computes.
 MAY_DIFFER = (
-    "num_frames", "run_folder", "devices", "device_mapping", "platform", "hosts", "env.workers", "demos.cache_dir",
-    "demos.other_renderer", "log", "checkpoint",
+    "num_frames", "run_folder", "devices", "device_mapping", "platform", "hosts", "env.workers", "evaluation.num_envs",
+    "replay.frames_on_device", "demos.cache_dir", "demos.other_renderer", "log", "checkpoint",
 )  # fmt: skip
 
 

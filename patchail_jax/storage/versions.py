@@ -50,7 +50,9 @@ def versions() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
     source = Path(__file__).parents[2]
-    commit = _git(source, "rev-parse", "HEAD")
+    top = _git(source, "rev-parse", "--show-toplevel")
+    ours = top is not None and Path(top).resolve() == source.resolve()  # not a repository that it is installed in
+    commit = _git(source, "rev-parse", "HEAD") if ours else None
     found["git_commit"] = commit or os.environ.get(BUILT_FROM) or None
     found["git_dirty"] = bool(_git(source, "status", "--porcelain")) if commit else None
     return found

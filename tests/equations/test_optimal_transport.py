@@ -1,6 +1,7 @@
 """Optimal-transport rewards against closed forms."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -67,3 +68,9 @@ def test_what_stands_behind_the_episode_s_end_has_no_mass_either():
     np.testing.assert_allclose(plan_of(cost, 3, 4)[:4, :3], plan_of(cost[:4, :3]), rtol=1e-3)
     assert (np.asarray(plan_of(cost, 3, 4))[4:] == 0).all()
     assert (np.asarray(rewards_of(cost, 3, 4))[4:] == 0).all()
+
+
+def test_a_plan_of_a_few_iterations_has_no_more_of_them():
+    cost = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (5, 8)), jnp.float32)
+    plans = [np.asarray(transport_plan(cost, epsilon=0.01, iterations=count)) for count in (1, 5, 9, 10, 11)]
+    assert all(np.abs(one - other).max() > 1e-6 for one, other in itertools.pairwise(plans))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from patchail_jax.launch import kubernetes
+from patchail_jax.storage import versions as versions_module
 from patchail_jax.storage.versions import BUILT_FROM, versions
 from tests.launch.test_setup import BY_UV, LOCKED, ROOT, Machine
 
@@ -103,3 +104,14 @@ def test_versions_name_the_commit_that_an_image_was_built_from(monkeypatch):
     assert versions()["git_commit"] == "5a3c"
     monkeypatch.setenv(BUILT_FROM, "")  # a build that was not told
     assert versions()["git_commit"] is None
+
+
+def test_versions_name_no_commit_of_the_repository_that_the_package_is_installed_in(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "-C", tmp_path, *identity, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    monkeypatch.setattr(versions_module, "__file__", str(tmp_path / ".venv/patchail_jax/storage/versions.py"))
+    (tmp_path / ".venv/patchail_jax/storage").mkdir(parents=True)
+    monkeypatch.setenv(BUILT_FROM, "5a3c")
+    found = versions()
+    assert found["git_commit"] == "5a3c" and found["git_dirty"] is None

@@ -62,12 +62,6 @@ def test_every_place_has_its_own_embedding(one_block):
     assert len(np.unique(np.asarray(jax.jit(network.apply)(params, same))[0])) == 9
 
 
-def test_heads_that_cannot_share_the_width_are_named():
-    network = PatchTransformer(patch_size=4, width=9, depth=1, heads=2, dtype=jnp.float32)
-    with pytest.raises(UserError, match=r"transformer.width \(9\) must be a multiple of transformer.heads \(2\)"):
-        network.init(jax.random.PRNGKey(0), jnp.zeros((1, 12, 12, 3)))
-
-
 def test_the_fast_penalty_has_the_parameter_gradients_of_the_plain_one(one_block):
     (network, params), x = one_block, jnp.asarray(PIXELS)
 

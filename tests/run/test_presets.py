@@ -2,10 +2,16 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from patchail_jax.envs.tasks import PAPER_TASKS
 from patchail_jax.errors import UserError
+from patchail_jax.methods import drqv2
+from patchail_jax.methods.discriminator import pairs_of
+from patchail_jax.programs.command_line import parse
 from patchail_jax.run.config import paper_config
 from patchail_jax.run.design import make_method, make_specs
 from patchail_jax.run.presets import PRESETS
@@ -77,14 +83,41 @@ def test_every_method_in_small_is_a_run_that_is_not_refused(method):
         ("drqv2", "cloning.weight_initial", 1.0, "drqv2 has no cloning term"),
         ("bc", "cloning.weight_initial", 0.5, "bc has no cloning term"),
         ("bco", "cloning.schedule", "soft_q_filter", "bco has no cloning term"),
+        ("drqv2_features", "env.factory", "mine:make", "features is of the suite's tasks"),
+        ("shared_encoder_ail+published", "discriminator.augmentation", "none", "agent_views=learner needs"),
+        (
+            "patchail",
+            "transformer.heads",
+            3,
+            r"transformer.width \(128\) must be a multiple of transformer.heads \(3\)",
+        ),
     ],
 )
 def test_what_would_mean_nothing_is_refused(method, field, value, message):
     config = paper_config("finger_spin", method)
     config.update_from_flattened_dict({field: value})
-    specs = make_specs(config, action_size=2)
+    if field.startswith("transformer."):
+        config.discriminator.architecture = "transformer"
     with pytest.raises(UserError, match=message):
+        specs = make_specs(config, action_size=2)
         refuse(config, make_method(config, specs), specs, devices=1, processes=1)
+
+
+@pytest.mark.parametrize(
+    "words", ["quickstart:shared_encoder_ail+published", "finger:shared_encoder_ail+published+small"]
+)
+def test_the_learner_s_views_are_those_of_its_own_shift(words):
+    config = parse(["train", f"--config={words}"]).config
+    assert config.agent.shift_pad != config.discriminator.augmentation_pad
+    specs, fields = make_specs(config, action_size=1), config.to_dict()
+    learner = drqv2.make_learner(specs, *(fields[group] for group in ("agent", "network", "cloning")))
+    pairs, keys = pairs_of(specs, fields), drqv2.update_keys(jax.random.PRNGKey(3))
+    length = specs.frame_stack + specs.n_step
+    frames = np.random.default_rng(0).integers(0, 256, (16, length, *specs.frame_shape), dtype=np.uint8)
+    index = jnp.arange(16)
+    seen = pairs.states(frames, (0, specs.n_step), keys[:2], index)
+    for stack, key, first in zip(seen, keys, (0, specs.n_step), strict=False):
+        np.testing.assert_array_equal(stack, learner.observe(key, index, frames, first))
 
 
 def test_the_tasks_in_small_have_the_same_constants_but_for_what_is_said():
