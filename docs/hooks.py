@@ -21,10 +21,11 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that the imports below are found wherever mkdocs was started
 
-from docs.measured import RESULTS, bench, compiled, drawing, pace, table, tried  # noqa: E402
+from docs.measured import RESULTS, bench, compiled, drawing, pace, tried  # noqa: E402
 from patchail_jax.configs import quickstart  # noqa: E402
 from patchail_jax.launch.sweeps.paper import SWEEPS  # noqa: E402
 from patchail_jax.launch.sweeps.sweep import runs  # noqa: E402
+from patchail_jax.reports.text import table  # noqa: E402
 from patchail_jax.run import config as fields  # noqa: E402
 from patchail_jax.run.presets import PRESETS, VARIANTS  # noqa: E402
 from patchail_jax.storage.run_config import MAY_DIFFER, flatten  # noqa: E402

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from patchail_jax.reports.results import results
+from patchail_jax.reports.text import table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -102,12 +103,6 @@ def pace() -> str:
             rates.setdefault(row, []).append(frame / hour / 3600)
     rows = [(*row, f"{len(found)}", f"{statistics.median(found):,.0f}") for row, found in rates.items()]
     return table(("size", "method", "environments", "machine", "runs", "frames per second"), rows)
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Markdown."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _files(kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:

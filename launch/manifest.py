@@ -1,8 +1,9 @@
-"""What the launchers that write manifests share: YAML, and handing it to a program or to the eye."""
+"""What launchers of clouds share: YAML and scripts, written, handed to a program, or shown alone."""
 
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from patchail_jax.errors import UserError
@@ -26,6 +27,20 @@ def require_shared(root: str, *, mount: str = "", flag: str = "") -> None:
     give = f"give {flag}, or a" if flag else "give a"
     where = f"it must lie under {mount}" if mount else f"{give} --root such as gs://mine/runs"
     raise UserError(f"--root is {root}, which would be lost with its machine; {where}")
+
+
+def write_shown(path: Path, text: str, *, dry_run: bool) -> None:
+    """Shows the shell's way to write the file, and writes it."""
+    sys.stdout.write(f"cat > {shlex.join([str(path)])} <<'END'\n{text}END\n")
+    if not dry_run:
+        path.write_text(text)
+
+
+def run_shown(words: Sequence[str], *, dry_run: bool) -> int:
+    """Shows ``words`` as a shell's line, and runs them; the exit status, 0 of a ``dry_run``."""
+    sys.stdout.write(f"{shlex.join(words)}\n")
+    sys.stdout.flush()
+    return 0 if dry_run else run_program(words)
 
 
 def hand_over(words: Sequence[str], text: str, *, dry_run: bool) -> int:

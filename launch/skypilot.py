@@ -11,7 +11,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import tempfile
 import zlib
 from collections.abc import Collection, Sequence
@@ -20,8 +19,8 @@ from typing import Any, NamedTuple
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
-from patchail_jax.launch.manifest import require_shared, to_yaml
-from patchail_jax.launch.outside import require_program, run_program
+from patchail_jax.launch.manifest import require_shared, run_shown, to_yaml, write_shown
+from patchail_jax.launch.outside import require_program
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import (
     JAX_PLATFORMS,
@@ -149,12 +148,7 @@ def main(argv: Sequence[str]) -> int:
         made = task(run, chosen.sweep, place)
         path, text = folder / f"{made['name']}.yaml", to_yaml([made])
         words = ("sky", "jobs", "launch", "--yes", "--async", *secret, str(path))
-        sys.stdout.write(f"cat > {shlex.join([str(path)])} <<'END'\n{text}END\n{shlex.join(words)}\n")
-        sys.stdout.flush()
-        if chosen.dry_run:
-            continue
-        path.write_text(text)
-        status = run_program(words)
-        if status:
+        write_shown(path, text, dry_run=chosen.dry_run)
+        if status := run_shown(words, dry_run=chosen.dry_run):
             return status
     return 0

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
-from patchail_jax.launch.manifest import require_shared
-from patchail_jax.launch.outside import require_program, run_program
+from patchail_jax.launch.manifest import require_shared, run_shown, write_shown
+from patchail_jax.launch.outside import require_program
 from patchail_jax.launch.pod_script import BUSY, HOME, LOCK, PID, sweep_script
 from patchail_jax.launch.standing import left
 from patchail_jax.programs.arguments import word
@@ -154,13 +154,6 @@ def delete_idle(tpu: Slice) -> list[tuple[str, ...]]:
     return [("bash", "-c", line)]
 
 
-def write_script(path: Path, text: str, *, dry_run: bool) -> None:
-    """Writes the file, or shows the shell's way to write it."""
-    sys.stdout.write(f"cat > {shlex.join([str(path)])} <<'END'\n{text}END\n")
-    if not dry_run:
-        path.write_text(text)
-
-
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status, that of the first command that fails."""
     flags = options.parser(__doc__, launcher="tpu_pod")
@@ -209,11 +202,9 @@ def main(argv: Sequence[str]) -> int:
     for action in wanted:
         if action == "run":
             text = sweep_script(runs, wandb_secret=chosen.wandb_secret, per_host=chosen.per_host)
-            write_script(script, text, dry_run=chosen.dry_run)
+            write_shown(script, text, dry_run=chosen.dry_run)
         for words in steps[action]:
-            sys.stdout.write(f"{shlex.join(words)}\n")
-            sys.stdout.flush()
-            status = 0 if chosen.dry_run else run_program(words)
+            status = run_shown(words, dry_run=chosen.dry_run)
             if status:
                 sys.stderr.write(f"{action} ended with status {status}\n")
                 worst = status

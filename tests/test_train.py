@@ -607,7 +607,7 @@ def test_a_value_that_was_wrong_can_be_put_right_on_the_same_folder(cache, tmp_p
     ("field", "value", "bounds"),
     [
         ("evaluation.every_frames", -1, "0 (at the end alone) or more"),
-        ("log.every_updates", -5, "0 (never) or more"),
+        ("log.every_updates", -5, "0 (never) to 10000"),
         ("seed", -1, "0 to 4294967295"),
         ("replay.updates_per_call", 0, "1 to 10000"),
         ("network.hidden_size", 10**9, "1 to 65536"),

@@ -13,7 +13,6 @@ from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
 
 FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}
-
 TOO_MUCH = "more frames than memory has room for: take fewer or smaller ones (--image_size)"
 _ROUNDING = 1e-3
 _BLOCK = 256  # frames

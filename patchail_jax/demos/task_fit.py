@@ -6,7 +6,7 @@ import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.envs import dmc
-from patchail_jax.envs.tasks import facts, names_folder
+from patchail_jax.envs.tasks import facts, names_folder, suite
 from patchail_jax.errors import UserError
 
 _SLACK = 1.05  # of a rate: 29.97 frames a second are 30
@@ -29,6 +29,7 @@ def refuse_actions(actions: np.ndarray | None, action_size: int, *, task: str, s
 
 def steps_per_second(task: str, action_repeat: int) -> float:
     """Agent steps a second of a suite task's time."""
+    suite()  # its troubles are not the task's name's
     try:
         with dmc.load(task, quality="full") as environment:
             return _rate(environment, action_repeat)
@@ -42,6 +43,7 @@ def compare(held: Trajectories, *, source: str) -> list[str]:
     ``UserError`` for actions of another length than the task's.
     """
     task, repeat = held.metadata["task"], held.metadata["action_repeat"]
+    suite()  # its troubles are not the task's name's
     try:
         facts(task)
     except UserError:

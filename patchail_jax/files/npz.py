@@ -33,7 +33,9 @@ def reading(path: Path, *, memory: int | None = None, remedy: str = "") -> Itera
     ``UserError`` with the ``remedy`` too where its arrays would take more than ``memory`` bytes.
     """
     try:
-        if not zipfile.is_zipfile(path):
+        with path.open("rb") as stream:  # is_zipfile of a name takes an unreadable file for another kind
+            whole = zipfile.is_zipfile(stream)
+        if not whole:
             raise UserError(f"{path}: not a complete .npz file (cut short, or of another kind): copy or make it again")
         with np.load(path, allow_pickle=False) as archive:
             # Before anything is unpacked, and enough: no part unpacks to more than its entry says.

@@ -45,7 +45,7 @@ def make_network(specs: Specs, config: Config) -> tuple[Network, tuple[Layer, ..
     def transformer() -> tuple[Network, tuple[Layer, ...]]:
         tiles = config["transformer"]
         width, heads = tiles["width"], tiles["heads"]
-        if width % heads:
+        if heads < 1 or width % heads:
             raise UserError(f"config.transformer.width ({width}) must be a multiple of transformer.heads ({heads})")
         return PatchTransformer(**tiles, dtype=dtype), tile_layers(tiles["patch_size"], specs.image_size)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SMALL, _PAPER = "small", "paper"  # sizes that a run's config tells
 # What fits the paper's runs to a machine: the order of their draws, and nothing else that they compute.
-_PAPER_MAY_DIFFER = ("env.num_envs", "evaluation.num_envs", "replay.updates_per_call")
+_PAPER_MAY_DIFFER = ("env.num_envs", "replay.updates_per_call")
 
 
 def main(argv: Sequence[str]) -> None:

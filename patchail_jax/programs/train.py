@@ -91,9 +91,11 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
 
 def _why_without_updates(run: "Parts") -> str:
     """Why a run has ended without an update, and what to do."""
-    agent, frames = run.config.agent, run.config.num_frames
-    if not run.clock.learns:
-        first = agent.first_update_step * run.config.env.action_repeat
+    agent, replay, frames = run.config.agent, run.config.replay, run.config.num_frames
+    first = agent.first_update_step + (replay.updates_per_call - 1) * agent.steps_per_update
+    if run.clock.agent_step - run.actors.num_envs * run.hosts.processes < first:  # where updates were last asked for
+        first *= run.config.env.action_repeat
         return f"the run has {frames:,} frames, and its first update comes after {first:,} (agent.first_update_step)"
-    steps = run.config.replay.n_step
-    return f"no episode in the run's {frames:,} frames came to its end with {steps} steps or more (replay.n_step)"
+    return (
+        f"of the run's {frames:,} frames, none before the last are an episode of {replay.n_step} steps (replay.n_step)"
+    )

@@ -1,6 +1,5 @@
 """Methods over all tasks: interquartile mean, probability of improvement, performance profile (Agarwal et al. 2021)."""
 
-import csv
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -23,6 +22,7 @@ from patchail_jax.reports.statistics import (
 )
 from patchail_jax.reports.style import MUTED, STYLE, colours, legend_below, write_figure
 from patchail_jax.reports.table1 import Cell, cells, default_frames
+from patchail_jax.reports.text import bullets, document, table, write_csv
 
 _THRESHOLDS = np.linspace(0.0, 1.2, 121)
 
@@ -117,29 +117,24 @@ def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] 
         found += here
         pictures += write_figure(_figure(scores, here, frame, of=len(runs)), output / f"aggregate_{frame}")
     table_path, text_path = output / "aggregate.csv", output / "aggregate.md"
-    with table_path.open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(Estimate._fields)
-        writer.writerows(found)
+    write_csv(table_path, Estimate._fields, found)
     text_path.write_text(_markdown(found, dropped + incomplete_lines(runs)))
     return [table_path, text_path, *pictures]
 
 
 def _markdown(found: Sequence[Estimate], remarks: Sequence[str]) -> str:
-    lines = ["# Over all tasks", "", "Scores are relative to the expert's return; 95% stratified bootstrap intervals."]
+    parts = ["# Over all tasks\n", "Scores are relative to the expert's return; 95% stratified bootstrap intervals.\n"]
     titles = {"interquartile_mean": "Interquartile mean", "probability_of_improvement": "Probability of improvement"}
     for statistic, title in titles.items():
-        rows = [estimate for estimate in found if estimate.statistic == statistic]
-        if not rows:
-            continue
-        lines += ["", f"## {title}", "", "| frames | method | value | interval | tasks | runs |", "|---" * 6 + "|"]
-        for row in rows:
-            who = method_label(row.first) + (f" over {method_label(row.second)}" if row.second else "")
-            span = f"{row.low:.2f} to {row.high:.2f}"
-            lines.append(f"| {row.frame:,} | {who} | {row.value:.2f} | {span} | {row.tasks} | {row.runs} |")
-    if remarks:
-        lines += ["", "## Not in these figures, or incomplete", "", *(f"- {remark}" for remark in remarks)]
-    return "\n".join([*lines, ""])
+        rows = []
+        for row in found:
+            if row.statistic == statistic:
+                who = method_label(row.first) + (f" over {method_label(row.second)}" if row.second else "")
+                numbers = (f"{row.value:.2f}", f"{row.low:.2f} to {row.high:.2f}", f"{row.tasks}", f"{row.runs}")
+                rows.append((f"{row.frame:,}", who, *numbers))
+        if rows:
+            parts.append(f"## {title}\n\n{table(('frames', 'method', 'value', 'interval', 'tasks', 'runs'), rows)}")
+    return document(*parts, bullets("Not in these figures, or incomplete", remarks))
 
 
 def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate], frame: int, *, of: int) -> Figure:

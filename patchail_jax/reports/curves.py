@@ -4,11 +4,11 @@ These are the paper's Figures 4, 8 and 9, and with ``by`` its Figures 6, 7 and 1
 """
 
 import collections
-import csv
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,6 +22,7 @@ from patchail_jax.reports.seeds import by_name
 from patchail_jax.reports.statistics import on_grid
 from patchail_jax.reports.style import INK, MUTED, STYLE, colours, from_zero, legend_below, thousands, write_figure
 from patchail_jax.reports.table1 import seeds_in_words
+from patchail_jax.reports.text import bullets, document, table, write_csv
 
 CSV_COLUMNS = ("task", "curve", "frame", "mean", "std", "seeds")
 _COLUMNS = 4  # as in the paper
@@ -78,28 +79,25 @@ def write_curves(runs: Sequence[Run], output: Path, *, by: str = "") -> list[Pat
     found = curves(runs, by=by)
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "curves.csv", output / "curves.md"]
-    with written[0].open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for curve in found:
-            columns = (curve.frames.tolist(), curve.mean.tolist(), curve.std.tolist(), curve.seeds.tolist())
-            writer.writerows([curve.task, curve.name, *row] for row in zip(*columns, strict=True))
+    write_csv(written[0], CSV_COLUMNS, itertools.chain.from_iterable(map(_csv_rows, found)))
     written[1].write_text(_markdown(found, runs))
     return written + write_figure(figure(found), output / "curves")
 
 
+def _csv_rows(curve: Curve) -> Iterator[tuple[Any, ...]]:
+    columns = (curve.frames.tolist(), curve.mean.tolist(), curve.std.tolist(), curve.seeds.tolist())
+    return ((curve.task, curve.name, *row) for row in zip(*columns, strict=True))
+
+
 def _markdown(found: Sequence[Curve], runs: Sequence[Run]) -> str:
-    lines = ["# Learning curves", "", "| task | curve | last frame | last mean | best mean |", "|---|---|---|---|---|"]
+    rows = []
     for curve in found:
+        last = ("-", "-", "-")
         if len(curve.frames):
-            last = f"{int(curve.frames[-1]):,} | {curve.mean[-1]:.1f} | {curve.mean.max():.1f}"
-        else:
-            last = "- | - | -"
-        lines.append(f"| {curve.task} | {curve.label()} | {last} |")
-    incomplete = incomplete_lines(runs)
-    if incomplete:
-        lines += ["", "## Incomplete runs", "", *(f"- {line}" for line in incomplete)]
-    return "\n".join([*lines, ""])
+            last = (f"{int(curve.frames[-1]):,}", f"{curve.mean[-1]:.1f}", f"{curve.mean.max():.1f}")
+        rows.append((curve.task, curve.label(), *last))
+    parts = ["# Learning curves\n", table(("task", "curve", "last frame", "last mean", "best mean"), rows)]
+    return document(*parts, bullets("Incomplete runs", incomplete_lines(runs)))
 
 
 def figure(found: Sequence[Curve]) -> Figure:

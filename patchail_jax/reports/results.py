@@ -21,6 +21,7 @@ from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, sha
 from patchail_jax.reports.seeds import differences, in_words
 from patchail_jax.reports.statistics import interquartile_mean, interval, stratified_bootstrap
 from patchail_jax.reports.style import save
+from patchail_jax.reports.text import line, table
 
 _TITLES = {
     "paper": "The paper's size",
@@ -55,15 +56,15 @@ class Result:
         expert = expert_return(config["env"]["task"], config["demos"])
         return Run(self.path, config, found.frames, found.returns, status, expert, found.broken_at)
 
-    def row(self) -> str:
-        """Its line of the table."""
+    def cells(self) -> tuple[str, ...]:
+        """Its row of the table."""
         run = self.run
         last, best, share, reached = "-", "-", "", 0
         if len(run.returns):
             last, best, reached = f"{run.returns[-1]:.1f}", f"{run.returns.max():.1f}", int(run.frames[-1])
             ratio = share_of_expert(run.returns[-1], run.expert_return)
             share = "" if ratio is None else f"{ratio:.0%}"
-        cells = (
+        return (
             run.task,
             run.method,
             str(run.seed),
@@ -74,7 +75,10 @@ class Result:
             f"{60 * self.evaluations.last_hour:.1f}",
             self.about["machine"],
         )
-        return _line(cells)
+
+    def row(self) -> str:
+        """The same, as a row of Markdown."""
+        return line(self.cells())
 
 
 def gather(
@@ -201,8 +205,8 @@ def write_table(root: Path) -> Path:
         runs = [one.run for one in found]
         picture = root / f"{size.name}.png"
         save(figure(curves(runs)), picture)
-        parts.append(f"## {_TITLES.get(size.name, size.name)}\n\n{_table(_COLUMNS, [one.row() for one in found])}")
-        parts.append(_table(_METHOD_COLUMNS, _methods(runs)))
+        parts.append(f"## {_TITLES.get(size.name, size.name)}\n\n{table(_COLUMNS, [one.cells() for one in found])}")
+        parts.append(table(_METHOD_COLUMNS, _methods(runs)))
         parts.append(f"![learning curves, {size.name}]({picture.name})\n")
         parts += [f"{run.title}: {run.broken()}\n" for run in runs if run.broken_at is not None]
         for one in found:
@@ -215,7 +219,7 @@ def write_table(root: Path) -> Path:
     return page
 
 
-def _methods(runs: Sequence[Run]) -> Iterator[str]:
+def _methods(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:
     """A line a method: the interquartile mean over its tasks and seeds, with an interval where seeds say one."""
     for method in sorted({run.method for run in runs}, key=method_order):
         shares: dict[str, list[float]] = {}
@@ -232,13 +236,4 @@ def _methods(runs: Sequence[Run]) -> Iterator[str]:
             ends = interval(stratified_bootstrap([strata], interquartile_mean))
             spread = " to ".join(f"{end:.0%}" for end in ends)
         count = sum(map(len, strata))
-        yield _line((method_label(method), str(len(strata)), str(count), f"{interquartile_mean(strata):.0%}", spread))
-
-
-def _table(columns: Sequence[str], lines: Iterator[str] | Sequence[str]) -> str:
-    return "\n".join([_line(columns), "|---" * len(columns) + "|", *lines]) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", r"\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+        yield method_label(method), str(len(strata)), str(count), f"{interquartile_mean(strata):.0%}", spread

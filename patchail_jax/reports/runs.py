@@ -1,6 +1,5 @@
 """Run folders as reports see them: the config, the evaluations, and whether the run is finished."""
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from patchail_jax.files.home import expanded
 from patchail_jax.reports.eval_csv import read_eval_csv
 from patchail_jax.storage.lease import is_held
 from patchail_jax.storage.remote import is_remote, reading_copy, runs_in
+from patchail_jax.storage.run_config import read_config
 from patchail_jax.storage.run_folder import is_running
 
 _log = logging.getLogger(__name__)
@@ -89,14 +89,16 @@ class Run(NamedTuple):
     def at(self, frame: int) -> float | None:
         """The return at ``frame``: of the nearest evaluation within half an interval; None where there is none.
 
-        At its own length, and where it plays nothing at any later frame too, a complete run's is the nearest one.
+        At its own length, and where it plays nothing at any later frame too, a complete run's is the first one from
+        there on, or its last.
         """
         if not len(self.frames):
             return None
+        if self.is_complete and (frame == self.num_frames or (frame > self.num_frames and not self.plays)):
+            return float(self.returns[min(int(np.searchsorted(self.frames, frame)), len(self.frames) - 1)])
         nearest = int(np.argmin(np.abs(self.frames - frame)))
         near = abs(int(self.frames[nearest]) - frame) <= self.config["evaluation"]["every_frames"] // 2
-        at_end = self.is_complete and (frame == self.num_frames or (frame > self.num_frames and not self.plays))
-        return float(self.returns[nearest]) if near or at_end else None
+        return float(self.returns[nearest]) if near else None
 
 
 def find_runs(locations: Iterable[str | Path]) -> list[Run]:
@@ -138,14 +140,14 @@ def _folders(path: Path) -> Iterator[Path]:
 def read_run(path: Path) -> Run:
     """One run folder; ``UserError`` where it is not one."""
     try:
-        config = json.loads((path / "config.json").read_text())
+        config = read_config(path)
         task, last = config["env"]["task"], int(config["num_frames"])
         _ = config["method"], int(config["seed"]), config["evaluation"]["every_frames"]
         demos = dict(config.get("demos", {}))
         if not isinstance(demos.get("path", ""), str):
             raise TypeError("demos.path is no text")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a run folder: its config.json cannot be read") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not the folder of a run: its config.json is not a run's ({error})") from error
     found = read_eval_csv(path / "eval.csv")
     reached = found.last_frame >= last
     # The lock first: a finished run may have been started again with more frames.

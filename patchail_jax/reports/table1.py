@@ -1,6 +1,5 @@
 """Table 1: mean and standard deviation over seeds at given frames, beside the paper's and as shares of the expert's."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from patchail_jax.reports import published
 from patchail_jax.reports.runs import Run, incomplete_lines, share_of_expert
 from patchail_jax.reports.seeds import by_name
 from patchail_jax.reports.style import INK, MUTED, RULE, STYLE, write_figure
+from patchail_jax.reports.text import bullets, document, table, write_csv
 
 PAPER_FRAMES = (500_000, 1_000_000)
 CSV_COLUMNS = (
@@ -108,17 +108,14 @@ def cells(runs: Sequence[Run], frames: Sequence[int]) -> list[Cell]:
 
 def write_table1(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
     """Writes ``table1.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths. ``UserError`` as of ``cells``."""
-    table = cells(runs, frames or default_frames(runs))
-    if not any(len(cell.scores) for cell in table) and frames:
+    found = cells(runs, frames or default_frames(runs))
+    if not any(len(cell.scores) for cell in found) and frames:
         raise UserError(f"no run has an evaluation near {', '.join(f'{frame:,}' for frame in frames)} frames")
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "table1.csv", output / "table1.md"]
-    with written[0].open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        writer.writerows(map(_csv_row, table))
-    written[1].write_text(_markdown(table, incomplete_lines(runs)))
-    return written + write_figure(_figure(table, incomplete_lines(runs)), output / "table1")
+    write_csv(written[0], CSV_COLUMNS, map(_csv_row, found))
+    written[1].write_text(_markdown(found, incomplete_lines(runs)))
+    return written + write_figure(_figure(found, incomplete_lines(runs)), output / "table1")
 
 
 def _csv_row(cell: Cell) -> list[Any]:
@@ -131,36 +128,31 @@ def _csv_row(cell: Cell) -> list[Any]:
     ]  # fmt: skip
 
 
-def _grid(table: Sequence[Cell]) -> tuple[list[int], list[str], list[str], dict[tuple[int, str, str], Cell]]:
-    frames = sorted({cell.frame for cell in table})
-    tasks = sorted({cell.task for cell in table})
-    methods = sorted({cell.method for cell in table}, key=published.method_order)
-    return frames, tasks, methods, {(cell.frame, cell.task, cell.method): cell for cell in table}
+def _grid(found: Sequence[Cell]) -> tuple[list[int], list[str], list[str], dict[tuple[int, str, str], Cell]]:
+    frames = sorted({cell.frame for cell in found})
+    tasks = sorted({cell.task for cell in found})
+    methods = sorted({cell.method for cell in found}, key=published.method_order)
+    return frames, tasks, methods, {(cell.frame, cell.task, cell.method): cell for cell in found}
 
 
 _FOOTNOTE = "Mean ± standard deviation over seeds, by the task's own reward; relative to each source's own expert."
 
 
-def _markdown(table: Sequence[Cell], incomplete: Sequence[str]) -> str:
-    frames, tasks, methods, by_place = _grid(table)
-    lines = ["# Table 1", "", _FOOTNOTE, ""]
+def _markdown(found: Sequence[Cell], incomplete: Sequence[str]) -> str:
+    frames, tasks, methods, by_place = _grid(found)
+    parts = ["# Table 1\n", f"{_FOOTNOTE}\n"]
     for frame in frames:
-        lines += [f"## {frame:,} frames", "", f"| task | {' | '.join(map(published.method_label, methods))} |"]
-        lines.append("|---" * (len(methods) + 1) + "|")
+        rows = []
         for task in tasks:
-            row = []
-            for method in methods:
-                cell = by_place.get((frame, task, method))
-                row.append("" if cell is None else "<br>".join([f"**{cell.text()}**", *cell.remarks()]))
-            lines.append(f"| {task} | {' | '.join(row)} |")
-        lines.append("")
-    if incomplete:
-        lines += ["## Incomplete runs", "", *(f"- {line}" for line in incomplete), ""]
-    return "\n".join(lines)
+            placed = [by_place.get((frame, task, method)) for method in methods]
+            told = ["" if cell is None else "<br>".join([f"**{cell.text()}**", *cell.remarks()]) for cell in placed]
+            rows.append((task, *told))
+        parts.append(f"## {frame:,} frames\n\n{table(('task', *map(published.method_label, methods)), rows)}")
+    return document(*parts, bullets("Incomplete runs", incomplete))
 
 
-def _figure(table: Sequence[Cell], incomplete: Sequence[str]) -> Figure:
-    frames, tasks, methods, by_place = _grid(table)
+def _figure(found: Sequence[Cell], incomplete: Sequence[str]) -> Figure:
+    frames, tasks, methods, by_place = _grid(found)
     first, column, line = 1.35, 1.6, 0.5  # inches
     rows = len(frames) * (len(tasks) + 1)
     notes = [_FOOTNOTE, *incomplete]

@@ -1,5 +1,6 @@
 """Where a run stands, and what is due there: every decision of the loop is a function of these counters."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -116,12 +117,15 @@ class Clock:
     def updates_due(self, *, steps: int) -> Iterator[int]:
         """Calls of updates that should have been made by now, by ``next_updates``: one update every few steps.
 
-        At most as many as ``steps`` steps make due, and ``CATCH_UP`` more: a stop is not heard between them.
+        At most as many as ``steps`` steps make due, and ``CATCH_UP`` more, or what leaves none when the run ends: a
+        stop is not heard between them.
         """
         agent = self._config.agent
         since = self.agent_step - agent.first_update_step
         due = self._config.cloning.pretraining_updates + since // agent.steps_per_update + 1
-        for _ in range(-(-steps // (agent.steps_per_update * self._per_call)) + CATCH_UP):
+        left = math.ceil((self._config.num_frames / self._config.env.action_repeat - self.agent_step) / steps)
+        behind = math.ceil((due - self.update) / self._per_call / max(left, 1))
+        for _ in range(math.ceil(steps / agent.steps_per_update / self._per_call) + max(CATCH_UP, behind)):
             if due - self.update < self._per_call:
                 return
             yield self.next_updates()

@@ -110,7 +110,7 @@ FIELDS: Mapping[str, Any] = {
         "observation": "pair",  # (s, s'), or "single": s' alone (B.1)
         "agent_successor": "one_step",  # s' of the agent's pair; "n_step" as in the published program
         "expert_successor": "one_step",  # s' of the expert's pair; "n_step" as LAIfO's
-        "agent_views": "own",  # draws of its augmentation; "learner": the critic's and its pad, as encoder AIL's
+        "agent_views": "own",  # draws of its augmentation; "learner": the critic's draws and pad, as published
     },
     "transformer": {  # instead of the convolutions (the paper's open choice)
         "patch_size": Number(12, 1, 4096),  # pixels a side; must divide the image

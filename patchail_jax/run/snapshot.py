@@ -157,7 +157,7 @@ class Snapshot(NamedTuple):
         path = self.folder.path / f"batch_of_update_{error.first}.npz"
         batch = self.experience.recall(error.first)
         if batch is None:
-            return error
+            return UserError(f"{error}. Its batch is no longer in memory: lower config.log.every_updates to see it")
         try:
             npz.write(path, named(batch) | {f"metrics/{name}": np.asarray(it) for name, it in error.metrics.items()})
         except OSError as trouble:

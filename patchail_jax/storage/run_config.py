@@ -10,7 +10,8 @@ from patchail_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 
-# What may change between two starts of one run, fields and groups: how the run is made, not what it computes.
+# What may change between two starts of one run, fields and groups: how the run is made, not what it computes. Of hosts
+# that is the address: ``Checkpoints`` refuses another number of processes.
 MAY_DIFFER = (
     "num_frames", "run_folder", "devices", "device_mapping", "platform", "hosts", "env.workers", "evaluation.num_envs",
     "replay.frames_on_device", "demos.cache_dir", "demos.other_renderer", "log", "checkpoint",

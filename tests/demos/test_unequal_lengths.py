@@ -99,7 +99,7 @@ def test_evaluations_show_no_frame_behind_the_end(experts, parts, tmp_path):
     assert counted["evaluation/expert_rewards"] == 30 and counted["evaluation/agent_rewards"] == 8
 
 
-def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path, monkeypatch):
+def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path):
     (tmp_path / "pictures").mkdir()
     rows = "agent,task,seed,frame,episode_reward,hour\nbc,my_robot,0,0,1.0,0\nbc,my_robot,0,40,2.0,0\n"
     (tmp_path / "eval.csv").write_text(rows)
@@ -110,14 +110,13 @@ def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path, mon
         steps = len(frames) - 1
         return np.zeros((steps, 1, 1)), np.zeros(steps), {"patch_rewards": np.zeros((steps, 16, 16))}
 
-    monkeypatch.setattr(summary, "Explainer", lambda *_, **__: SimpleNamespace(explain=explain))
     folder = SimpleNamespace(path=tmp_path, eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures")
     run = SimpleNamespace(
         snapshot=SimpleNamespace(folder=folder),
         log=SimpleNamespace(metrics=SimpleNamespace(looked_at=lambda kind: contextlib.nullcontext())),
         experts=experts,
+        explainer=SimpleNamespace(explain=explain),
         specs=SimpleNamespace(feature_count=1, image_size=16),
-        devices=None,
         method=SimpleNamespace(discriminator=True),
         learner=SimpleNamespace(state=None),
     )

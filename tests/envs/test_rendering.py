@@ -143,6 +143,16 @@ except UserError as error:
     assert re.search("apt-get install libegl1 .*libosmesa6", message)
 
 
+def test_opengl_that_is_not_there_is_no_unknown_task():
+    program = (
+        "from patchail_jax.demos import task_fit, trajectory\n"
+        "task_fit.compare(trajectory.load(trajectory.shipped('cartpole_swingup')), source='these')\n"
+    )
+    wrong = {**os.environ, "MUJOCO_GL": "foo"}
+    done = subprocess.run([sys.executable, "-c", program], env=wrong, capture_output=True, text=True, timeout=120)
+    assert "UserError: no OpenGL can draw off screen (MUJOCO_GL=foo" in done.stderr
+
+
 @pytest.mark.parametrize(
     "before",
     [

@@ -269,7 +269,7 @@ def test_files_that_are_no_films_are_one_line(trained, tmp_path):
 
 
 def test_a_folder_without_a_run_or_without_a_checkpoint_is_one_line(run, tmp_path):
-    with pytest.raises(UserError, match="not a run folder"):
+    with pytest.raises(UserError, match="not the folder of a run"):
         open_trained(tmp_path)
     (tmp_path / "config.json").write_text((run / "config.json").read_text())
     with pytest.raises(UserError, match="there is no checkpoint in"):

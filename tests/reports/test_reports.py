@@ -244,7 +244,7 @@ def test_a_config_that_is_none_is_one_line(tmp_path, wrong):
     folder = make_run(tmp_path / "runs")
     stored = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**stored, **wrong}))
-    with pytest.raises(UserError, match="seed_0 is not a run folder: its config.json cannot be read"):
+    with pytest.raises(UserError, match="seed_0 is not the folder of a run: its config.json is not a run's"):
         main(["table1", str(tmp_path / "runs"), f"--output={tmp_path}"])
 
 

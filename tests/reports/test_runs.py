@@ -77,7 +77,7 @@ def test_the_expert_is_that_of_the_run_s_own_demonstrations(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"method": "bc"}'])
 def test_a_folder_that_is_no_run_is_one_line(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(UserError, match="not a run folder"):
+    with pytest.raises(UserError, match="not the folder of a run"):
         find_runs([tmp_path])
 
 

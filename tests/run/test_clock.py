@@ -40,6 +40,18 @@ def test_many_updates_are_caught_up_with_in_several_steps_so_that_a_stop_is_hear
     assert made[:30] == [10 + CATCH_UP] * 30 and made[-5:] == [10] * 5
 
 
+@pytest.mark.parametrize("num_envs", [1, 3, 96, 128])
+def test_no_update_is_left_out_when_the_run_ends(num_envs):
+    made = config(agent__first_update_step=3_000, agent__steps_per_update=1, num_frames=160_000, env__action_repeat=4)
+    clock = Clock(made)
+    while not clock.finished:
+        if clock.learns and clock.agent_step >= 250 * num_envs:  # replay has the first episodes
+            list(clock.updates_due(steps=num_envs))
+        clock.advance(num_envs)
+    last = clock.agent_step - num_envs  # where updates were last asked for
+    assert clock.update == last - 3_000 + 1
+
+
 def test_evaluations_and_checkpoints_are_due_at_multiples_of_frames():
     clock = Clock(config(evaluation__every_frames=100, checkpoint__every_frames=150, num_frames=400))
     evaluated, saved = [], []

@@ -1,0 +1,35 @@
+"""What reports write beside their pictures: Markdown tables, and CSV."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def line(cells: Iterable[str]) -> str:
+    """One row of a Markdown table; a ``|`` in a cell stays one."""
+    escaped = (cell.replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join([line(columns), "|---" * len(columns) + "|", *map(line, rows)]) + "\n"
+
+
+def bullets(title: str, remarks: Sequence[str]) -> str:
+    """A Markdown section with a list, or nothing where there are no ``remarks``."""
+    return "\n".join([f"## {title}", "", *(f"- {remark}" for remark in remarks), ""]) if remarks else ""
+
+
+def document(*parts: str) -> str:
+    """The ``parts`` that say something, a blank line between two."""
+    return "\n".join(filter(None, parts))
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Writes ``rows`` below the names of their ``columns``."""
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
