@@ -13,6 +13,7 @@ from patchail_jax.errors import UserError, one_line
 _MOST = 4  # devices of one kind that are described together
 # What the compilers must be told before JAX computes anything: that no accelerator is here, and not to ask for one.
 _ENVIRONMENT: Mapping[str, str] = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # another process may use libtpu meanwhile: nothing runs here
     "JAX_PLATFORMS": "cpu",
     "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
