@@ -6,7 +6,6 @@ and queues again; the same command later submits only what has not finished and 
 """
 
 import contextlib
-import json
 import os
 import shlex
 import signal
@@ -14,17 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from patchail_jax.errors import UserError, one_line
-from patchail_jax.files.append import append
 from patchail_jax.launch import options
 from patchail_jax.launch.local import LAUNCHED
-from patchail_jax.launch.outside import Silence, answer
+from patchail_jax.launch.slurm_jobs import note, queued
 from patchail_jax.launch.standing import left
-from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform
+from patchail_jax.launch.sweeps.sweep import command, on_platform
 from patchail_jax.programs.arguments import gigabytes, hours, not_negative, positive
 from patchail_jax.programs.console import SAVED
 from patchail_jax.storage.remote import local_folder
@@ -32,7 +29,6 @@ from patchail_jax.storage.remote import local_folder
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
 REQUEUES = 100
 POLL_SECONDS = 0.5
-SUBMITTED = "submitted.jsonl"  # in the folder of logs: which job is which run
 
 
 class Task:
@@ -172,57 +168,6 @@ def parameters_of(chosen: Any) -> dict[str, Any]:
         "slurm_additional_parameters": {"requeue": True},  # whatever the cluster's default
     }
     return {name: value for name, value in parameters.items() if value != ""}
-
-
-def queued(folder: Path, runs: Sequence[PlannedRun]) -> dict[str, str]:
-    """Those of the runs that wait or run in SLURM, by what was noted in ``folder`` when they were submitted.
-
-    ``UserError`` where SLURM does not say: they might be submitted twice. And for one that is there with other flags.
-    """
-    if not (folder / SUBMITTED).exists():
-        return {}
-    try:
-        said = answer(["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"], seconds=120)
-    except (UserError, Silence) as error:
-        raise UserError(f"squeue does not say which runs are queued already ({error}): try on a login node") from error
-    alive = set(said.split())
-    wanted = {run.name: run for run in runs}
-    there = [line for line in _noted(folder / SUBMITTED) if line["job"] in alive and line["run"] in wanted]
-    for line in there:
-        if line.get("flags", ours := _flags(wanted[line["run"]])) != ours:
-            raise UserError(
-                f"{line['run']} is queued with other flags: give the same, or cancel it (scancel {line['job']})"
-            )
-    return {line["run"]: "queued" for line in there}
-
-
-def _noted(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``note``; a damaged one is skipped, and said on stderr."""
-    found = []
-    for number, text in enumerate(path.read_text(errors="replace").splitlines(), 1):
-        try:
-            line = json.loads(text)
-            _ = line["job"], line["run"]
-        except (ValueError, LookupError, TypeError):
-            sys.stderr.write(f"line {number} of {path} is damaged and skipped: its run may be queued (see squeue)\n")
-        else:
-            found.append(line)
-    return found
-
-
-def _flags(run: PlannedRun) -> list[str]:
-    """What a run is asked for, its folder aside, which may be written in several ways."""
-    return [flag for flag in run.flags if not flag.startswith("--config.run_folder=")]
-
-
-def note(folder: Path, runs: Sequence[PlannedRun], jobs: Sequence[str]) -> None:
-    """Writes down which job is which run, and what it was asked for."""
-    path = folder / SUBMITTED
-    pairs = zip(runs, jobs, strict=True)
-    lines = [json.dumps({"job": job, "run": run.name, "flags": _flags(run)}) for run, job in pairs]
-    if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
-        lines.insert(0, "")  # behind a line that was cut short
-    append(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def submit(

@@ -12,16 +12,9 @@ from patchail_jax.demos.pictures import Notes
 from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
 
-FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}
 TOO_MUCH = "more frames than memory has room for: take fewer or smaller ones (--image_size)"
 _ROUNDING = 1e-3
 _BLOCK = 256  # frames
-
-
-def turned(before: str, now: str) -> str:
-    """The name in ``FLIPS`` of the turn ``now`` after the turn ``before``; a name that is not there is no turn."""
-    axes = {*FLIPS.get(before, ())} ^ {*FLIPS[now]}
-    return next(name for name, turn in FLIPS.items() if {*turn} == axes)
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,7 @@ class Gathering:
         asked for, fewer than two or more than memory has room for, and for actions outside of [-1, 1].
         """
         where, kept, spent = self.where(name), _Kept(), 0
-        flipped, size = FLIPS[self.request.flip], self.request.image_size
+        flipped, size = pictures.FLIPS[self.request.flip], self.request.image_size
         for frame in frames:
             size = size or min(frame.shape[:2])
             if frame.shape[0] != frame.shape[1]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from patchail_jax.demos import trajectory
 from patchail_jax.demos.form import Trajectories
-from patchail_jax.demos.gathering import Gathering, Request, require_as_many, turned
+from patchail_jax.demos.gathering import Gathering, Request, require_as_many
+from patchail_jax.demos.pictures import turned
 from patchail_jax.errors import UserError
 
 

@@ -13,8 +13,15 @@ Notes = dict[str, None]  # lines, each once, in order
 ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)  # that Pillow raises on damage
 _MOST_FRAMES = 16  # in a stack
 _SMALLEST = 8  # pixels a side: fewer are channels
+FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}  # the axes of [H,W,C] that are turned round
 _SIXTEEN = "16-bit pictures are reduced to 8 bits"
 _ALPHA = "transparent pictures are laid on black"
+
+
+def turned(before: str, now: str) -> str:
+    """The name in ``FLIPS`` of the turn ``now`` after the turn ``before``; a name that is not there is no turn."""
+    axes = {*FLIPS.get(before, ())} ^ {*FLIPS[now]}
+    return next(name for name, turn in FLIPS.items() if {*turn} == axes)
 
 
 class Layout(NamedTuple):

@@ -17,9 +17,9 @@ from patchail_jax.demos import (
     task_fit,
 )
 from patchail_jax.demos.form import Trajectories
-from patchail_jax.demos.gathering import FLIPS, Request
+from patchail_jax.demos.gathering import Request
 from patchail_jax.demos.import_video import Cutting
-from patchail_jax.demos.pictures import LAYOUTS
+from patchail_jax.demos.pictures import FLIPS, LAYOUTS
 from patchail_jax.errors import UserError
 from patchail_jax.programs.arguments import Arguments, number_ranges
 from patchail_jax.storage.memory import available
