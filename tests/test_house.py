@@ -12,7 +12,7 @@ from patchail_jax.methods.method import Method
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "patchail_jax"
 AT_THE_ROOT = {"__init__", "__main__", "main", "api", "loop", "types", "arrays", "errors"}
-MOST_ARGUMENTS, MOST_LINES, LOOP_LINES = 12, 90, 150
+MOST_ARGUMENTS, MOST_LINES, FILE_LINES, LOOP_LINES = 12, 90, 250, 150
 PURE = ("equations", "networks", "updates", "maps")  # where every array has a shape in its type
 NO_NAME = {"utils", "helpers", "common", "misc", "base"}
 NAMED_BY_MODULE = {"State", "Learner"}  # always written with it: bc.State, drqv2.Learner
@@ -80,6 +80,11 @@ def test_no_function_takes_too_many_arguments_or_lines():
         if count > MOST_ARGUMENTS or lines > MOST_LINES:
             wrong.append(f"{name}: {count} arguments, {lines} lines")
     assert not wrong, wrong
+
+
+def test_a_file_is_read_in_one_sitting():
+    lines = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
+    assert {name: count for name, count in lines.items() if count > FILE_LINES} == {}
 
 
 def test_the_loop_is_short():

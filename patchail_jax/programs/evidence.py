@@ -2,8 +2,7 @@
 
 The doctor checks the machine and ``bench`` measures updates per second. Then it resumes a run that was begun here, or
 starts the first run of its list (``QUESTIONS``) that the results lack, and gathers its results. Each step is a process
-of its own, so a crash loses that step alone. A run that is out of time saves itself, and the same
-command resumes it.
+of its own, so a crash loses that step alone. A run that is out of time saves itself, and the same command resumes it.
 """
 
 import contextlib

@@ -96,6 +96,7 @@ def _why_without_updates(run: "Parts") -> str:
     if run.clock.agent_step - run.actors.num_envs * run.hosts.processes < first:  # where updates were last asked for
         first *= run.config.env.action_repeat
         return f"the run has {frames:,} frames, and its first update comes after {first:,} (agent.first_update_step)"
+    steps = replay.n_step
     return (
-        f"of the run's {frames:,} frames, none before the last are an episode of {replay.n_step} steps (replay.n_step)"
+        f"no episode of {steps} steps or more (replay.n_step) had ended before the last of the run's {frames:,} frames"
     )
