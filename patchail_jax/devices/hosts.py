@@ -98,6 +98,18 @@ def refuse_address(*, coordinator: str, count: int, index: int) -> None:
         raise UserError(f"config.hosts.index is {index}; with count {count} it must be 0..{count - 1}")
 
 
+def look() -> Hosts:
+    """The processes as JAX sees them; ``UserError`` where it does not start on what JAX_PLATFORMS asks for."""
+    try:
+        return Hosts(jax.process_index(), jax.process_count())
+    except (RuntimeError, AssertionError) as error:  # the second where its package is not installed
+        platforms, reason = os.environ.get("JAX_PLATFORMS", ""), " ".join(str(error).split()) or "no such device"
+        raise UserError(
+            f"JAX cannot start on this machine (JAX_PLATFORMS={platforms}): {reason}; unset JAX_PLATFORMS, or install "
+            "what it names: EXTRAS=cuda12 (cuda13, tpu) launch/setup.sh"
+        ) from error
+
+
 def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Hosts:
     """Meets the other processes, before anything else touches a device. The arguments are ``config.hosts``.
 
@@ -120,11 +132,7 @@ def join(*, coordinator: str, count: int, index: int, lost_seconds: int) -> Host
         # Time that is over is nothing that the user gave: another try may find the others.
         kind = ProcessLost if isinstance(error, RuntimeError) else UserError
         raise kind(f"the processes of this run cannot reach each other ({reason}); see config.hosts") from error
-    try:
-        hosts = Hosts(jax.process_index(), jax.process_count())  # the first look at the devices
-    except (RuntimeError, AssertionError) as error:  # the second where its package is not installed
-        platforms, reason = os.environ.get("JAX_PLATFORMS", ""), " ".join(str(error).split()) or "no such device"
-        raise UserError(f"JAX cannot start on this machine (JAX_PLATFORMS={platforms}): {reason}") from error
+    hosts = look()
     if hosts.processes != global_state.num_processes:
         raise UserError(
             f"JAX's devices belong to {hosts.processes} processes, and {global_state.num_processes} have met here; "

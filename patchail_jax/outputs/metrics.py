@@ -9,6 +9,7 @@ dashboards                everything above, and films (see ``dashboards.py``)
 ========================  ==============================================================
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -22,6 +23,7 @@ import numpy as np
 
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.files.append import append
+from patchail_jax.files.lines import whole_lines
 from patchail_jax.files.whole_file import whole_file
 from patchail_jax.outputs.dashboards import Dashboard, Kind
 from patchail_jax.outputs.duration import duration
@@ -33,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 CSV_COLUMNS = (*RunIdentity._fields, "frame", "episode_reward", "hour")
 _HEADER = ",".join(CSV_COLUMNS) + "\n"
+# What a line raises that this program did not write.
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, StopIteration, csv.Error)
 
 # Console: the few numbers that tell whether a run is well, short name first. The rest is in the JSONL.
 _CONSOLE = (
@@ -123,26 +127,20 @@ class Metrics:
         """Forgets what a run that resumes at ``frame`` and ``update`` will log again.
 
         That is training rows after ``frame`` or ``update``, and from ``next_evaluation_frame`` on what evaluations
-        wrote. Half a line, which a kill may leave, goes too. ``UserError`` where a file cannot be written: this is
-        the start of a run, when somebody can still free space.
+        wrote. Half a line, which a kill may leave, goes too, and so does a damaged one, with a warning. ``UserError``
+        where a file cannot be written: this is the start of a run, when somebody can still free space.
         """
 
-        def keep_json(line: str) -> bool:
-            try:
-                entry = json.loads(line)
-                if entry.get("kind") == "train":  # the rest comes from evaluations
-                    kept = entry["frame"] <= frame and entry["update"] <= update
-                else:
-                    kept = entry["frame"] < next_evaluation_frame
-                return line.endswith("\n") and kept
-            except (json.JSONDecodeError, KeyError):  # the line a kill cut short
-                return False
+        def keeps_json(line: str) -> bool:
+            entry = json.loads(line)
+            if entry.get("kind") == "train":  # the rest comes from evaluations
+                return bool(entry["frame"] <= frame and entry["update"] <= update)
+            return bool(entry["frame"] < next_evaluation_frame)
 
-        def keep_csv(line: str) -> bool:
-            frame = _frame_of(line)
-            return line == _HEADER if frame is None else frame < next_evaluation_frame
+        def keeps_csv(line: str) -> bool:
+            return line == _HEADER or _frame_of(line) < next_evaluation_frame
 
-        for path, keep in zip(self._files, (keep_json, keep_json, keep_csv), strict=True):
+        for path, keep in zip(self._files, (keeps_json, keeps_json, keeps_csv), strict=True):
             _keep_lines(path, keep)
         if not _has_lines(self._run.eval_csv):
             _replace(self._run.eval_csv, _HEADER)
@@ -158,8 +156,11 @@ class Metrics:
 
     def _last_evaluation(self) -> int:
         """The frame of the last whole row of eval.csv, -1 if there is none."""
-        frames = map(_frame_of, _lines(self._run.eval_csv))
-        return max((frame for frame in frames if frame is not None), default=-1)
+        frames = []
+        for line in whole_lines(self._run.eval_csv):
+            with contextlib.suppress(*_DAMAGED):
+                frames.append(_frame_of(line))
+        return max(frames, default=-1)
 
     def _write(self, kind: Kind, scalars: Mapping[str, float], frame: int) -> None:
         clean = {key: value if math.isfinite(value) else None for key, value in scalars.items()}
@@ -173,27 +174,31 @@ class Metrics:
                 action(dashboard)
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines(keepends=True) if path.exists() else []
-
-
 def _has_lines(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _frame_of(line: str) -> int | None:
-    """The frame of a row of eval.csv; None for its header, and for a row that a kill cut short."""
-    fields = next(csv.reader([line]), [])
-    whole = line.endswith("\n") and len(fields) == len(CSV_COLUMNS) and line != _HEADER
-    return int(fields[3]) if whole else None
+def _frame_of(line: str) -> int:
+    """The frame of a row of eval.csv; one of ``_DAMAGED`` for its header, and for what is no row."""
+    fields = next(csv.reader([line]))
+    if len(fields) != len(CSV_COLUMNS):
+        raise ValueError
+    return int(fields[CSV_COLUMNS.index("frame")])
 
 
-def _keep_lines(path: Path, keep: Callable[[str], bool]) -> None:
-    """Drops the other lines of ``path``, if there is such a file."""
-    lines = _lines(path)
-    kept = list(filter(keep, lines))
-    if len(kept) < len(lines):
-        _replace(path, "".join(kept))
+def _keep_lines(path: Path, keeps: Callable[[str], bool]) -> None:
+    """Drops the other lines of ``path``, if there is such a file, and those that ``keeps`` cannot read."""
+    if not path.exists():
+        return
+    kept = []
+    for number, line in enumerate(whole_lines(path), 1):
+        try:
+            kept += [line] * keeps(line)
+        except _DAMAGED:
+            _log.warning("line %d of %s is damaged, and left out", number, path)
+    text = "".join(kept)
+    if text.encode() != path.read_bytes():
+        _replace(path, text)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -43,6 +43,11 @@ def hours(text: str) -> float:
     return _number(text, least=1 / 60, what="time in hours, a minute or more")
 
 
+def rate(text: str) -> float:
+    """A number of things a second, above 0, as ``type=`` of a flag."""
+    return _number(text, least=1e-6, what="number above 0")
+
+
 def gigabytes(text: str) -> float:
     """An amount of memory above 0, as ``type=`` of a flag."""
     return _number(text, least=1 / 1024, what="number of gigabytes above 0")

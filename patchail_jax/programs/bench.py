@@ -174,8 +174,8 @@ def main(argv: Sequence[str]) -> None:
 
     from patchail_jax.devices.matrix_rate import matrix_rate
 
-    device = jax.local_devices()[0].device_kind
-    result |= {"device": device, "devices": jax.local_device_count(), "jax": jax.__version__}
+    device, devices = jax.local_devices()[0].device_kind, config.devices or jax.local_device_count()
+    result |= {"device": device, "devices": devices, "jax": jax.__version__}
     rates = result["matrix_rate"] = {precision: matrix_rate(precision) for precision in ("bfloat16", "float32")}
     for precision, rate in rates.items():
         say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
@@ -183,7 +183,7 @@ def main(argv: Sequence[str]) -> None:
     for label, case in cases(config, everything=not own.quick, accelerator=accelerator).items():
         with update_here(case, action_size) as here:
             (milliseconds, _), operations = medians([here.runner], seconds=SECONDS)[0], here.operations
-        floor = 1e3 * operations / rates[case.network.precision] / jax.local_device_count()
+        floor = 1e3 * operations / rates[case.network.precision] / devices
         result["update"][label] = {"ms": milliseconds, "operations": operations, "floor_ms": floor}
         say(f"update        {label:52s} {milliseconds:8.2f} ms, floor {floor:6.2f} ms ({floor / milliseconds:4.0%})")
     result["loop_steps_per_second"] = loop_steps_per_second(config)

@@ -21,12 +21,12 @@ from patchail_jax.demos.gathering import Request
 from patchail_jax.demos.import_video import Cutting
 from patchail_jax.demos.pictures import FLIPS, LAYOUTS
 from patchail_jax.errors import UserError
-from patchail_jax.programs.arguments import Arguments, number_ranges
+from patchail_jax.programs.arguments import Arguments, number_ranges, rate
 from patchail_jax.storage.memory import available
 
 _GIB = 1024**3
 _REPEAT = 2  # unless the flag says otherwise, or the file
-_POSITIVE = ("action_repeat", "image_size", "num_demonstrations", "control_rate", "frames_per_second", "memory")
+_POSITIVE = ("action_repeat", "image_size", "num_demonstrations", "memory")
 
 
 def add_forms(kinds: Any) -> list[Arguments]:
@@ -61,8 +61,8 @@ def add_forms(kinds: Any) -> list[Arguments]:
     lerobot.add_argument("--episodes", type=_episodes, metavar="0-9,12", help="episode numbers (default: all)")
     hdf5.add_argument("--mask", default="", help="robomimic's name of a list of demonstrations")
     video.add_argument("--image_size", type=int, default=84, help="pixels a side (default 84)")
-    video.add_argument("--control_rate", type=float, help="agent steps a second (default: the suite task's)")
-    video.add_argument("--frames_per_second", type=float, help="frame rate of the video (default: the file's)")
+    video.add_argument("--control_rate", type=rate, help="agent steps a second (default: the suite task's)")
+    video.add_argument("--frames_per_second", type=rate, help="frame rate of the video (default: the file's)")
     video.add_argument(
         "--crop", type=_crop, metavar="LEFT,TOP,SIDE", help="square to take, in pixels (default: the middle)"
     )
@@ -92,7 +92,7 @@ def _name_of(source: Any) -> str:
 
 
 def _add_flags_of_episodes(form: Arguments) -> None:
-    form.add_argument("--control_rate", type=float, help="agent steps a second, if OUT is a folder")
+    form.add_argument("--control_rate", type=rate, help="agent steps a second, if OUT is a folder")
     form.add_argument("--image_size", type=int, help="pixels a side (default: the file's)")
     form.add_argument("--num_demonstrations", type=int, help="how many to take, from the first (default: all)")
     scale = form.add_mutually_exclusive_group()

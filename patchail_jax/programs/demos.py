@@ -21,7 +21,7 @@ from patchail_jax.demos.form import Trajectories
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
-from patchail_jax.programs.arguments import Arguments
+from patchail_jax.programs.arguments import Arguments, rate
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.conversions import add_forms, convert
 from patchail_jax.storage.cache import default_cache_dir
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("folder", metavar="RUN", help="the run's folder, which may be gs://")
     record.add_argument("--episodes", type=int, default=10, help="how many; all are kept (default 10)")
     record.add_argument("--seed", type=int, default=0, help="seed of the episodes' starts (default 0)")
-    record.add_argument("--control_rate", type=float, help="agent steps a second, if OUT is a folder")
+    record.add_argument("--control_rate", type=rate, help="agent steps a second, if OUT is a folder")
     record.set_defaults(run=_record)
 
     kinds = verbs.add_parser("convert", help="from other forms").add_subparsers(

@@ -1,6 +1,7 @@
 """Checks of the machine: what is installed, what computes, what draws."""
 
 import contextlib
+import os
 import shutil
 import time
 from pathlib import Path
@@ -11,9 +12,10 @@ from ml_collections import ConfigDict
 from patchail_jax.programs.finding import Finding, Status
 from patchail_jax.storage.versions import versions
 
-FRAMES = 30
+STEPS = 30
 GIT = ("git_commit", "git_dirty")
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software rasterizer")
+_INSTALL = "EXTRAS=cuda12 launch/setup.sh for an NVIDIA GPU, EXTRAS=tpu for a TPU"
 NVIDIA, TPU = Path("/dev/nvidiactl"), Path("/dev/accel0")
 
 
@@ -35,12 +37,17 @@ def check_devices(config: ConfigDict) -> Finding:
     """What JAX computes on, and whether it overlooks an accelerator."""
     import jax
 
+    from patchail_jax.devices.hosts import look
+
+    look()
     devices = jax.local_devices()
     kind, platform = devices[0].device_kind, devices[0].platform
     memory = (devices[0].memory_stats() or {}).get("bytes_limit")
     line = f"{len(devices)} x {kind}" + (f", {memory / 1024**3:.1f} GiB each" if memory else "")
     if config.devices > len(devices):
         return Finding("devices", "problem", line, f"config.devices is {config.devices}; 0 takes all there are")
+    if config.platform not in ("", platform):
+        return Finding("devices", "problem", f"{line}, and config.platform is {config.platform}", _INSTALL)
     if platform == "cpu" and (NVIDIA.exists() or shutil.which("nvidia-smi")):
         line = f"{line}, and an NVIDIA GPU that JAX does not see"
         return Finding("devices", "warning", line, "EXTRAS=cuda12 launch/setup.sh")
@@ -57,9 +64,11 @@ def check_matrix_rate(config: ConfigDict) -> Finding:
     """Operations a second of a large matrix product, in the run's precision."""
     import jax
 
+    from patchail_jax.devices.hosts import look
     from patchail_jax.devices.matrix_rate import matrix_rate
     from patchail_jax.networks.layers import compute_dtype
 
+    look()
     on_cpu = jax.local_devices()[0].platform == "cpu"
     compute_dtype(config.network.precision)  # refuses one that is none
     line = f"{matrix_rate(config.network.precision) / 1e12:.3g} TFLOP/s in {config.network.precision}"
@@ -69,43 +78,21 @@ def check_matrix_rate(config: ConfigDict) -> Finding:
 
 
 def check_rendering(config: ConfigDict) -> Finding:
-    """Which OpenGL draws, and how long a frame of the run takes; of one's own environment, that it shows one."""
+    """What draws the run's environment, and how long an agent step of it takes, with its frame."""
     if config.env.observation == "features":
         return Finding("rendering", "ok", "not needed: features are not rendered")
-    if config.env.factory:
-        return _own_environment(config)
-    from patchail_jax.envs.dmc import load
-    from patchail_jax.envs.rendering import Renderer, choose_backend, renderer_name
-    from patchail_jax.envs.tasks import facts
-
-    backend, env = choose_backend(), config.env
-    physics = load(env.task, quality=env.quality).physics
-    camera_id = facts(env.task).camera_id if env.camera_id < 0 else env.camera_id
-    draw = Renderer(physics, image_size=env.image_size, camera_id=camera_id)
-    draw()
-    before = time.perf_counter()
-    for _ in range(FRAMES):
-        draw()
-    milliseconds = 1e3 * (time.perf_counter() - before) / FRAMES
-    name = renderer_name(physics)
-    physics.free()
-    software = any(word in name.lower() for word in SOFTWARE)
-    line = f"{backend}, {name}{', software rendering' if software else ''}: {milliseconds:.1f} ms a frame"
-    if software and env.quality == "full":
-        remedy = "a GPU's EGL, more config.env.num_envs, or config.env.quality=fast (other pixels than the paper's)"
-        return Finding("rendering", "warning", line, remedy)
-    return Finding("rendering", "ok", line)
-
-
-def _own_environment(config: ConfigDict) -> Finding:
     from patchail_jax.run.design import environment_factory
 
     with contextlib.closing(environment_factory(config)()) as environment:
         height, width = environment.reset(config.seed).frame.shape[:2]
         before, steps, last = time.perf_counter(), 0, False
-        while steps < FRAMES and not last:
+        while steps < STEPS and not last:
             last, steps = environment.step(np.zeros(environment.action_size)).last, steps + 1
-        milliseconds = 1e3 * (time.perf_counter() - before) / steps
-    return Finding(
-        "rendering", "ok", f"{width}x{height} from {config.env.factory}: {milliseconds:.1f} ms an agent step"
-    )
+        milliseconds, name = 1e3 * (time.perf_counter() - before) / steps, environment.renderer or ""
+    software = any(word in name.lower() for word in SOFTWARE)
+    drawn_by = f"{os.environ['MUJOCO_GL']}, {name}{', software rendering' * software}"
+    line = f"{width}x{height} by {config.env.factory or drawn_by}: {milliseconds:.1f} ms an agent step"
+    if software and config.env.quality == "full":
+        remedy = "a GPU's EGL, more config.env.num_envs, or config.env.quality=fast (other pixels than the paper's)"
+        return Finding("rendering", "warning", line, remedy)
+    return Finding("rendering", "ok", line)

@@ -23,10 +23,12 @@ def check_method(config: ConfigDict) -> Finding:
     """Whether the config's fields make a method and a run: all that a run would refuse."""
     import jax
 
+    from patchail_jax.devices.hosts import look
     from patchail_jax.run.inheritance import inherited
     from patchail_jax.run.refusals import refuse
 
     specs, method = _designed(config)
+    look()
     devices, processes = config.devices or jax.local_device_count(), max(1, config.hosts.count)
     refuse(config, method, specs, devices=devices, processes=processes)
     if config.init_from:

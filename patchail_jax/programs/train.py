@@ -76,12 +76,14 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
         dashboards = functools.partial(open_dashboards, folder, identity, config.to_dict(), leads=hosts.process == 0)
         metrics = Metrics(folder, identity, dashboards)
         resources.callback(metrics.close)
-        given = Surroundings(folder, metrics, hosts, Profiler(folder.profile if profile else None), push)
-        run = build(config, given, resources)
+        profiler = Profiler(folder.profile if profile else None)
+        run = build(config, Surroundings(folder, metrics, hosts, profiler, push), resources)
         try:
             evaluation = loop.train(run, lambda: interruption.signal_number)
         except NotFiniteValues as found:
             raise run.snapshot.write_batch(run.log.scalars.blame(found, run.clock.update)) from found
+        finally:
+            profiler.close()
         if not run.clock.update:
             _log.warning("nothing was learned: %s", _why_without_updates(run))
         if config.log.picture and evaluation is not None:

@@ -1,6 +1,6 @@
 """Methods over all tasks: interquartile mean, probability of improvement, performance profile (Agarwal et al. 2021)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +14,11 @@ from patchail_jax.errors import UserError
 from patchail_jax.reports.published import method_label, method_order
 from patchail_jax.reports.runs import Run, incomplete_lines
 from patchail_jax.reports.statistics import (
+    Strata,
+    bootstrap_interval,
     interquartile_mean,
-    interval,
     performance_profile,
     probability_of_improvement,
-    stratified_bootstrap,
 )
 from patchail_jax.reports.style import MUTED, STYLE, colours, legend_below, write_figure
 from patchail_jax.reports.table1 import Cell, cells, default_frames
@@ -28,15 +28,18 @@ _THRESHOLDS = np.linspace(0.0, 1.2, 121)
 
 
 class Estimate(NamedTuple):
-    """A statistic at ``frame`` frames, with its 95% interval. ``second`` is "" unless two methods are compared."""
+    """A statistic at ``frame`` frames, with the ends of its 95% interval, None where no task has a second seed.
+
+    ``second`` is "" unless two methods are compared.
+    """
 
     statistic: str
     frame: int
     first: str
     second: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     tasks: int
     runs: int
 
@@ -79,17 +82,22 @@ def estimates(scores: dict[str, dict[str, np.ndarray]], frame: int) -> list[Esti
     found = []
     strata = {method: list(by_task.values()) for method, by_task in scores.items()}
     for method, groups in strata.items():
-        low, high = map(float, interval(stratified_bootstrap([groups], interquartile_mean)))
+        low, high = _ends([groups], interquartile_mean)
         runs = sum(map(len, groups))
         value = float(interquartile_mean(groups))
         found.append(Estimate("interquartile_mean", frame, method, "", value, low, high, len(groups), runs))
     for first, second in combinations(strata, 2):
         pair = strata[first], strata[second]
-        low, high = map(float, interval(stratified_bootstrap(pair, probability_of_improvement)))
+        low, high = _ends(pair, probability_of_improvement)
         runs = sum(len(group) for groups in pair for group in groups)
         value = float(probability_of_improvement(*pair))
         found.append(Estimate("probability_of_improvement", frame, first, second, value, low, high, len(pair[0]), runs))
     return found
+
+
+def _ends(groups: Sequence[Strata], statistic: Callable[..., np.ndarray]) -> tuple[float | None, float | None]:
+    low, high = bootstrap_interval(groups, statistic) or (None, None)
+    return None if low is None else float(low), None if high is None else float(high)
 
 
 def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:
@@ -123,14 +131,19 @@ def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] 
 
 
 def _markdown(found: Sequence[Estimate], remarks: Sequence[str]) -> str:
-    parts = ["# Over all tasks\n", "Scores are relative to the expert's return; 95% stratified bootstrap intervals.\n"]
+    parts = [
+        "# Over all tasks\n",
+        "Scores are relative to the expert's return. Intervals are stratified bootstraps of 95%, where a task has a "
+        "second seed.\n",
+    ]
     titles = {"interquartile_mean": "Interquartile mean", "probability_of_improvement": "Probability of improvement"}
     for statistic, title in titles.items():
         rows = []
         for row in found:
             if row.statistic == statistic:
                 who = method_label(row.first) + (f" over {method_label(row.second)}" if row.second else "")
-                numbers = (f"{row.value:.2f}", f"{row.low:.2f} to {row.high:.2f}", f"{row.tasks}", f"{row.runs}")
+                ends = "-" if row.low is None else f"{row.low:.2f} to {row.high:.2f}"
+                numbers = (f"{row.value:.2f}", ends, f"{row.tasks}", f"{row.runs}")
                 rows.append((f"{row.frame:,}", who, *numbers))
         if rows:
             parts.append(f"## {title}\n\n{table(('frames', 'method', 'value', 'interval', 'tasks', 'runs'), rows)}")
@@ -149,7 +162,7 @@ def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate],
         figure, axes = plt.subplots(1, len(ratios), figsize=size, layout="constrained", width_ratios=ratios)
         _bars(axes[0], means, [method_label(row.first) for row in means], [chosen[row.first] for row in means])
         axes[0].set_xlabel("interquartile mean, share of expert")
-        axes[0].set_xlim(left=min([0.0, *(row.low for row in means)]))
+        axes[0].set_xlim(left=min([0.0, *(row.value if row.low is None else row.low for row in means)]))
         axes[0].locator_params(axis="x", nbins=6)
         if pairs:
             labels = [f"{method_label(row.first)} > {method_label(row.second)}" for row in pairs]
@@ -159,13 +172,12 @@ def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate],
             axes[1].set_xlabel("probability of improvement")
         for method, by_task in scores.items():
             strata = list(by_task.values())
-            samples = stratified_bootstrap([strata], lambda groups: performance_profile(groups, _THRESHOLDS))
-            low, high = interval(samples)
             profile = performance_profile(strata, _THRESHOLDS)
             axes[-1].plot(
                 _THRESHOLDS, profile, color=chosen[method], label=method_label(method), drawstyle="steps-post"
             )
-            axes[-1].fill_between(_THRESHOLDS, low, high, color=chosen[method], alpha=0.13, linewidth=0, step="post")
+            if ends := bootstrap_interval([strata], lambda groups: performance_profile(groups, _THRESHOLDS)):
+                axes[-1].fill_between(_THRESHOLDS, *ends, color=chosen[method], alpha=0.13, linewidth=0, step="post")
         axes[-1].set_xlabel("score, share of expert")
         axes[-1].set_ylabel("share of runs above")
         axes[-1].set_ylim(0, 1.02)
@@ -178,8 +190,9 @@ def _figure(scores: dict[str, dict[str, np.ndarray]], found: Sequence[Estimate],
 def _bars(axis: Axes, found: Sequence[Estimate], labels: Sequence[str], shades: Sequence[str]) -> None:
     """Draws each interval as a bar and its value as a tick, the first on top."""
     for number, (estimate, shade) in enumerate(zip(found, shades, strict=True)):
-        width = estimate.high - estimate.low
-        axis.barh(-number, width, left=estimate.low, height=0.55, color=shade, alpha=0.45)
+        if estimate.low is not None and estimate.high is not None:
+            width = estimate.high - estimate.low
+            axis.barh(-number, width, left=estimate.low, height=0.55, color=shade, alpha=0.45)
         axis.plot([estimate.value] * 2, [-number - 0.275, -number + 0.275], color=shade, linewidth=2)
     axis.set_yticks([-number for number in range(len(found))], labels, color="black")
     axis.set_ylim(-len(found) + 0.3, 0.7)

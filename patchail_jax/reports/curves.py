@@ -25,6 +25,7 @@ from patchail_jax.reports.table1 import seeds_in_words
 from patchail_jax.reports.text import bullets, document, table, write_csv
 
 CSV_COLUMNS = ("task", "curve", "frame", "mean", "std", "seeds")
+_HEADINGS = ("task", "curve", "last frame", "seeds there", "mean there", "best mean")
 _COLUMNS = 4  # as in the paper
 _BROKEN = "not a number"
 _MARKS = {RUNNING: ">", STOPPED: "x", _BROKEN: "s"}  # where the curve of a run ends that is not complete
@@ -92,11 +93,12 @@ def _csv_rows(curve: Curve) -> Iterator[tuple[Any, ...]]:
 def _markdown(found: Sequence[Curve], runs: Sequence[Run]) -> str:
     rows = []
     for curve in found:
-        last = ("-", "-", "-")
+        last = ("-",) * 4
         if len(curve.frames):
-            last = (f"{int(curve.frames[-1]):,}", f"{curve.mean[-1]:.1f}", f"{curve.mean.max():.1f}")
+            seeds = str(curve.seeds[-1])
+            last = (f"{int(curve.frames[-1]):,}", seeds, f"{curve.mean[-1]:.1f}", f"{curve.mean.max():.1f}")
         rows.append((curve.task, curve.label(), *last))
-    parts = ["# Learning curves\n", table(("task", "curve", "last frame", "last mean", "best mean"), rows)]
+    parts = ["# Learning curves\n", table(_HEADINGS, rows)]
     return document(*parts, bullets("Incomplete runs", incomplete_lines(runs)))
 
 

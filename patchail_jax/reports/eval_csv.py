@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.lines import whole_lines
 
 _COLUMNS = ("frame", "episode_reward", "hour")
 
@@ -24,20 +25,6 @@ class EvalCsv(NamedTuple):
     broken_at: int | None
     last_frame: int
     last_hour: float
-
-
-def whole_lines(path: Path) -> list[str]:
-    """The lines of a text file, none for no file. A kill may have cut the last one short: it is left out then.
-
-    Bytes that are no text become signs that no number has. ``UserError`` where the file cannot be read.
-    """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}): check the disk and its rights") from error
-    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def read_eval_csv(path: Path) -> EvalCsv:

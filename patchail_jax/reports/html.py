@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.lines import whole_lines
 from patchail_jax.files.npz import reading
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.overlay import colours, overlay
-from patchail_jax.reports.eval_csv import whole_lines
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run, share_of_expert
 from patchail_jax.storage.run_config import flatten

@@ -1,6 +1,5 @@
 """The pictures of a single run: where the reward comes from, and how the return grew."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.overlay import limit_of, overlay
+from patchail_jax.reports.eval_csv import EvalCsv
 from patchail_jax.reports.style import HIGH, INK, LOW, MUTED, STYLE, from_zero, save, thousands, write_figure
 
 _COLUMNS = 8
@@ -96,13 +96,10 @@ def _bare(axis: Axes) -> None:
         spine.set_visible(False)
 
 
-def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -> None:
-    """Draws the evaluations in ``eval_csv`` over frames, and the expert's mean return as a line."""
-    with eval_csv.open() as stream:
-        rows = list(csv.DictReader(stream))
+def learning_curve(path: Path, found: EvalCsv, *, label: str, title: str, expert_return: float | None) -> None:
+    """Draws evaluations over frames, and the expert's mean return as a line."""
     figure, axis = plt.subplots(figsize=(5.5, 3.5), layout="constrained")
-    frames = [int(row["frame"]) for row in rows]
-    axis.plot(frames, [float(row["episode_reward"]) for row in rows], marker="o", markersize=3, label=rows[0]["agent"])
+    axis.plot(found.frames, found.returns, marker="o", markersize=3, label=label)
     if expert_return is not None:
         axis.axhline(expert_return, color="black", linestyle="--", linewidth=1, label="expert")
         if expert_return > 0:
@@ -110,7 +107,7 @@ def learning_curve(path: Path, eval_csv: Path, *, expert_return: float | None) -
     axis.set_xlabel("frames")
     axis.xaxis.set_major_formatter(thousands)
     axis.set_ylabel("return (the task's own reward)")
-    axis.set_title(f"{rows[0]['task']}, seed {rows[0]['seed']}", fontsize=10, parse_math=False)
+    axis.set_title(title, fontsize=10, parse_math=False)
     from_zero(axis)
     axis.grid(alpha=0.3)
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.lines import whole_lines
 from patchail_jax.files.whole_file import whole_file
 from patchail_jax.reports.curves import curves, figure
-from patchail_jax.reports.eval_csv import EvalCsv, read_eval_csv, whole_lines
+from patchail_jax.reports.eval_csv import EvalCsv, read_eval_csv
 from patchail_jax.reports.published import method_label, method_order
 from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, share_of_expert
 from patchail_jax.reports.seeds import differences, in_words
-from patchail_jax.reports.statistics import interquartile_mean, interval, stratified_bootstrap
+from patchail_jax.reports.statistics import bootstrap_interval, interquartile_mean
 from patchail_jax.reports.style import save
 from patchail_jax.reports.text import line, table
 
@@ -37,7 +38,9 @@ JSON beside it has the command, the commit, the machine, the versions and the wh
 these files: by `make evidence` on a machine with a GPU, by `make results` at small size on a CPU.
 """
 _COLUMNS = ("task", "method", "seed", "last return", "best", "last, of the expert's", "frames", "minutes", "machine")
-_METHOD_COLUMNS = ("method", "tasks", "runs", "interquartile mean of the last returns, of the expert's", "95% interval")
+_METHOD_COLUMNS = (
+    "method", "tasks", "complete runs", "interquartile mean of their last returns, of the expert's", "95% interval"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,8 @@ def write_table(root: Path) -> Path:
         picture = root / f"{size.name}.png"
         save(figure(curves(runs)), picture)
         parts.append(f"## {_TITLES.get(size.name, size.name)}\n\n{table(_COLUMNS, [one.cells() for one in found])}")
-        parts.append(table(_METHOD_COLUMNS, _methods(runs)))
+        if rows := list(_methods(runs)):
+            parts.append(table(_METHOD_COLUMNS, rows))
         parts.append(f"![learning curves, {size.name}]({picture.name})\n")
         parts += [f"{run.title}: {run.broken()}\n" for run in runs if run.broken_at is not None]
         for one in found:
@@ -220,20 +224,18 @@ def write_table(root: Path) -> Path:
 
 
 def _methods(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:
-    """A line a method: the interquartile mean over its tasks and seeds, with an interval where seeds say one."""
+    """A line a method: the interquartile mean over its complete runs, with an interval where seeds say one."""
     for method in sorted({run.method for run in runs}, key=method_order):
         shares: dict[str, list[float]] = {}
         for run in runs:
-            if run.method == method and len(run.returns):
+            if run.method == method and run.is_complete:
                 ratio = share_of_expert(run.returns[-1], run.expert_return)
                 if ratio is not None:
                     shares.setdefault(run.task, []).append(ratio)
         strata = [np.asarray(values) for values in shares.values()]
         if not strata:
             continue
-        spread = "-"
-        if any(len(values) > 1 for values in strata):
-            ends = interval(stratified_bootstrap([strata], interquartile_mean))
-            spread = " to ".join(f"{end:.0%}" for end in ends)
+        ends = bootstrap_interval([strata], interquartile_mean)
+        spread = " to ".join(f"{end:.0%}" for end in ends) if ends else "-"
         count = sum(map(len, strata))
         yield method_label(method), str(len(strata)), str(count), f"{interquartile_mean(strata):.0%}", spread

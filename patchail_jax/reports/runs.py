@@ -123,8 +123,8 @@ def find_runs(locations: Iterable[str | Path]) -> list[Run]:
     return sorted(runs, key=lambda run: (run.task, run.method, run.seed, str(run.path)))
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    """The run folders in ``path``; nothing below a run folder is one."""
+def _folders(path: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The run folders in ``path``: nothing below a run folder is one, and links to a folder ``above`` lead nowhere."""
     if (path / "config.json").is_file():
         yield path
         return
@@ -132,9 +132,10 @@ def _folders(path: Path) -> Iterator[Path]:
         if (path / name).is_file():
             _log.warning("%s is left out: it has %s but no config.json, so it is no run folder", path, name)
             break
+    above |= {path.resolve()}
     for child in sorted(path.iterdir()):
-        if child.is_dir():
-            yield from _folders(child)
+        if child.is_dir() and child.resolve() not in above:
+            yield from _folders(child, above)
 
 
 def read_run(path: Path) -> Run:

@@ -58,6 +58,18 @@ def interval(samples: np.ndarray, *, confidence: float = 0.95) -> tuple[np.ndarr
     return low, high
 
 
+def bootstrap_interval(
+    groups: Sequence[Strata], statistic: Callable[..., np.ndarray]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The 95% interval of ``statistic(*groups)``; None where no task of theirs has a second seed.
+
+    Resampling one seed gives that seed: an interval of width 0, which is no certainty.
+    """
+    if all(scores.shape[-1] < 2 for strata in groups for scores in strata):
+        return None
+    return interval(stratified_bootstrap(groups, statistic))
+
+
 def on_grid(frames: np.ndarray, returns: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """One run's returns at the frames of ``grid``, linear between evaluations, NaN where the run has not been."""
     return np.interp(grid, frames, returns, left=np.nan, right=np.nan)

@@ -1,12 +1,13 @@
 """What a finished run prints and draws: its returns beside the expert's, and where its reward comes from."""
 
-import csv
 import logging
 
 from patchail_jax.acting.evaluate import Evaluation
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.video import FRAMES_PER_SECOND, enlargement, write_video
+from patchail_jax.reports.eval_csv import read_eval_csv
 from patchail_jax.reports.pictures import learning_curve, patch_rewards
+from patchail_jax.reports.published import method_label
 from patchail_jax.run.parts import Parts
 
 _PICTURES = "pictures of the finished run"  # as a kind of output that may fail
@@ -20,15 +21,15 @@ def write_summary(run: Parts, evaluation: Evaluation) -> None:
     A picture that cannot be written costs a warning, and the others nothing.
     """
     folder, metrics, experts = run.snapshot.folder, run.log.metrics, run.experts
-    returns = []
-    with metrics.looked_at("the returns of eval.csv"), folder.eval_csv.open() as stream:
-        returns = [float(row["episode_reward"]) for row in csv.DictReader(stream)]
-    if not returns:  # a full disk may have cost every line
-        returns = [float(evaluation.returns.mean())]
+    found = None
+    with metrics.looked_at("the returns of eval.csv"):
+        found = read_eval_csv(folder.eval_csv)
+    # A full disk may have cost every line.
+    returns = found.returns if found and len(found.returns) else evaluation.returns.mean(keepdims=True)
     expert_return = None if experts is None or experts.returns is None else float(experts.returns.mean())
     against = "" if expert_return is None else f", the expert {expert_return:.1f}"
     _log.info("")
-    _log.info("returns: first %.1f, best %.1f, last %.1f%s", returns[0], max(returns), returns[-1], against)
+    _log.info("returns: first %.1f, best %.1f, last %.1f%s", returns[0], returns.max(), returns[-1], against)
 
     if not run.specs.feature_count:
         with metrics.looked_at(_PICTURES):
@@ -36,10 +37,12 @@ def write_summary(run: Parts, evaluation: Evaluation) -> None:
             scale = enlargement(run.specs.image_size)
             write_video(film, evaluation.episode.frames, fps=FRAMES_PER_SECOND, scale=scale)
             _log.info("the agent's last evaluation: %s", film)
-    with metrics.looked_at(_PICTURES):
-        curve = folder.pictures / "learning_curve.png"
-        learning_curve(curve, folder.eval_csv, expert_return=expert_return)
-        _log.info("learning curve: %s", curve)
+    if found:
+        with metrics.looked_at(_PICTURES):
+            curve, config = folder.pictures / "learning_curve.png", run.config
+            title = f"{config.env.task}, seed {config.seed}"
+            learning_curve(curve, found, label=method_label(config.method), title=title, expert_return=expert_return)
+            _log.info("learning curve: %s", curve)
     with metrics.looked_at(_PICTURES):
         _write_patch_rewards(run, evaluation)
     commands = [f"patchail reports html {folder.path}"]

@@ -75,12 +75,7 @@ class Lease:
                 raise _refusal(self._remote, now)
 
     def _read(self) -> dict[str, Any] | None:
-        try:
-            with self._path.open("rb") as stream:
-                held: dict[str, Any] = json.loads(stream.read())
-        except FileNotFoundError:
-            return None
-        return held
+        return _read(self._path)
 
     def _write(self) -> None:
         content = {"owner": self._owner, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
@@ -91,11 +86,21 @@ class Lease:
 
 def is_held(remote: "epath.Path", *, seconds: float = OLD_SECONDS) -> bool:
     """Whether a process seems to be writing to ``remote``: it has renewed its lease in the last ``seconds``."""
+    held = _read(remote / LEASE)
+    return held is not None and abs(time.time() - held["time"]) < seconds
+
+
+def _read(path: "epath.Path") -> dict[str, Any] | None:
+    """What a lease says; None where there is none, and ``UserError`` where it says nothing."""
     try:
-        with (remote / LEASE).open("rb") as stream:
-            return abs(time.time() - json.loads(stream.read())["time"]) < seconds
+        with path.open("rb") as stream:
+            held = json.loads(stream.read())
+        _ = held["owner"], held["host"], int(held["pid"]), float(held["time"])
+        return dict(held)
     except FileNotFoundError:
-        return False
+        return None
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} is damaged: remove it, once no run is writing to its folder") from error
 
 
 def _may_live(held: dict[str, Any]) -> bool:

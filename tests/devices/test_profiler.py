@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from patchail_jax.devices.profiler import FIRST, LAST, Profiler
 
@@ -13,8 +14,20 @@ def test_a_trace_of_some_updates_is_written(tmp_path, caplog):
             profiler.tick(jnp.zeros(()) + tick)
             assert bool(list(tmp_path.rglob("*.xplane.pb"))) == (tick >= LAST)
     assert [record.message for record in caplog.records if "trace of" in record.message] == [
-        f"trace of {LAST - FIRST} updates: {tmp_path / 'profile'}"
+        f"trace of {LAST - FIRST} calls of the update: {tmp_path / 'profile'}"
     ]
+
+
+@pytest.mark.parametrize("calls", [FIRST - 1, FIRST, LAST - 1])
+def test_a_run_that_ends_early_keeps_its_trace_or_says_that_there_is_none(tmp_path, caplog, calls):
+    profiler = Profiler(tmp_path)
+    with caplog.at_level("INFO"):
+        for tick in range(calls):
+            profiler.tick(jnp.zeros(()) + tick)
+        profiler.close()
+    assert bool(list(tmp_path.rglob("*.xplane.pb"))) == (calls >= FIRST)
+    words = f"trace of {calls - FIRST} calls" if calls >= FIRST else "no trace is written"
+    assert words in caplog.text
 
 
 def test_without_a_folder_nothing_is_traced(tmp_path, monkeypatch):

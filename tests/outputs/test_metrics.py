@@ -15,6 +15,7 @@ from patchail_jax.launch.table import read_progress
 from patchail_jax.outputs.dashboards import Wandb, open_dashboards, wandb_mode_for
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.metrics import Metrics
+from patchail_jax.reports.eval_csv import read_eval_csv
 from patchail_jax.storage.run_folder import open_run
 
 
@@ -90,6 +91,23 @@ def test_rewinding_drops_a_last_line_without_its_end(run):
     metrics.evaluation(np.array([2.0]), frame=10, hour=0.5, scalars={})
     assert [line["evaluation/return"] for line in lines(run)] == [2.0]
     assert run.eval_csv.read_text().splitlines()[1:] == ["patchail,cheetah_run,3,10,2.0,0.5"]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"null", b"3", b'{"kind": "train", "frame": "x", "update": 1}', b"", b"a,b,c,d,e,f"]
+)
+def test_rewinding_drops_damaged_lines_and_says_so(run, caplog, line):
+    metrics = make(run)
+    for frame in (0, 10):
+        metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
+        metrics.evaluation(np.array([1.0]), frame=frame, hour=0.0, scalars={})
+        for path in (run.metrics_jsonl, run.eval_csv):
+            path.write_bytes(path.read_bytes() + line + b"\n")
+    metrics.rewind(10, update=10, next_evaluation_frame=10)
+    assert [(one["kind"], one["frame"]) for one in lines(run)] == [("train", 0), ("evaluation", 0), ("train", 10)]
+    assert len(read_eval_csv(run.eval_csv).frames) == 1
+    assert f"line 3 of {run.eval_csv} is damaged, and left out" in caplog.text
+    metrics.begin(due=5)  # and without a checkpoint
 
 
 @pytest.mark.parametrize(("due", "kept"), [(10, True), (40, False), (0, False)])

@@ -35,7 +35,7 @@ def test_a_sound_machine_is_told_so_with_a_line_a_check(folders, capsys, monkeyp
     assert [line[9:24].strip() for line in table] == list(CHECKS)
     assert all(line.startswith(("ok", "warning")) for line in table)
     assert said.splitlines()[-1] == "a run would work: patchail on cartpole_swingup"
-    assert " ms a frame" in said and " TFLOP/s in float32" in said and "a key is there" in said
+    assert " ms an agent step" in said and " TFLOP/s in float32" in said and "a key is there" in said
     assert ("llvmpipe" in said) == ("software rendering" in said)
     assert KEY not in said and not list(tmp_path.iterdir())  # looked at, not made
 
@@ -104,6 +104,23 @@ def test_each_trouble_is_found(check, overrides, status, words, monkeypatch, tmp
     chosen = config(*overrides)
     found = examine("x", lambda: check(chosen))
     assert found.status == status and words in f"{found.finding} {found.remedy}"
+
+
+def test_what_draws_is_the_run_s_own_environment_its_look_included():
+    look = ("--config.env.look=video", "--config.env.look_size=96")
+    assert "32x32 by " in machine.check_rendering(config(*look)).finding
+    found = examine("x", lambda: machine.check_rendering(config(look[0], "--config.env.look_size=2000")))
+    assert found.status == "problem" and "2000 pixels cannot be drawn" in found.finding
+
+
+def test_a_platform_that_is_not_here_is_said_and_how_it_comes_here(folders):
+    found = machine.check_devices(config("--config.platform=gpu"))
+    assert found.status == "problem" and "cuda12" in found.remedy
+    command = [sys.executable, "-m", "patchail_jax", "doctor", *folders]
+    without = {**os.environ, "JAX_PLATFORMS": "cuda"}
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, env=without).stdout
+    assert "problem  devices         JAX cannot start on this machine (JAX_PLATFORMS=cuda)" in said
+    assert "-> unset JAX_PLATFORMS" in said and "AssertionError" not in said
 
 
 def test_an_accelerator_that_jax_does_not_see_is_named(monkeypatch, tmp_path):

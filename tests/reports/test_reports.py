@@ -115,6 +115,23 @@ def test_the_aggregate_compares_methods_over_tasks(root, tmp_path):
     assert "1 of 3 runs not at 1,000,000 frames" in (tmp_path / "aggregate.md").read_text()
 
 
+def test_one_seed_of_each_task_has_no_interval(tmp_path):
+    for method in ("patchail", "bc"):
+        make_run(tmp_path, method=method)
+    main(["aggregate", str(tmp_path), f"--output={tmp_path / 'new'}"])
+    assert {(row["low"], row["high"]) for row in read(tmp_path / "new/aggregate.csv")} == {("", "")}
+    page = (tmp_path / "new/aggregate.md").read_text()
+    assert page.count("| - | 1 |") == 6 and "nan" not in page
+
+
+def test_a_mean_says_how_many_seeds_have_come_that_far(tmp_path):
+    make_run(tmp_path, seed=0)
+    make_run(tmp_path, seed=1, until=20_000)
+    main(["curves", str(tmp_path), f"--output={tmp_path / 'new'}"])
+    (row,) = [line for line in (tmp_path / "new/curves.md").read_text().splitlines() if "cheetah_run | Patch" in line]
+    assert row.split(" | ")[3] == "1"
+
+
 def test_methods_without_a_common_task_cannot_be_compared(tmp_path):
     make_run(tmp_path, task="cheetah_run")
     make_run(tmp_path, task="walker_walk", method="bc")

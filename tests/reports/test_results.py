@@ -95,6 +95,14 @@ def test_the_page_has_a_row_a_run_and_the_methods_means_over_all_of_theirs(root)
     assert page.count("(small.png)") == 1 and (root / "small.png").stat().st_size > 10_000
 
 
+def test_a_run_that_was_stopped_is_in_no_mean(tmp_path):
+    made(tmp_path / "runs", num_frames=200_000)
+    made(tmp_path / "runs", seed=1, num_frames=200_000, until=20_000)
+    kept(tmp_path, "--size=x")
+    page = (tmp_path / "results/README.md").read_text()
+    assert "20,000 of 200,000" in page and "| PatchAIL | 1 | 1 |" in page
+
+
 def test_runs_that_would_become_one_file_are_refused_and_named(tmp_path):
     one, other = (made(tmp_path / "runs" / f"kernel_{size}", discriminator={"kernel_size": size}) for size in (1, 2))
     assert f"{one} and {other} would both become {tmp_path / 'results/x/cheetah_run'}" in refused(tmp_path, "--size=x")

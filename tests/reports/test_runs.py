@@ -19,6 +19,21 @@ def test_every_run_below_the_folders_is_found_once_and_sorted(tmp_path):
     assert [(run.method, run.seed) for run in runs] == [("bc", 0), ("patchail", 0), ("patchail", 1)]
 
 
+def test_links_that_lead_in_a_circle_are_not_followed_twice(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).symlink_to(tmp_path)
+    (tmp_path / "elsewhere").symlink_to(make_run(tmp_path / "runs"))
+    assert len(find_runs([tmp_path])) == 1
+
+
+def test_a_damaged_lease_is_named_with_what_to_do(tmp_path):
+    run = make_run(tmp_path)
+    for content in ("", "null", '{"host": "here"}'):
+        (run / "lease.json").write_text(content)
+        with pytest.raises(UserError, match=r"lease.json is damaged: remove it"):
+            read_run(run)
+
+
 def test_a_run_that_came_to_its_end_is_finished(tmp_path):
     run = read_run(make_run(tmp_path, returns=lambda frame: frame / 1000))
     assert run.status == "finished" and incomplete_lines([run]) == []
