@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+# Most of a run's time in tests is checkpoints' fsync, which memory does not wait for. Containers may have little of it.
+_MEMORY, _ENOUGH = Path("/dev/shm"), 4 * 1024**3
+if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH:
+    os.environ["TMPDIR"], tempfile.tempdir = str(_MEMORY), None  # for the programs that tests start too
+
 _FIRST = "PATCHAIL_TEST_RUN" not in os.environ
 # Shared by pytest-xdist's workers and by the programs that tests start; new for each run, so nothing stale is in it.
 _RUN = os.environ.setdefault("PATCHAIL_TEST_RUN", os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
