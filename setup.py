@@ -60,6 +60,8 @@ setup(
         "tensorboard": ["tensorboardX>=2.6.2"],
         "gymnasium": ["gymnasium[classic-control]>=1.0"],
         "gcs": ["etils[epath]>=1.9", "gcsfs>=2025.12"],
+        "s3": ["etils[epath]>=1.9", "s3fs>=2025.12"],
+        "az": ["etils[epath]>=1.9", "adlfs>=2025.8"],
         "hdf5": ["h5py>=3.10"],
         "lerobot": ["pyarrow>=16"],
         "minari": ["h5py>=3.10", "minari>=0.5"],

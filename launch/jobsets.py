@@ -3,26 +3,43 @@
 import json
 import re
 import shlex
-import zlib
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch.outside import Silence, answer
 from patchail_jax.launch.standing import FINISHED, GOING_ON, TO_DO
+from patchail_jax.launch.sweeps.sweep import shortened
 
 SWEEP = "patchail/sweep"  # the label that a sweep's JobSets are found by
 _LABEL = 63  # characters of a label's value
 
 
-def ask(kubectl: Sequence[str], sweep: str) -> dict[str, Any]:
-    """The JobSets of ``sweep`` in the cluster, by name. ``UserError`` where it does not answer."""
+def ask(kubectl: Sequence[str], sweep: str, *, again: float | None = None) -> dict[str, Any]:
+    """The JobSets of ``sweep`` in the cluster, by name.
+
+    ``UserError`` where it does not answer. With ``again``, of a cluster that has answered before, that is said on
+    stderr, and it is asked again after so many seconds.
+    """
+    while True:
+        try:
+            return _look(kubectl, sweep)
+        except Silence as error:
+            said = f"kubectl cannot list JobSets ({error})"
+            if again is None:
+                raise UserError(f"{said}: is JobSet installed? See also --namespace") from error
+        sys.stderr.write(f"{said}: it is asked again in {again:g} s\n")
+        time.sleep(again)
+
+
+def _look(kubectl: Sequence[str], sweep: str) -> dict[str, Any]:
+    """What the cluster answers; ``UserError`` where it makes no sense."""
     words = [*kubectl, "get", "jobsets", f"--selector={SWEEP}={label(sweep)}", "--output=json"]
     try:
         found = {item["metadata"]["name"]: item for item in json.loads(answer(words))["items"]}
         _ = [end_of(item) for item in found.values()]
-    except Silence as error:
-        raise UserError(f"kubectl cannot list JobSets ({error}): is JobSet installed? See also --namespace") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"kubectl does not say which JobSets there are: see {shlex.join(words)}") from error
     return found
@@ -32,15 +49,14 @@ def label(value: str) -> str:
     """``value`` as that of a label: itself where Kubernetes takes it, else what is left of it and a checksum."""
     if re.fullmatch(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?", value) and len(value) <= _LABEL:
         return value
-    rest = re.sub(r"[^A-Za-z0-9]+", "_", value)[: _LABEL - 9].strip("_")
-    return f"{rest}_{zlib.crc32(value.encode()):08x}".strip("_")
+    return shortened(re.sub(r"[^A-Za-z0-9]+", "_", value), value, limit=_LABEL, mark="_")
 
 
-def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
+def compare(wanted: Mapping[str, Any], found: Mapping[str, Any], kubectl: Sequence[str]) -> dict[str, str]:
     """How each wanted JobSet stands, by its key in ``wanted``: ``FINISHED``, ``GOING_ON`` or ``TO_DO``.
 
     A JobSet cannot be changed: one that has failed, or has finished for other flags, is to do, by a new one.
-    ``UserError`` names one that is running with other flags.
+    ``UserError`` names one that is running with other flags, and how ``kubectl`` deletes it.
     """
     standing = {}
     for key, manifest in wanted.items():
@@ -48,9 +64,8 @@ def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, st
         there, same = found.get(name), name in found and words_of(found[name]) == words_of(manifest)
         ended = there is not None and end_of(there)
         if there is not None and not ended and not same:
-            raise UserError(
-                f"{name} is running with other flags: give the same, or delete it (kubectl delete jobset {name})"
-            )
+            remedy = shlex.join([*kubectl, "delete", "jobset", name])
+            raise UserError(f"{name} is running with other flags: give the same, or delete it ({remedy})")
         done = ended == "Completed" and same
         standing[key] = FINISHED if done else TO_DO if there is None or ended else GOING_ON
     return standing

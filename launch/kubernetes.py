@@ -7,11 +7,14 @@ starts what has failed again, and leaves alone what goes on and what has finishe
 image. The W&B key comes from the Secret ``--wandb_secret``, key ``api-key``.
 """
 
+import math
+import re
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from patchail_jax.errors import UserError
 from patchail_jax.launch import jobsets, options
 from patchail_jax.launch.manifest import hand_over, require_shared, to_yaml
 from patchail_jax.launch.outside import run_program
@@ -153,6 +156,16 @@ def _labels(run: PlannedRun, sweep: str) -> dict[str, str]:
     return {name: jobsets.label(value) for name, value in {jobsets.SWEEP: sweep, **found}.items()}
 
 
+def _require_all_chips(topology: str, *, hosts: int, chips: int) -> None:
+    """``UserError`` unless the hosts have all chips of a slice: GKE would never find room for their pods."""
+    known = re.fullmatch(r"\d+(x\d+)+", topology)
+    if not known or math.prod(map(int, topology.split("x"))) != hosts * chips:
+        raise UserError(
+            f"--topology={topology} must be of the {hosts * chips} chips that --hosts={hosts} with --chips={chips} "
+            "have, as 4x4 is of 16"
+        )
+
+
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of kubectl."""
     flags = options.parser(__doc__, launcher="kubernetes")
@@ -182,6 +195,8 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--restarts", type=not_negative, default=10, help="how often a run is restarted")
     chosen, runs = options.parse(flags, argv, parent=MOUNT)
     require_shared(chosen.root, mount=MOUNT if chosen.volume else "", flag="--volume")
+    if chosen.tpu:
+        _require_all_chips(chosen.topology, hosts=chosen.hosts, chips=chosen.chips)
     if chosen.tpu and chosen.hosts > 1:
         options.require_several_hosts(runs, instead="use a slice of one host, or other --methods")
     place = PodPlace(*(getattr(chosen, field) for field in PodPlace._fields))
@@ -190,7 +205,7 @@ def main(argv: Sequence[str]) -> int:
     if chosen.dry_run:  # without a question to the cluster
         apply = [*kubectl, "apply", "-f", "-"]
         return hand_over(apply, to_yaml([wanted[run.name] for run in left(runs)]), dry_run=True)
-    known = jobsets.compare(wanted, jobsets.ask(kubectl, chosen.sweep))
+    known = jobsets.compare(wanted, jobsets.ask(kubectl, chosen.sweep), kubectl)
     runs = left(runs, queued={name: state for name, state in known.items() if state != TO_DO})
     if not runs:
         sys.stdout.write("nothing is left to do\n")
@@ -205,8 +220,8 @@ def _start(waiting: list[dict[str, Any]], kubectl: Sequence[str], sweep: str, *,
     has finished, is left alone. ``UserError`` where it runs with other flags.
     """
     while True:
-        there = jobsets.ask(kubectl, sweep)
-        known = jobsets.compare({made["metadata"]["name"]: made for made in waiting}, there)
+        there = jobsets.ask(kubectl, sweep, again=LOOK_SECONDS)
+        known = jobsets.compare({made["metadata"]["name"]: made for made in waiting}, there, kubectl)
         for name, state in known.items():
             if state != TO_DO:
                 sys.stderr.write(f"{name} is {state}: another launcher has started it meanwhile\n")
@@ -214,7 +229,8 @@ def _start(waiting: list[dict[str, Any]], kubectl: Sequence[str], sweep: str, *,
         room = max(at_once - jobsets.count_active(there), 0) if at_once else len(waiting)
         now, waiting = waiting[:room], waiting[room:]
         ended = [made["metadata"]["name"] for made in now if made["metadata"]["name"] in there]
-        status = run_program([*kubectl, "delete", "jobset", *ended]) if ended else 0
+        # In the foreground: a new JobSet must not find the Jobs of the old one, which have the same names.
+        status = run_program([*kubectl, "delete", "jobset", *ended, "--cascade=foreground"]) if ended else 0
         if now and not status:
             status = hand_over([*kubectl, "apply", "-f", "-"], to_yaml(now), dry_run=False)
         if status or not waiting:

@@ -33,7 +33,8 @@ POLL_SECONDS = 0.5
 LOOK_SECONDS = 5.0  # between two looks at a run that another launcher has at work
 STOP_SECONDS = 600.0  # to finish an update, an evaluation and a checkpoint of a large replay
 STOPPING = "stopping: waiting for runs to save (Ctrl-C again to kill them)"
-_SIGNALLED = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)  # before it could save, or in spite of it
+KILL_SECONDS = 10.0  # for a process to be gone that has been killed
+STOPPED = (*SAVED, *(128 - status for status in SAVED))  # return codes of a run that was asked to: saved, or at once
 STATUS = {FINISHED: "finished", GOING_ON: "elsewhere"}  # of a job, by how its run stands; else it waits
 
 
@@ -48,6 +49,7 @@ class Job:
     slot: int = 0
     process: "subprocess.Popen[bytes] | None" = None
     looked: float = 0.0  # when, at one that is at work elsewhere
+    log_start: int = 0  # where in the log its last start begins
     words: str = ""  # what is to be said of how it ended
 
     @property
@@ -89,9 +91,9 @@ class Jobs:
             elif job.status in ("waiting", "crashed"):
                 job.status = "stopped"
 
-    def save(self, seconds: float) -> None:
-        """Asks everything that runs to save and stop, and waits for it so long; nothing is started any more."""
-        self.stop(signal.SIGTERM)
+    def end(self, number: int, seconds: float) -> None:
+        """Sends ``number`` to everything that runs, and waits for it so long; nothing is started any more."""
+        self.stop(number)
         until = time.monotonic() + seconds
         for job in self.jobs:
             if job.process is not None:
@@ -104,6 +106,7 @@ class Jobs:
         try:
             job.log.parent.mkdir(parents=True, exist_ok=True)
             with job.log.open("ab") as log:
+                job.log_start = log.tell()
                 job.process = subprocess.Popen(
                     command(job.run, python=self._python),
                     stdin=subprocess.DEVNULL,
@@ -124,7 +127,7 @@ class Jobs:
         job.process = None
         if code == 0:
             job.status = "finished"
-        elif code in SAVED or (self._stopping and code in _SIGNALLED):
+        elif code in STOPPED or (self._stopping and code == -signal.SIGKILL):
             job.status = "stopped"
             if code == -signal.SIGKILL:
                 job.words = (
@@ -136,7 +139,7 @@ class Jobs:
             again = code != BAD_INPUT and job.tries <= self._retries and not self._stopping
             job.status = "refused" if code == BAD_INPUT else "crashed" if again else "failed"
             how = "is refused" if code == BAD_INPUT else f"ended with {describe(code)}{', and is tried again' * again}"
-            job.words = f"{job.run.name} {how}: {last_words(job.log)} (all it said: {job.log})"
+            job.words = f"{job.run.name} {how}: {last_words(job.log, job.log_start)} (all it said: {job.log})"
 
 
 def describe(code: int) -> str:
@@ -180,10 +183,10 @@ def work(jobs: Jobs, table: LiveTable) -> int:
                 time.sleep(POLL_SECONDS)
         except Exception:
             table.say(STOPPING)
-            jobs.save(STOP_SECONDS)
+            jobs.end(signal.SIGTERM, STOP_SECONDS)
             raise
         finally:
-            jobs.stop(signal.SIGKILL)
+            jobs.end(signal.SIGKILL, KILL_SECONDS)
             _show(jobs, table, rows)
             table.close(list(rows.values()))
     if interruption.signal_number is not None:

@@ -1,8 +1,9 @@
 """What launchers of clouds share: YAML and scripts, written, handed to a program, or shown alone."""
 
+import posixpath
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,18 @@ def to_yaml(documents: Sequence[Any]) -> str:
     return text
 
 
-def require_shared(root: str, *, mount: str = "", flag: str = "") -> None:
-    """``UserError`` unless ``root`` outlives a machine: a bucket's, or under ``mount``, which ``flag`` makes."""
-    if "://" in root or (mount and root.startswith(f"{mount}/")):
+def require_shared(root: str, *, schemes: Collection[str] = (), mount: str = "", flag: str = "") -> None:
+    """``UserError`` unless ``root`` outlives a machine: a bucket's, or under ``mount``, which ``flag`` makes.
+
+    ``schemes`` are those of buckets that will do, or all.
+    """
+    if "://" in root:
+        if schemes and root.partition("://")[0] not in schemes:
+            raise UserError(
+                f"--root is {root}; this launcher takes {', '.join(f'{name}://' for name in schemes)} alone"
+            )
+        return
+    if mount and posixpath.normpath(root).startswith(f"{mount}/"):
         return
     give = f"give {flag}, or a" if flag else "give a"
     where = f"it must lie under {mount}" if mount else f"{give} --root such as gs://mine/runs"

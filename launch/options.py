@@ -16,6 +16,8 @@ from patchail_jax.programs import command_line
 from patchail_jax.programs.arguments import Arguments, number_ranges
 from patchail_jax.storage.remote import is_remote
 
+# What buckets of each scheme that storage reads need beside the program: an extra of setup.py.
+STORAGE_EXTRAS = {"gs": "gcs", "s3": "s3", "az": "az"}
 _OWN = ("--config.seed=", "--config.run_folder=")  # flags in which runs of one kind differ
 _seeds = functools.partial(number_ranges, what="seed")
 
@@ -45,8 +47,9 @@ def parse(
 
     ``parent`` is where a sweep's root lies when ``--root`` does not say.
     """
-    options, rest = made.parse_known_args(argv)
-    wrong = [word for word in rest if not (word.startswith("--config.") and "=" in word)]
+    overrides = [word for word in argv if word.startswith("--config.") and "=" in word]
+    # Without them: what has a space and is no flag of its own, argparse takes for the sweep.
+    options, wrong = made.parse_known_args([word for word in argv if word not in overrides])
     if wrong:
         raise UserError(f"unknown argument {wrong[0]!r}: overrides have the form --config.KEY=VALUE")
     if options.sweep not in SWEEPS:
@@ -62,7 +65,7 @@ def parse(
         seeds=options.seeds,
         labels=options.labels,
     )
-    chosen = runs(grids, root=options.root, overrides=rest)
+    chosen = runs(grids, root=options.root, overrides=overrides)
     refuse_configs(chosen)
     return options, chosen
 
@@ -90,7 +93,8 @@ def refuse_configs(runs: Sequence[PlannedRun]) -> None:
 
 def extras_for(root: str, extras: str) -> str:
     """What ``setup.sh`` has to install beside ``extras`` for run folders in ``root``."""
-    return ",".join(filter(None, (extras, "gcs"))) if root.startswith("gs://") else extras
+    storage = STORAGE_EXTRAS.get(root.partition("://")[0], "") if is_remote(root) else ""
+    return ",".join(filter(None, (extras, storage)))
 
 
 def require_several_hosts(runs: Sequence[PlannedRun], *, instead: str) -> None:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv with everything the project needs, the OpenGL libraries included; safe to run again.
-# EXTRAS=cuda12, cuda13 or tpu adds the JAX of an accelerator; EXTRAS=tpu,gcs the storage of gs:// run folders as well.
+# EXTRAS=cuda12, cuda13 or tpu adds the JAX of an accelerator; EXTRAS=tpu,gcs the storage of gs:// run folders as well
+# (s3 and az for s3:// and az://).
 # Versions are those of launch/locks, which were tested; LOCKED= takes the newest ones that setup.py allows.
 # TOOLS= leaves out what tests and linters need: a machine that only trains can do without it.
 # MUJOCO_GL=disabled leaves OpenGL out: runs on physics features, and environments of your own, can do without it.

@@ -12,7 +12,6 @@ import os
 import shlex
 import subprocess
 import tempfile
-import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import (
     JAX_PLATFORMS,
     PlannedRun,
+    checksum,
     command,
     identifier,
     on_platform,
@@ -33,6 +33,7 @@ from patchail_jax.programs.arguments import positive
 
 NAME_LIMIT = 63  # characters, checksums included
 KEY = "WANDB_API_KEY"
+RESTARTS = 3  # of a run that ends with an error; SkyPilot cannot leave out one that was refused
 NO_QUEUE = "No in-progress managed jobs"  # what sky says, with an error's status, before the first job or long after
 # The extras that bring the JAX of a platform, the default first.
 JAX_EXTRAS = {"gpu": ("cuda12", "cuda13"), "tpu": ("tpu",), "": ()}
@@ -72,13 +73,18 @@ def extras_of(accelerators: str, given: str | None) -> str:
 
 def job_name(run: PlannedRun, sweep: str) -> str:
     """The name of a run's job: its sweep and run, and checksums of its folder and of its flags."""
-    checks = "".join(f"-{zlib.crc32(text.encode()):08x}" for text in (run.folder, "\n".join(run.flags)))
+    checks = "".join(f"-{checksum(text)}" for text in (run.folder, "\n".join(run.flags)))
     return f"{identifier(sweep, run.name, limit=NAME_LIMIT - len(checks))}{checks}"
 
 
 def task(run: PlannedRun, sweep: str, place: TaskPlace) -> dict[str, Any]:
     """SkyPilot's task of one run, which has been told its platform."""
-    resources: dict[str, Any] = {"cpus": f"{place.cpus}+", "memory": f"{place.memory_gb}+", "use_spot": place.spot}
+    resources: dict[str, Any] = {
+        "cpus": f"{place.cpus}+",
+        "memory": f"{place.memory_gb}+",
+        "use_spot": place.spot,
+        "job_recovery": {"max_restarts_on_errors": RESTARTS},
+    }
     environment: dict[str, str] = {}
     if place.accelerators:
         resources["accelerators"] = place.accelerators

@@ -18,16 +18,17 @@ from typing import Any
 
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.launch import options
-from patchail_jax.launch.local import LAUNCHED
+from patchail_jax.launch.local import LAUNCHED, STOPPED
 from patchail_jax.launch.slurm_jobs import note, queued
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import command, on_platform
 from patchail_jax.programs.arguments import gigabytes, hours, not_negative, positive
-from patchail_jax.programs.console import SAVED
+from patchail_jax.programs.console import BAD_INPUT
 from patchail_jax.storage.remote import local_folder
 
 SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a large replay
 REQUEUES = 100
+TRIES = 3  # of a run that crashes, which goes on from its checkpoint
 POLL_SECONDS = 0.5
 
 
@@ -35,27 +36,37 @@ class Task:
     """A run as submitit calls it: a process of its own, which is asked to save when the scheduler wants its place.
 
     Schedulers send SIGTERM, submitit's SIGUSR2, or both, to the task alone or to every process of it: the run is asked
-    to save, as often as that may be, and the task queues again.
+    to save, as often as that may be, and the task queues again. A run that crashes is tried again in its place.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = tuple(words)
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = False  # to stop
 
     def __call__(self) -> int:
         """Runs to the end; ``RuntimeError`` names an exit status other than 0."""
         before = signal.signal(signal.SIGTERM, self._pass_on)  # submitit lets it pass
         try:
-            self._process = subprocess.Popen(self._words, stdin=subprocess.DEVNULL, preexec_fn=_ignore_warnings)
-            while self._process.poll() is None:
-                time.sleep(POLL_SECONDS)  # not wait(): a signal's handler could not wait for the same process
+            status = self._run()
+            for _ in range(TRIES - 1):
+                if status <= 0 or status in (BAD_INPUT, *STOPPED) or self._asked:
+                    break
+                status = self._run()
         finally:
             signal.signal(signal.SIGTERM, before)
-        if self._process.returncode in SAVED and _keeps_its_place():
+        if status in STOPPED and _keeps_its_place():
             signal.raise_signal(_warning())  # submitit's handler, which queues the task again and exits
-        if self._process.returncode:
-            raise RuntimeError(f"status {self._process.returncode}: {shlex.join(self._words)}")
+        if status:
+            raise RuntimeError(f"status {status}: {shlex.join(self._words)}")
         return 0
+
+    def _run(self) -> int:
+        """The run's process from its start to its end; its return code."""
+        self._process = subprocess.Popen(self._words, stdin=subprocess.DEVNULL, preexec_fn=_ignore_warnings)
+        while (status := self._process.poll()) is None:
+            time.sleep(POLL_SECONDS)  # not wait(): a signal's handler could not wait for the same process
+        return status
 
     def checkpoint(self) -> Any:
         """Called by submitit's signal handler: the run saves and stops, and what is returned is queued again."""
@@ -68,6 +79,7 @@ class Task:
         return DelayedSubmission(Task(self._words))
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
         if self._process is not None:
             self._process.terminate()
 
@@ -88,6 +100,8 @@ def _keeps_its_place() -> bool:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return False
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):  # which is also the number of one of its tasks
+        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     asked = ["squeue", "--noheader", "--format=%T", f"--jobs={job}"]
     try:
         said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -128,6 +142,11 @@ def main(argv: Sequence[str]) -> int:
         help="Python on the cluster's machines, which has submitit",
     )
     chosen, runs = options.parse(flags, argv)
+    if 60 * _minutes(chosen) <= SAVE_SECONDS:
+        raise UserError(
+            f"--hours={chosen.hours:g} is no more than the {SAVE_SECONDS // 60} minutes that a task has to save in: "
+            "give more"
+        )
     folder, parameters = local_folder(chosen.root, LAUNCHED) / "slurm", parameters_of(chosen)
     runs = [on_platform(run, "gpu" if chosen.gres or chosen.gpus else "") for run in runs]
     runs = left(runs, queued=queued(folder, runs) if chosen.cluster == "slurm" else {})
@@ -147,11 +166,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _minutes(chosen: Any) -> int:
+    """The time limit of a task."""
+    return int(60 * chosen.hours)
+
+
 def parameters_of(chosen: Any) -> dict[str, Any]:
     """The flags as submitit names them."""
     parameters = {
         "name": f"patchail_{chosen.sweep}",
-        "timeout_min": int(60 * chosen.hours),
+        "timeout_min": _minutes(chosen),
         "gpus_per_node": "" if chosen.gres else chosen.gpus or "",
         "cpus_per_task": chosen.cpus,
         "mem_gb": chosen.memory_gb,

@@ -19,6 +19,7 @@ from patchail_jax.outputs.duration import duration
 
 TAIL_BYTES = 4096  # holds the last lines of a run's metrics, and of its console
 _AT_WORK = ("running", "crashed", "elsewhere")  # in the drawn table; what failed has been said above it
+_GIVEN_UP = ("failed", "refused", "stopped")
 _MINUTE, _HOUR = 60, 3600  # seconds
 
 
@@ -114,18 +115,23 @@ class LiveTable:
 
 
 class Forecast:
-    """How much of all frames has been played, and how long the rest takes at the speed since the first question."""
+    """How much of all frames has been played, and how long the rest takes at the speed since the first question.
+
+    Runs that have been given up play no more, and count for nothing.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._first: tuple[float, float] | None = None
+        self._first: tuple[float, dict[str, int]] | None = None
 
     def __call__(self, rows: Sequence[Row]) -> str:
         """In words, behind a line of totals."""
-        total = sum(row.target for row in rows)
-        played = sum(row.target if row.status == "finished" else min(row.frame, row.target) for row in rows)
+        rows = [row for row in rows if row.status not in _GIVEN_UP]
+        frames = {row.name: row.target if row.status == "finished" else min(row.frame, row.target) for row in rows}
         now = self._clock()
-        began, before = self._first = self._first or (now, played)
+        began, first = self._first = self._first or (now, frames)
+        total, played = sum(row.target for row in rows), sum(frames.values())
+        before = sum(first.get(name, 0) for name in frames)
         words = f"; {100 * played / max(total, 1):.0f}% of all frames"
         if played in (before, total):
             return words
@@ -154,21 +160,21 @@ def read_progress(folder: Path) -> tuple[int, float | None]:
     return frame, score
 
 
-def last_words(log: Path) -> str:
-    """Why a run ended, by its console: its last error line, else its last line."""
-    said = [line.strip() for line in _whole_lines(log) if line.strip()]
+def last_words(log: Path, start: int) -> str:
+    """Why a run ended, by its console from the byte ``start`` on: its last error line, else its last line."""
+    said = [line.strip() for line in _whole_lines(log, start) if line.strip()]
     return next(
         (line for line in reversed(said) if line.startswith("error: ")), said[-1] if said else "it said nothing"
     )
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The file's last lines, without one that is cut off at its front by us or at its end by a kill; none unread."""
+def _whole_lines(path: Path, start: int = 0) -> list[str]:
+    """The file's last lines from ``start`` on, without one that is cut off by us or by a kill; none unread."""
     try:
         with path.open("rb") as stream:
-            start = max(0, stream.seek(0, 2) - TAIL_BYTES)
-            stream.seek(start)
+            tail = max(start, stream.seek(0, 2) - TAIL_BYTES)
+            stream.seek(tail)
             lines = stream.read().decode(errors="replace").splitlines(keepends=True)
     except OSError:
         return []
-    return [line.rstrip("\n") for line in lines[1 if start else 0 :] if line.endswith("\n")]
+    return [line.rstrip("\n") for line in lines[1 if tail > start else 0 :] if line.endswith("\n")]

@@ -5,7 +5,8 @@ One run after another over all hosts, for large batches, or with ``--per_host`` 
 waits; ``setup`` copies the committed source to every worker and installs it; ``run`` starts the sweep on all workers,
 where it goes on without this machine; ``follow`` shows what they say; ``stop`` lets the runs save and ends the sweep;
 ``collect`` copies the run folders here; ``delete`` gives the slice back. Without an action it is the first four, so
-that the slice stays; ``all`` gives it back as well. The same command resumes, also on another slice.
+that the slice stays; ``all`` gives it back as well, unless a sweep is at work on it. The same command resumes, also on
+another slice.
 
 WANDB_API_KEY never leaves Secret Manager for a file or a command line: with ``--wandb_secret=NAME`` each worker reads
 it when the runs start (its service account needs roles/secretmanager.secretAccessor).
@@ -30,8 +31,21 @@ ACTIONS = ("create", "setup", "run", "follow", "stop", "collect", "delete")
 GIVE_BACK = ("collect", "delete")
 BY_ITSELF, ALL = ACTIONS[:4], (*ACTIONS[:4], *GIVE_BACK)
 WAIT_SECONDS, FOLLOW_SECONDS = 30, 5
-# Chips that a TPU's scheduler has taken back do not come again under the same queued resource.
-ENDED = ("FAILED", "SUSPENDED", "DELETING")
+KILLED = "no sweep is at work here, and the last one was killed, or its host was: --action=run starts it again"
+DISCONNECTED = 255  # the exit status of ssh where the connection is gone
+
+
+class SliceKind(NamedTuple):
+    """What gcloud calls slices that are asked for in one way, and how it says that one is there, or will not come."""
+
+    noun: str
+    state: str
+    ready: str
+    ended: tuple[str, ...]  # chips that were taken back do not come again under the same name
+
+
+QUEUED = SliceKind("queued-resources", "state.state", "ACTIVE", ("FAILED", "SUSPENDED", "DELETING"))
+AT_ONCE = SliceKind("tpu-vm", "state", "READY", ("PREEMPTED", "TERMINATED", "STOPPED", "DELETING"))
 
 
 class Slice(NamedTuple):
@@ -45,6 +59,15 @@ class Slice(NamedTuple):
     at_once: bool
     spot: bool
 
+    @property
+    def kind(self) -> SliceKind:
+        """Which of the two."""
+        return AT_ONCE if self.at_once else QUEUED
+
+    def describe(self) -> str:
+        """A shell's line that says its state."""
+        return shlex.join(self.gcloud(self.kind.noun, "describe", self.name, f"--format=value({self.kind.state})"))
+
     def gcloud(self, *words: str) -> tuple[str, ...]:
         """A gcloud command about it."""
         where = (f"--zone={self.zone}", *((f"--project={self.project}",) if self.project else ()))
@@ -57,31 +80,19 @@ class Slice(NamedTuple):
 
 def create(tpu: Slice) -> list[tuple[str, ...]]:
     """Asks for the slice, unless it has been asked for, and waits until it is there."""
-    kind = (f"--accelerator-type={tpu.accelerator_type}", *(("--spot",) if tpu.spot else ()))
+    chips = (f"--accelerator-type={tpu.accelerator_type}", *(("--spot",) if tpu.spot else ()))
     if tpu.at_once:
-        ask = tpu.gcloud("tpu-vm", "create", tpu.name, *kind, f"--version={tpu.runtime_version}")
-        return [_unless(tpu.gcloud("tpu-vm", "describe", tpu.name, "--format=value(state)"), ask)]
-    ask = tpu.gcloud(
-        "queued-resources",
-        "create",
-        tpu.name,
-        f"--node-id={tpu.name}",
-        *kind,
-        f"--runtime-version={tpu.runtime_version}",
-    )
-    describe = tpu.gcloud("queued-resources", "describe", tpu.name, "--format=value(state.state)")
-    ended = 'echo "the request is $state: --action=delete, and then the same command again" >&2; exit 1'
+        flags = (*chips, f"--version={tpu.runtime_version}")
+    else:
+        flags = (f"--node-id={tpu.name}", *chips, f"--runtime-version={tpu.runtime_version}")
+    ask = shlex.join(tpu.gcloud(tpu.kind.noun, "create", tpu.name, *flags))
+    ended = 'echo "the slice is $state: --action=delete, and then the same command again" >&2; exit 1'
     wait = (
-        f"while true; do state=$({shlex.join(describe)}) || exit 1; "
-        f'case "$state" in ACTIVE) exit 0;; {"|".join(ENDED)}) {ended};; esac; '
+        f"while true; do state=$({tpu.describe()}) || exit 1; "
+        f'case "$state" in {tpu.kind.ready}) exit 0;; {"|".join(tpu.kind.ended)}) {ended};; esac; '
         f'echo "waiting: $state"; sleep {WAIT_SECONDS}; done'
     )
-    return [_unless(describe, ask), ("bash", "-c", wait)]
-
-
-def _unless(found: Sequence[str], otherwise: Sequence[str]) -> tuple[str, ...]:
-    """Runs the second command where the first one fails, which says nothing then."""
-    return ("bash", "-c", f"{shlex.join(found)} 2>/dev/null || {shlex.join(otherwise)}")
+    return [("bash", "-c", f"{tpu.describe()} 2>/dev/null || {ask}"), ("bash", "-c", wait)]
 
 
 def setup(tpu: Slice, archive: str, *, extras: str) -> list[tuple[str, ...]]:
@@ -103,21 +114,29 @@ def setup(tpu: Slice, archive: str, *, extras: str) -> list[tuple[str, ...]]:
 
 
 def start(tpu: Slice, script: str) -> list[tuple[str, ...]]:
-    """Copies the sweep's script to all workers and starts it, unless one is at work; this machine may go then."""
-    sweep = f"nohup flock -n ../{LOCK} setsid bash ../sweep.sh"  # whose number is that of its group
-    detached = f"cd {HOME}; rm -f sweep.status; {sweep} > ../sweep.log 2>&1 < /dev/null &"
+    """Copies the sweep's script to all workers and starts it, unless one is at work; this machine may go then.
+
+    The lock is taken before the command ends, so that who asks next finds the sweep at work.
+    """
+    sweep = "nohup setsid bash ../sweep.sh"  # whose number is that of its group, and which inherits the lock
+    detached = f"exec 9> {LOCK}; flock -n 9 || exit 1; cd {HOME}; rm -f sweep.status; "
     return [
         tpu.on_workers(BUSY),
         tpu.gcloud("tpu-vm", "scp", script, f"{tpu.name}:sweep.sh", "--worker=all"),
-        tpu.on_workers(detached),
+        tpu.on_workers(f"{detached}{sweep} > ../sweep.log 2>&1 < /dev/null &"),
     ]
 
 
 def follow(tpu: Slice, *, worker: str) -> list[tuple[str, ...]]:
-    """Shows the console of a worker, or of all, until the sweep has ended; the exit status is the sweep's."""
+    """Shows the console of a worker, or of all, until the sweep has ended; the exit status is the sweep's.
+
+    It is 1 where the sweep has ended without one: it was killed, or its host was.
+    """
+    status = f"{HOME}/sweep.status"
+    killed = f"echo {shlex.quote(KILLED)} >&2; exit 1"
     line = (
-        f"tail -n 100 -F sweep.log & until [ -s {HOME}/sweep.status ]; do sleep {FOLLOW_SECONDS}; done; "
-        f'sleep {FOLLOW_SECONDS}; kill $!; exit "$(cat {HOME}/sweep.status)"'
+        f"tail -n 100 -F sweep.log & until [ -s {status} ] || flock -n {LOCK} true; do sleep {FOLLOW_SECONDS}; done; "
+        f'sleep {FOLLOW_SECONDS}; kill $!; [ -s {status} ] || {{ {killed}; }}; exit "$(cat {status})"'
     )
     return [tpu.on_workers(line, worker=worker)]
 
@@ -142,13 +161,11 @@ def delete(tpu: Slice) -> list[tuple[str, ...]]:
 
 def delete_idle(tpu: Slice) -> list[tuple[str, ...]]:
     """Gives the slice back if it is there and no sweep is at work on it."""
-    kind, field, ready = ("tpu-vm", "state", "READY") if tpu.at_once else ("queued-resources", "state.state", "ACTIVE")
-    describe = shlex.join(tpu.gcloud(kind, "describe", tpu.name, f"--format=value({field})"))
-    idle = f'case "$said" in *{ready}*) {shlex.join(tpu.on_workers(BUSY))};; esac'
+    idle = f'case "$said" in *{tpu.kind.ready}*) {shlex.join(tpu.on_workers(BUSY))};; esac'
     (give_back,) = delete(tpu)
     none = shlex.join(("echo", f"there is no slice {tpu.name} in {tpu.zone} to give back"))
     line = (
-        f"if said=$({describe} 2>&1); then {idle} && {shlex.join(give_back)}; else "
+        f"if said=$({tpu.describe()} 2>&1); then {idle} && {shlex.join(give_back)}; else "
         f'case "$said" in *NOT_FOUND*) {none};; *) echo "$said" >&2; exit 1;; esac; fi'
     )
     return [("bash", "-c", line)]
@@ -172,11 +189,11 @@ def main(argv: Sequence[str]) -> int:
     chosen, runs = options.parse(flags, argv)
     if chosen.action not in ("", "all", *ACTIONS):
         raise UserError(f"--action is {chosen.action!r}; use one of {', '.join(ACTIONS)}, all")
-    require_shared(chosen.root)
-    if not chosen.per_host:
-        options.require_several_hosts(runs, instead="use --per_host, or other --methods")
+    require_shared(chosen.root, schemes=("gs",))  # which ``collect`` reads by gcloud
     tpu = Slice(*(getattr(chosen, field) for field in Slice._fields))
     wanted = {"": BY_ITSELF, "all": ALL}.get(chosen.action, (chosen.action,))
+    if "run" in wanted and not chosen.per_host:
+        options.require_several_hosts(runs, instead="use --per_host, or other --methods")
     if not chosen.dry_run:
         require_program("gcloud")
     if "setup" in wanted and not chosen.dry_run:
@@ -184,8 +201,7 @@ def main(argv: Sequence[str]) -> int:
         require_program("git")
     if "run" in wanted:
         runs = left(runs, in_turn=True)
-    nothing = "run" in wanted and not runs
-    if nothing:
+    if "run" in wanted and not runs:
         sys.stdout.write("nothing is left to do\n")
         wanted = tuple(action for action in wanted if action in GIVE_BACK)
     archive, script = (Path(tempfile.gettempdir()) / f"{chosen.name}{ending}" for ending in (".tar.gz", ".sh"))
@@ -196,7 +212,7 @@ def main(argv: Sequence[str]) -> int:
         "follow": follow(tpu, worker="all" if chosen.per_host else "0"),
         "stop": stop(tpu),
         "collect": collect(chosen.root),
-        "delete": delete_idle(tpu) if nothing else delete(tpu),
+        "delete": delete_idle(tpu) if chosen.action == "all" else delete(tpu),
     }
     worst = 0
     for action in wanted:
@@ -206,7 +222,9 @@ def main(argv: Sequence[str]) -> int:
         for words in steps[action]:
             status = run_shown(words, dry_run=chosen.dry_run)
             if status:
-                sys.stderr.write(f"{action} ended with status {status}\n")
+                lost = (action, status) == ("follow", DISCONNECTED)
+                remedy = ": the connection is gone; --action=follow goes on with it" if lost else ""
+                sys.stderr.write(f"{action} ended with status {status}{remedy}\n")
                 worst = status
             if status and action != "follow":  # a sweep with a failed run is still collected, and its slice given back
                 return status

@@ -170,5 +170,14 @@ def identifier(*parts: str, limit: int) -> str:
     plain = re.sub(r"[/_]", "-", given) == whole and not any("-" in part for part in parts)
     if plain and len(whole) <= limit:
         return whole
-    check = zlib.crc32((whole if plain else "\n".join(parts)).encode())
-    return f"{whole[: limit - 9].rstrip('-')}-{check:08x}".lstrip("-")
+    return shortened(whole, whole if plain else "\n".join(parts), limit=limit, mark="-")
+
+
+def shortened(name: str, given: str, *, limit: int, mark: str) -> str:
+    """``name``, cut where it must be, and behind ``mark`` a checksum of what was ``given`` for it."""
+    return f"{name[: limit - 9].strip(mark)}{mark}{checksum(given)}".lstrip(mark)
+
+
+def checksum(text: str) -> str:
+    """Eight characters that stand for ``text``."""
+    return f"{zlib.crc32(text.encode()):08x}"

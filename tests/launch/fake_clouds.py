@@ -27,6 +27,9 @@ def kubectl(*words):
     flags, words = [word for word in words if word.startswith("-")], [word for word in words if word[0] != "-"]
     match words:
         case ["get", "jobsets"]:
+            if (STATE / "hiccup").exists():
+                (STATE / "hiccup").unlink()
+                sys.exit("Unable to connect to the server: net/http: TLS handshake timeout")
             (sweep,) = (flag.partition("patchail/sweep=")[2] for flag in flags if "selector" in flag)
             items = [json.loads(path.read_text()) for path in sorted(STATE.glob("*.jobset"))]
             items = [item for item in items if item["metadata"]["labels"]["patchail/sweep"] == sweep]
@@ -42,6 +45,7 @@ def kubectl(*words):
                 path.write_text(json.dumps(made))
                 note("apply", made["metadata"]["name"])
         case ["delete", "jobset", *names]:
+            assert "--cascade=foreground" in flags  # else the Jobs of the old one are there when the new one comes
             for name in names:
                 (STATE / f"{name}.jobset").unlink()
                 note("delete", name)

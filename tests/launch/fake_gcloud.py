@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stands in for gcloud: a request that is granted at the third look, and one worker, whose home is $FAKE_HOME.
 
-With $FAKE_SILENCE it knows no slice and says why.
+With $FAKE_SILENCE it knows no slice and says why. With $FAKE_DROP the connection is lost while a sweep is followed.
 """
 
 import os
@@ -20,11 +20,13 @@ with (home / "gcloud.log").open("a") as log:
     log.write(" ".join(words[2:4]) + "\n")
 if words[0] == "secrets":
     os.write(1, b"the key's value\n")
-elif words[2:4] == ["queued-resources", "describe"]:
+elif words[3:4] == ["describe"]:
     looks = (home / "gcloud.log").read_text().count("describe")
     states = os.environ["FAKE_STATES"].split(",")
     os.write(1, f"{states[min(looks, len(states)) - 1]}\n".encode())
 elif words[2:4] == ["tpu-vm", "ssh"]:
+    if "FAKE_DROP" in os.environ and flags["command"].startswith("tail"):
+        sys.exit(255)
     sys.exit(subprocess.run(["bash", "-c", flags["command"]], cwd=home).returncode)
 elif words[2:4] == ["tpu-vm", "scp"]:
     source, target = [word for word in words[4:] if not word.startswith("--")]

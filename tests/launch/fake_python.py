@@ -36,7 +36,7 @@ def finish():
 
 
 def save(number, frame):
-    time.sleep(0.3)
+    time.sleep(float(os.environ.get("FAKE_SAVE_SECONDS", "0.3")))
     (folder / "saved").write_text("")
     sys.exit(128 + number)
 

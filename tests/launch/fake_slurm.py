@@ -39,13 +39,17 @@ def sbatch(script):
     say(f"Submitted batch job {job}")
 
 
+def number_of(job, index):
+    """Each task of an array has a number of its own, too, and one of them that of the array."""
+    return str(1000 * int(job) + int(index)) if index not in ("", "0") else job
+
+
 def task(job, index):
     """A task's life: it starts when it may, and again when it is queued again."""
     name = f"{job}_{index}" if index else job
     state, again = STATE / f"{name}.state", STATE / f"{name}.again"
     whole = {"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": index} if index else {}
-    job_id = str(1000 * int(job) + int(index or 0))  # a task of an array has a number of its own, too
-    environment = {**os.environ, **whole, "SLURM_JOB_ID": job_id, "SLURM_JOB_NUM_NODES": "1"}
+    environment = {**os.environ, **whole, "SLURM_JOB_ID": number_of(job, index), "SLURM_JOB_NUM_NODES": "1"}
     while True:
         while (STATE / "hold").exists():
             time.sleep(0.05)
@@ -80,7 +84,7 @@ def squeue(*words):
     for path in sorted(STATE.glob("*.state")):
         job, _, index = path.stem.partition("_")
         state = path.read_text()
-        if flags["format"] == "%T" and flags["jobs"] == str(1000 * int(job) + int(index or 0)):
+        if flags["format"] == "%T" and flags["jobs"] in (job, path.stem, number_of(job, index)):
             say(state)
         elif flags["format"] == "%i" and state in ("PENDING", "RUNNING"):
             assert "array" in flags and flags["user"]

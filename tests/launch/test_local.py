@@ -1,5 +1,6 @@
 """The local launcher with a program that finishes, crashes, refuses or waits, as it is told."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -118,6 +119,46 @@ def test_one_ctrl_c_lets_runs_save_and_the_launcher_ends_as_a_shell_expects(tmp_
     assert said.endswith("10 stopped of 10 runs\n")
 
 
+def test_another_ctrl_c_kills_the_runs_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_SAVE_SECONDS", "60")
+    process = start(tmp_path, "--seeds=0", "--jobs=1")
+    log = tmp_path / "finger/patchail/pair/seed_0/console.log"
+    wait_for(log)
+    while "ready" not in log.read_text():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said = [next(line for line in iter(process.stdout.readline, "") if "Ctrl-C again to kill them" in line)]
+    process.send_signal(signal.SIGINT)
+    said += process.communicate(timeout=30)[0].splitlines()
+    assert process.returncode == 128 + signal.SIGINT, said
+    assert "finger/patchail/pair/seed_0 was killed before it had saved: the next start resumes" in "\n".join(said)
+    assert "2 stopped of 2 runs" in said and "stopped" in said and "running of" not in "\n".join(said)
+    assert not (log.parent / "saved").exists() and not is_running(log.parent)
+
+
+def test_a_process_that_was_killed_is_seen_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_SAVE_SECONDS", "60")
+    words = ["--config=finger:patchail", "--config.num_frames=4"]
+    folder = tmp_path / "finger/patchail/pair/seed_0"
+    job = local.Job(local.PlannedRun("pair", str(folder), (*words, f"--config.run_folder={folder}")))
+    jobs = local.Jobs([job], places.make_places(1, gpus=(), cores=0, idle=False), python=FAKE, retries=0)
+    jobs.advance()
+    process = job.process
+    wait_for(job.log)
+    jobs.end(signal.SIGKILL, 30)
+    assert job.status == "stopped" and "was killed before it had saved" in job.words
+    assert process.returncode == -signal.SIGKILL and not Path(f"/proc/{process.pid}").exists()
+
+
+def test_a_reason_is_none_of_an_earlier_start(tmp_path, capsys):
+    log = tmp_path / "finger/patchail/min/seed_0/console.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("error: no space is left where it goes: free some\n")
+    assert launch(tmp_path, "--retries=0", "--jobs=4") == 1
+    assert f"/min/seed_0 ended with status 1: said to the console (all it said: {log})" in capsys.readouterr().out
+    assert log.read_text().startswith("error: no space is left")
+
+
 def test_a_dry_run_is_the_shell_lines_of_what_is_left(tmp_path, capsys):
     assert launch(tmp_path, "--jobs=4", "--retries=2") == 1
     capsys.readouterr()
@@ -218,10 +259,11 @@ def test_the_home_folder_of_python_is_found(tmp_path, monkeypatch, capsys):
 
 
 def start(root, *words, sweep="figure7"):
-    """The launcher as a program of its own."""
+    """The launcher as a program of its own, to which Ctrl-C is what it is on a terminal."""
     command = [sys.executable, "-m", "patchail_jax", "launch", "local", sweep, "--tasks=finger", "--methods=patchail"]
     command += [f"--root={root}", f"--python={FAKE}", "--config.num_frames=4", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heard)
 
 
 def wait_for(*paths):

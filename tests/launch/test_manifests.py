@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from patchail_jax.errors import UserError
-from patchail_jax.launch import jobsets, kubernetes, skypilot, standing, tpu_pod
+from patchail_jax.launch import jobsets, kubernetes, options, skypilot, standing, tpu_pod
 from patchail_jax.launch.kubernetes import job_set
 from patchail_jax.launch.options import parse, parser
 from patchail_jax.launch.sweeps.paper import SWEEPS
+from patchail_jax.storage import remote
 from tests.launch.stand_ins import install
 from tests.launch.test_local import KEY
 from tests.launch.test_tpu_pod import AWKWARD
@@ -74,6 +75,12 @@ def test_skypilot_s_line_is_the_run_s_words(capsys):
     assert tuple(shlex.split(yaml.safe_load(text)["run"])[3:]) == run.flags
 
 
+def test_skypilot_tries_a_run_again_that_ends_with_an_error():
+    _, (run, *_) = parse(parser(""), RUNS)
+    made = skypilot.task(run, "s", skypilot.TaskPlace("", 8, 64, False, "cuda12", False))
+    assert made["resources"]["job_recovery"] == {"max_restarts_on_errors": 3}
+
+
 @pytest.fixture
 def cloud(tmp_path, monkeypatch):
     """Stand-ins for kubectl and sky, and where they keep what they were given."""
@@ -116,6 +123,9 @@ def test_kubernetes_makes_a_finished_run_anew_for_other_flags_and_refuses_them_f
     more = [*words, "--config.num_frames=2_000_000"]
     with pytest.raises(UserError, match=f"{NAMES[0]} is running with other flags: give the same, or delete it"):
         kubernetes.main(more)
+    delete = f"kubectl --namespace=research delete jobset {NAMES[0]}"
+    with pytest.raises(UserError, match=f"or delete it .{delete}.$"):
+        kubernetes.main([*more, "--namespace=research"])
     for label in ("pair", "single"):
         ended(cloud, label, "Completed")
     diary(cloud)
@@ -133,7 +143,7 @@ def test_kubernetes_starts_so_many_at_a_time(cloud, monkeypatch, capsys):
     (cloud / "quick").touch()
     asked = []
     ask = jobsets.ask
-    monkeypatch.setattr(jobsets, "ask", lambda *words: asked.append(ask(*words)) or asked[-1])
+    monkeypatch.setattr(jobsets, "ask", lambda *words, **more: asked.append(ask(*words, **more)) or asked[-1])
     words = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0-2", *CLUSTER, "--jobs=2"]
     assert kubernetes.main(words) == 0
     assert len(diary(cloud)) == 6 and max(map(jobsets.count_active, asked)) == 2
@@ -149,6 +159,22 @@ def meanwhile(monkeypatch):
 
 
 TWO_SEEDS = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0,1", *CLUSTER]
+
+
+def test_kubernetes_waits_for_a_cluster_that_does_not_answer_for_a_while(cloud, meanwhile, capsys):
+    def seed_0_ends():
+        for label in ("pair", "single"):
+            ended(cloud, label, "Completed")
+        (cloud / "hiccup").touch()
+
+    meanwhile += [seed_0_ends, lambda: None]
+    assert kubernetes.main([*TWO_SEEDS, "--jobs=2"]) == 0 and not meanwhile
+    assert len(diary(cloud)) == 4
+    said = "Unable to connect to the server: net/http: TLS handshake timeout"
+    assert f"kubectl cannot list JobSets ({said}): it is asked again in 30 s\n" in capsys.readouterr().err
+    (cloud / "hiccup").touch()
+    with pytest.raises(UserError, match="TLS handshake timeout.: is JobSet installed"):
+        kubernetes.main(TWO_SEEDS)
 
 
 def test_kubernetes_leaves_alone_what_another_launcher_started_while_it_waited(cloud, meanwhile, capsys):
@@ -305,6 +331,16 @@ def test_skypilot_installs_the_jax_of_the_accelerators(words, extras, capsys):
     }
 
 
+def test_every_bucket_that_storage_reads_has_its_extra():
+    assert options.STORAGE_EXTRAS.keys() == remote._READERS.keys()
+    known = (Path(__file__).parents[2] / "setup.py").read_text()
+    for scheme, extra in options.STORAGE_EXTRAS.items():
+        library, _ = remote._READERS[scheme]
+        assert re.search(rf'"{extra}": \[.*"{library}>=', known)
+        assert options.extras_for(f"{scheme}://mine/x", "cuda12") == f"cuda12,{extra}"
+    assert options.extras_for("gs/mine", "cuda12") == options.extras_for("gs", "cuda12") == "cuda12"
+
+
 @pytest.mark.parametrize(
     ("accelerators", "extras", "message"),
     [
@@ -333,6 +369,7 @@ def test_a_queue_that_does_not_answer_is_no_empty_queue(cloud):
     ("main", "words", "message"),
     [
         (kubernetes.main, [*CLUSTER, "--root=runs/x"], "it must lie under /runs"),
+        (kubernetes.main, [*CLUSTER, "--root=/runs/../x"], "it must lie under /runs"),
         (kubernetes.main, CLUSTER[:1], "give --volume"),
         (skypilot.main, [], "give a --root such as gs:"),
     ],
@@ -350,6 +387,19 @@ def test_who_sends_the_source_starts_where_it_is(main, words, tmp_path, monkeypa
     with pytest.raises(UserError, match="there is no launch/setup.sh here"):
         main([*RUNS[:-1], *words])
     assert main([*RUNS, *words]) == 0 and capsys.readouterr().out  # only to say so works anywhere
+
+
+@pytest.mark.parametrize("words", [["--topology=2x4"], ["--topology=4x4x4"], ["--topology=4y4"], ["--hosts=2"]])
+def test_a_slice_whose_hosts_would_not_have_all_its_chips_is_refused(words):
+    with pytest.raises(UserError, match="--topology=.* must be of the (16|8) chips that --hosts=. with --chips=4 have"):
+        kubernetes.main([*RUNS, *CLUSTER, *TPU, *words])
+
+
+@pytest.mark.parametrize("topology", ["2x4", "2x2x2"])
+def test_a_slice_whose_hosts_have_all_its_chips_is_asked_for(topology, capsys):
+    words = [f"--topology={topology}", "--hosts=2", "--chips=4"]
+    assert kubernetes.main([*RUNS, *CLUSTER, *TPU, *words]) == 0
+    assert f"gke-tpu-topology: {topology}\n" in capsys.readouterr().out
 
 
 NO_NUMBERS = ("--gpus=-1", "--memory_gb=-3", "--memory_gb=1.5", "--cpus=0", "--hosts=0", "--chips=0", "--restarts=-1")
@@ -382,7 +432,7 @@ def test_a_missing_program_is_one_line(monkeypatch, tmp_path):
 
 
 def test_a_program_that_goes_away_in_between_is_one_line(cloud, monkeypatch):
-    monkeypatch.setattr(jobsets, "ask", lambda *words: {})
+    monkeypatch.setattr(jobsets, "ask", lambda *words, **more: {})
     monkeypatch.setenv("PATH", str(cloud))
     with pytest.raises(UserError, match="kubectl is not installed"):
         kubernetes.main([*RUNS[:-1], *CLUSTER])

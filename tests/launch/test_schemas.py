@@ -69,7 +69,8 @@ import sys, sky
 for path in sys.argv[1:]:
     task = sky.Task.from_yaml(path)
     resources = next(iter(task.resources))
-    print(task.name[:-18], task.run.split()[1:3], resources.use_spot, sorted((resources.accelerators or {}).items()))
+    print(task.name[:-18], task.run.split()[1:3], resources.use_spot, sorted((resources.accelerators or {}).items()),
+          resources.job_recovery["max_restarts_on_errors"])
 """
 
 
@@ -93,7 +94,7 @@ def test_skypilot_reads_its_tasks(tmp_path, capsys, monkeypatch):
     words = "figure7-finger-patchail-pair-seed-0 ['-m', 'patchail_jax.main']"
     said = [line for line in done.stdout.splitlines() if line.startswith("figure7")]
     assert said == [
-        f"{words} True [('L4', 1)]",
-        f"{words} False [('tpu-v6e-8', 1)]",
-        f"{words} False []",
+        f"{words} True [('L4', 1)] 3",
+        f"{words} False [('tpu-v6e-8', 1)] 3",
+        f"{words} False [] 3",
     ]

@@ -256,6 +256,66 @@ def test_a_task_s_exit_status_reaches_the_scheduler():
         slurm.Task([sys.executable, "-c", "import sys; sys.exit(3)"])()
 
 
+def task_of(tmp_path, code):
+    """A task whose run counts its starts in a file, and then does what ``code`` says; and the file."""
+    count = tmp_path / "count"
+    begin = f"import os, signal, sys; tries = open({str(count)!r}, 'a'); tries.write('x'); tries.flush(); "
+    return slurm.Task([sys.executable, "-c", begin + code]), count
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "tries"),
+    [
+        ("sys.exit(1)", 1, 3),
+        ("sys.exit(2)", 2, 1),  # refused: it would be again
+        ("sys.exit(143)", 143, 1),
+        ("os.kill(os.getpid(), signal.SIGTERM)", -15, 1),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -9, 1),
+        ("sys.exit(1 * (tries.tell() < 2))", 0, 2),
+    ],
+)
+def test_a_task_tries_a_run_again_that_crashes(tmp_path, code, status, tries):
+    task, count = task_of(tmp_path, code)
+    with pytest.raises(RuntimeError, match=f"status {status}: ") if status else contextlib.nullcontext():
+        task()
+    assert count.read_text() == "x" * tries
+
+
+def test_a_task_that_was_asked_to_stop_tries_nothing_again(tmp_path):
+    code = (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)); os.kill(os.getppid(), signal.SIGTERM); signal.pause()"
+    )
+    task, count = task_of(tmp_path, code)
+    with pytest.raises(RuntimeError, match="status 1: "):
+        task()
+    assert count.read_text() == "x"
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_run_that_is_stopped_before_it_can_save_is_queued_again(tmp_path, monkeypatch, number):
+    class Again(Exception):
+        pass
+
+    def queue_again(*_):
+        raise Again
+
+    monkeypatch.setattr(slurm, "_keeps_its_place", lambda: True)
+    before = signal.signal(signal.SIGUSR2, queue_again)  # submitit's
+    try:
+        task, _ = task_of(tmp_path, f"signal.signal(signal.{number}, 0); os.kill(os.getpid(), signal.{number})")
+        with pytest.raises(Again):
+            task()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.parametrize("hours", ["0.02", "0.0833", "0.083334", "0.0999"])
+def test_a_time_limit_that_is_all_for_saving_is_refused(tmp_path, hours):
+    with pytest.raises(UserError, match=f"--hours={hours[:6]}.* is no more than the 5 minutes .*: give more$"):
+        slurm.main([*WORDS, f"--root={tmp_path}", "--dry_run", f"--hours={hours}"])
+    assert slurm.main([*WORDS, f"--root={tmp_path}", "--dry_run", "--hours=0.1"]) == 0
+
+
 @pytest.mark.parametrize(
     "word",
     [

@@ -114,6 +114,7 @@ def test_a_shell_hands_over_every_word_as_it_was():
     [
         (["tabel1"], "no sweep 'tabel1'; use one of table1"),
         (["figure6a", "extra"], "unknown argument 'extra'"),
+        (["figure6a", "--config.seed"], "unknown argument '--config.seed': overrides have the form --config.KEY=VALUE"),
         (["figure6a", "--config.reward.agregation=max"], "did you mean config.reward.aggregation"),
         (["figure6a", "--seeds=7"], "no seeds 7"),
         (["figure6a", "--seeds=0-7"], "no seeds 5"),
@@ -139,6 +140,13 @@ def test_a_shell_hands_over_every_word_as_it_was():
 def test_bad_input_is_named_before_anything_starts(words, message):
     with pytest.raises(UserError, match=message):
         parse(parser(""), words)
+
+
+def test_an_override_may_have_spaces_and_stand_before_the_sweep():
+    words = ["--config.demos.path=/my demos/a b.npz", "quickstart", "--seeds=0", "--config.num_frames=1_000"]
+    options, (run,) = parse(parser(""), words)
+    assert options.sweep == "quickstart"
+    assert config_of(run).demos.path == "/my demos/a b.npz" and config_of(run).num_frames == 1000
 
 
 def test_seeds_are_numbers_and_ranges():

@@ -99,6 +99,19 @@ def test_the_time_left_is_that_of_the_frames_left():
     assert forecast([rows[0], rows[1]._replace(frame=250)]) == "; 62% of all frames, about 3 min left"
 
 
+def test_runs_that_were_given_up_take_no_time():
+    now = iter((0.0, 60.0, 120.0))
+    forecast = Forecast(lambda: next(now))
+    rows = [Row(name, "running", 1, 0, 1000, None) for name in "abcd"]
+    assert forecast(rows) == "; 0% of all frames"
+    given_up = [
+        row._replace(status=status) for row, status in zip(rows, ("failed", "refused", "stopped"), strict=False)
+    ]
+    assert forecast([*given_up, rows[3]._replace(frame=250)]) == "; 25% of all frames, about 3 min left"
+    first = rows[0]._replace(status="failed", frame=900)  # what it has played says nothing of the others
+    assert forecast([first, *given_up[1:], rows[3]._replace(frame=500)]) == "; 50% of all frames, about 2 min left"
+
+
 def test_less_than_a_minute_left_is_a_minute():
     now = iter((0.0, 60.0))
     forecast = Forecast(lambda: next(now))
@@ -125,7 +138,20 @@ def test_durations_are_hours_and_minutes(hours, words):
 )
 def test_the_last_words_of_a_log_are_its_error(tmp_path, said, words):
     (tmp_path / "log").write_text(said)
-    assert last_words(tmp_path / "log") == words
+    assert last_words(tmp_path / "log", 0) == words
+
+
+def test_the_last_words_of_a_start_are_none_of_an_earlier_one(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("error: a disk that is full\nand a line that was cut o")
+    start = log.stat().st_size
+    assert last_words(log, start) == "it said nothing"
+    with log.open("a") as stream:
+        stream.write("Killed\n")
+    assert last_words(log, start) == "Killed"
+    with log.open("a") as stream:
+        stream.write(f"error: another\n{'x' * 5000}\nlast\n")
+    assert last_words(log, start) == "last"
 
 
 @pytest.mark.parametrize("damaged", ['{"frame": 10', "", "[]", "3", '{"frame": "x"}', '{"frame": Infinity}', "\0\0"])

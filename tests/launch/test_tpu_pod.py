@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -176,13 +178,54 @@ def test_a_slice_with_another_sweep_at_work_or_of_which_nothing_is_known_is_kept
     assert "queued-resources delete" not in gcloud(home)
 
 
-def test_two_sweeps_on_one_slice_are_refused_and_a_stop_saves(home, bucket, capfd, monkeypatch):
-    monkeypatch.setenv("FAKE_SECONDS", "60")
-    assert tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 0
+def wait_for_a_run(home):
     until = time.monotonic() + 30
     while "pair" not in heard(home):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_a_slice_is_kept_where_the_connection_is_lost_and_its_sweep_goes_on(home, bucket, capfd, monkeypatch):
+    monkeypatch.setenv("FAKE_SECONDS", "60")
+    monkeypatch.setenv("FAKE_DROP", "")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=all"]) == 1
+    said = capfd.readouterr().err
+    assert "follow ended with status 255: the connection is gone; --action=follow goes on with it\n" in said
+    assert "a sweep is at work on this slice" in said and "queued-resources delete" not in gcloud(home)
+    monkeypatch.delenv("FAKE_DROP")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=stop"]) == 0
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=follow"]) == 143
+
+
+@pytest.mark.timeout(60)
+def test_a_sweep_that_was_killed_is_not_followed_for_ever(home, bucket, capfd, monkeypatch):
+    monkeypatch.setenv("FAKE_SECONDS", "60")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 0
+    assert subprocess.run(["flock", "-n", home / tpu_pod.LOCK, "true"]).returncode == 1  # at once
+    wait_for_a_run(home)
+    os.killpg(int((home / tpu_pod.PID).read_text()), signal.SIGKILL)
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=follow"]) == 1
+    assert f"{tpu_pod.KILLED}\n" in capfd.readouterr().err
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=delete"]) == 0
+
+
+@pytest.mark.parametrize("state", ["PREEMPTED", "TERMINATED"])
+def test_a_machine_that_was_taken_away_is_not_set_up(home, bucket, capfd, monkeypatch, state):
+    words = [*RUNS, *SLICE, "--at_once", "--spot"]
+    monkeypatch.setenv("FAKE_STATES", "CREATING,READY")
+    assert tpu_pod.main([*words, "--action=create"]) == 0
+    monkeypatch.setenv("FAKE_STATES", state)
+    before = len(gcloud(home))
+    assert tpu_pod.main(words) == 1
+    assert f"the slice is {state}: --action=delete, and then the same command again" in capfd.readouterr().err
+    assert {*gcloud(home)[before:]} == {"tpu-vm describe"}
+    assert tpu_pod.main([*words, "--action=delete"]) == 0
+
+
+def test_two_sweeps_on_one_slice_are_refused_and_a_stop_saves(home, bucket, capfd, monkeypatch):
+    monkeypatch.setenv("FAKE_SECONDS", "60")
+    assert tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 0
+    wait_for_a_run(home)
     assert tpu_pod.main([*RUNS, *SLICE, "--action=run"]) == 1
     assert "a sweep is at work on this slice" in capfd.readouterr().err
     assert tpu_pod.main([*RUNS, *SLICE, "--action=stop"]) == 0
@@ -214,7 +257,7 @@ def test_a_worker_that_does_not_know_its_number_does_not_run_all(home, bucket, m
 def test_a_request_that_fails_ends_the_launch(home, bucket, capfd, monkeypatch):
     monkeypatch.setenv("FAKE_STATES", "PROVISIONING,FAILED")
     assert tpu_pod.main([*RUNS, *SLICE]) == 1
-    assert "the request is FAILED" in capfd.readouterr().err
+    assert "the slice is FAILED: --action=delete, and then" in capfd.readouterr().err
     assert gcloud(home)[-1] == "queued-resources describe"
 
 
@@ -223,12 +266,20 @@ def test_a_root_that_would_go_with_the_slice_is_refused():
         tpu_pod.main([*RUNS, *SLICE[:-1]])
 
 
+@pytest.mark.parametrize("root", ["s3://bucket/runs", "az://bucket/runs"])
+def test_a_bucket_that_gcloud_does_not_read_is_refused(bucket, root):
+    with pytest.raises(UserError, match=f"--root is {root}; this launcher takes gs:// alone"):
+        tpu_pod.main([*RUNS, *SLICE, f"--root={root}", "--dry_run"])
+
+
 def test_a_method_that_needs_one_process_runs_on_hosts_of_its_own(bucket, capsys):
     assert {*ONE_PROCESS} == {name for name in METHODS if make_method(name).needs.whole_episodes}
     rot = ["figure9", "--tasks=finger", "--methods=rot,patchail", "--seeds=0", *SLICE, "--dry_run"]
     assert tpu_pod.main([*rot, "--per_host"]) == 0 and "--config=finger:rot" in capsys.readouterr().out
     with pytest.raises(UserError, match="rot cannot train across several hosts: use --per_host"):
         tpu_pod.main(rot)
+    for action in ("setup", "follow", "stop", "collect", "delete"):
+        assert tpu_pod.main([*rot, f"--action={action}"]) == 0
     with pytest.raises(UserError, match="rot cannot train across several hosts: use a slice of one host"):
         kubernetes.main([*rot[:4], "--image=i", SLICE[-1], "--tpu=tpu-v5-lite-podslice", "--dry_run"])
 
