@@ -13,6 +13,7 @@ from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
 
 TOO_MUCH = "more frames than memory has room for: take fewer or smaller ones (--image_size)"
+MIDDLE = "pictures of {}x{} are cut to their middle square"
 _ROUNDING = 1e-3
 _BLOCK = 256  # frames
 
@@ -57,7 +58,7 @@ class Gathering:
     demonstrations: list[Demonstration] = field(default_factory=list)
     _spent: int = 0
     _left_out: dict[str, list[int]] = field(default_factory=dict)
-    _unit_scale: bool | None = None
+    _scale: str = ""
     _beyond: list[int] = field(default_factory=list)
 
     @property
@@ -92,7 +93,7 @@ class Gathering:
         for frame in frames:
             size = size or min(frame.shape[:2])
             if frame.shape[0] != frame.shape[1]:
-                self.notes.setdefault("pictures of {1}x{0} are cut to their middle square".format(*frame.shape))
+                self.notes.setdefault(MIDDLE.format(frame.shape[1], frame.shape[0]))
             try:
                 spent += kept.append(square(np.flip(frame, flipped), size))
             except UserError as error:
@@ -197,13 +198,12 @@ class Gathering:
         return np.clip(actions, -1.0, 1.0).astype(np.float32)
 
     def _check_scale(self, frames: np.ndarray) -> None:
-        """``UserError`` where floats of one demonstration lie in 0..1 and those of another in 0..255."""
-        if frames.dtype.kind != "f" or not frames.any():
-            return
-        unit = bool(frames.max() <= 1 and not (frames == np.floor(frames)).all())
-        if self._unit_scale not in (None, unit):
-            raise UserError("some pictures have values in 0..1 and others in 0..255")
-        self._unit_scale = unit
+        """``UserError`` where numbers of one demonstration lie in another range than those of the ones before."""
+        found = pictures.scale(frames)
+        self._scale = self._scale or found
+        if found not in ("", self._scale):
+            one, other = sorted((found, self._scale))
+            raise UserError(f"some pictures have values in {one} and others in {other}: bring them all to one range")
 
 
 class _Kept:
