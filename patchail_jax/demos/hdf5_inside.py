@@ -55,8 +55,23 @@ class Inside:
         if needed > self.memory:
             gib, free = needed / 1024**3, self.memory / 1024**3
             raise UserError(f"{self.path}: {name} takes {gib:.1f} GiB of memory at once, and {free:.1f} GiB are free")
+        _refuse_unwritten(data, f"{self.path}: {name}")
         taken: np.ndarray = data[start:end]
         return taken
+
+
+def _refuse_unwritten(data: Any, name: str) -> None:
+    """UserError for a data set of which a part was never written: it would read as zeros."""
+    if data.chunks is None:
+        parts, written = 1, int(data.id.get_storage_size() > 0)
+    else:
+        parts = math.prod(-(-size // chunk) for size, chunk in zip(data.shape, data.chunks, strict=True))
+        written = data.id.get_num_chunks()
+    if data.size and written < parts:
+        raise UserError(
+            f"{name}: {written} of its {parts} parts were written, as by a program that was stopped: make the file "
+            "again, or delete this data set from it"
+        )
 
 
 @contextlib.contextmanager

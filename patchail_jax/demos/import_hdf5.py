@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from patchail_jax.demos import pictures
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.hdf5_inside import SUFFIXES, Inside, open_file
-from patchail_jax.demos.import_rows import EpisodeCutter, files_of, is_rows, marks_episodes
+from patchail_jax.demos.import_rows import EpisodeCutter, is_rows, marks_episodes
+from patchail_jax.demos.listed_files import files_of
 from patchail_jax.demos.natural_order import by_number
 from patchail_jax.errors import UserError
 
@@ -23,13 +25,15 @@ def read(paths: Sequence[Path], request: Request, *, camera: str = "", mask: str
     """
     files = files_of(paths, SUFFIXES)
     gathering = Gathering(request, str(files[0]))
-    rows = EpisodeCutter(gathering)
+    rows = EpisodeCutter(gathering, files)
     for path in files:
         if gathering.full:
             break
         gathering.source = str(path)
         with open_file(path, request.memory) as inside:
             if "data" in inside:
+                if is_rows(inside):
+                    gathering.notes.setdefault(f"{path.name}: robomimic's data are taken, and not the rows beside them")
                 _robomimic(inside, gathering, camera, mask)
             elif is_rows(inside):
                 if mask:
@@ -54,17 +58,30 @@ def _robomimic(inside: Inside, gathering: Gathering, camera: str, mask: str) -> 
         group = f"data/{name}"
         chosen = _camera(inside, group, camera)
         frames = inside.take(f"{group}/obs/{chosen}")
-        last = f"{group}/next_obs/{chosen}"
-        steps = len(frames)
-        if last in inside and inside.shape(last)[0] == steps:
-            frames = np.concatenate([frames, inside.take(last, steps - 1)])
+        told, steps = inside.get(group).attrs.get("num_samples", len(frames)), len(frames)
+        if not np.array_equal(told, steps):
+            gathering.leave_out(f"num_samples is {told}, and there are pictures of {steps}")
+        next_pictures = f"{group}/next_obs/{chosen}"
+        if next_pictures in inside and inside.shape(next_pictures)[0] == steps:
+            last = inside.take(next_pictures, steps - 1)
+            _refuse_another_kind(frames, last, f"{gathering.where(name)}: next_obs")
+            frames = np.concatenate([frames, last])
         if len(frames) < 2:
             gathering.notes.setdefault(f"{name} has {len(frames)} frames, no step, and is left out")
             continue
-        actions, rewards = (
-            inside.take(f"{group}/{part}") if f"{group}/{part}" in inside else None for part in ("actions", "rewards")
-        )
-        gathering.add_arrays(frames, actions, rewards, name=name)
+        wanted = ("actions", "rewards") if gathering.request.actions else ("rewards",)
+        held = {part: inside.take(f"{group}/{part}") for part in wanted if f"{group}/{part}" in inside}
+        gathering.add_arrays(frames, held.get("actions"), held.get("rewards"), name=name)
+
+
+def _refuse_another_kind(frames: np.ndarray, last: np.ndarray, where: str) -> None:
+    """UserError where the last picture is not of the form of those before it."""
+    if (frames.dtype, frames.shape[1:]) != (last.dtype, last.shape[1:]):
+        held, wanted = (f"{kind.dtype}{list(kind.shape[1:])}" for kind in (last, frames))
+        raise UserError(f"{where} has pictures of {held}, and obs of {wanted}: delete or make anew one of the two")
+    scales = {pictures.scale(frames), pictures.scale(last)} - {""}
+    if len(scales) > 1 and pictures.UNIT in scales:
+        raise UserError(f"{where} and obs differ in scale ({' and '.join(sorted(scales))}): delete or make anew one")
 
 
 def _names(inside: Inside, mask: str) -> list[str]:

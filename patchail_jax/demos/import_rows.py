@@ -13,12 +13,12 @@ import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.natural_order import by_number
-from patchail_jax.demos.ordinary import require_file
+from patchail_jax.demos.listed_files import files_of, leaps
 from patchail_jax.errors import UserError
 from patchail_jax.files import npz
 
 _PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action"), ("reward",)
+_AXES = 4  # of pictures: rows, height, width and channels
 _FIRST, _LAST = 0, 2  # of step_type, dm_env's
 
 
@@ -41,8 +41,9 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
     Raises UserError for another form, see also ``Gathering.add``.
     """
     gathering = Gathering(request, "")
-    rows = EpisodeCutter(gathering)
-    for path in files_of(paths, (".npz",)):
+    files = files_of(paths, (".npz",))
+    rows = EpisodeCutter(gathering, files)
+    for path in files:
         if gathering.full:
             break
         gathering.source = str(path)
@@ -66,18 +67,20 @@ def marks_episodes(table: Columns) -> bool:
 
 
 class EpisodeCutter:
-    """Cuts rows into episodes and hands them to ``gathering``."""
+    """Cuts the rows of ``files``, which come one by one, into episodes and hands them to ``gathering``."""
 
-    def __init__(self, gathering: Gathering) -> None:
-        self._gathering = gathering
+    def __init__(self, gathering: Gathering, files: Sequence[Path]) -> None:
+        self._gathering, self._leaps = gathering, leaps(files)
+        self._whole: dict[int, int] = {}  # pictures of the demonstrations that lie in one file
+        self._joined: dict[int, int] = {}  # and of those that are put together from several
+        self._over = False
         self._open: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
         self._name, self._ended, self._orphans = "", False, 0
         self._shifted: list[bool] = []
 
     def add(self, table: Columns) -> None:
         """The rows of the next file."""
-        pictures, actions, rewards = (_one_of(names, table) for names in (_PICTURES, _ACTIONS, _REWARDS))
-        assert pictures is not None
+        pictures, actions, rewards = self._pictures(table), _one_of(_ACTIONS, table), _one_of(_REWARDS, table)
         count = table.shape(pictures)[0]
         for column in (actions, rewards):
             if column is not None and table.shape(column)[0] != count:
@@ -85,6 +88,13 @@ class EpisodeCutter:
         firsts, lasts, marked = self._marks(table, count)
         if not marked:
             self._close()
+        elif self._open and 0 not in firsts:
+            self._over = True
+            if before := self._leaps.get(table.path):
+                raise UserError(
+                    f"{table.path}: continues the episode of {self._name}, and its number does not follow that of "
+                    f"{before.name}: is a file missing? Convert what lies before it and behind it one by one"
+                )
         cuts = sorted({0, count, *firsts, *(last + 1 for last in lasts)})
         for start, end in itertools.pairwise(cuts):
             if self._gathering.full:
@@ -118,11 +128,27 @@ class EpisodeCutter:
             self._gathering.notes.setdefault(
                 f"{self._orphans} rows before the first step of any episode are left out: is a file missing?"
             )
+        usual = set(self._whole.values())
+        for number, length in self._joined.items():
+            if len(usual) == 1 and length not in usual:
+                self._gathering.notes.setdefault(
+                    f"demonstration {number} is put together from several files and has {length} pictures, and all "
+                    f"that lie in one file have {min(usual)}: is a file missing?"
+                )
         if self._shifted and all(self._shifted):
             self._gathering.notes.setdefault(
                 "the last rows of episodes have actions of zero and the first rows have not: is a row's action taken "
                 "after its picture? It was read as the action that led to the picture"
             )
+
+    def _pictures(self, table: Columns) -> str:
+        """The column of pictures: of two the one that has their axes, and it is noted which."""
+        held = [name for name in _PICTURES if name in table]
+        name = next((name for name in held if len(table.shape(name)) == _AXES), held[0])
+        if len(held) > 1:
+            others = ", ".join(other for other in held if other != name)
+            self._gathering.notes.setdefault(f"{table.path.name}: pictures are those of {name}, not of {others}")
+        return name
 
     def _close(self) -> None:
         """The open episode is whole, or will not be."""
@@ -136,10 +162,13 @@ class EpisodeCutter:
         )
         assert frames is not None
         ended, self._ended, self._open = self._ended, False, []
+        over, self._over = self._over, False
         if len(frames) < 2:
             self._gathering.notes.setdefault(f"{self._name}: an episode of one picture, no step, is left out")
             return
-        if not ended:
+        if ended:
+            (self._joined if over else self._whole)[len(self._gathering.demonstrations)] = len(frames)
+        else:
             self._gathering.leave_out("ends without a last step, so its return may lack rewards")
         if actions is not None and actions.ndim == 2 and actions.dtype.kind == "f":
             self._shifted.append(bool((np.nan_to_num(actions[0]) != 0).any() and (actions[-1] == 0).all()))
@@ -186,20 +215,6 @@ class _Archive:
         self.shape(name)
         taken: np.ndarray = self.arrays[name][start:end]
         return taken
-
-
-def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
-    """Files as they are given; of folders those that end in ``suffixes``, 2 before 10. UserError where none is."""
-    files: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            files.append(require_file(path))
-            continue
-        held = [file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith(".")]
-        if not held:
-            raise UserError(f"{path}: a folder without files that end in {' or '.join(suffixes)}")
-        files += sorted(map(require_file, held), key=lambda file: by_number(file.name))
-    return files
 
 
 def _one_of(names: Sequence[str], table: Columns) -> str | None:

@@ -24,9 +24,7 @@ class Episode(NamedTuple):
     length: int | None = None
 
 
-def choose(
-    folder: Path, info: dict[str, Any], held: Sequence[Episode], wanted: Sequence[int] | None
-) -> list[Episode]:
+def choose(folder: Path, info: dict[str, Any], held: Sequence[Episode], wanted: Sequence[int] | None) -> list[Episode]:
     """Those of the ``wanted`` numbers, or all of ``held``; UserError where the list contradicts itself or ``info``."""
     if not held:
         raise UserError(f"{folder}: lists no episodes in meta/")
