@@ -1,6 +1,7 @@
-"""The files that an import is given: those of folders in the order of their numbers, none twice, none missing between."""
+"""The files that an import is given: those of folders in the order of their numbers, none twice or missing between."""
 
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,12 +35,12 @@ def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
 
 def refuse_twice(paths: Sequence[Path]) -> None:
     """UserError where two of ``paths`` are one file."""
-    seen: dict[Path, Path] = {}
+    seen: dict[str, Path] = {}
     for path in paths:
-        if before := seen.get(path.resolve()):
+        if before := seen.get(file := os.path.realpath(path)):
             other = "" if before == path else f", as {before} too"
             raise UserError(f"{path}: is given twice{other}: its demonstrations would count double")
-        seen[path.resolve()] = path
+        seen[file] = path
 
 
 def leaps(files: Sequence[Path]) -> dict[Path, Path]:

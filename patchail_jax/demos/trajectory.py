@@ -48,10 +48,11 @@ def load(
     return trajectories
 
 
-def save(path: str | Path, trajectories: Trajectories) -> None:
+def save(path: str | Path, trajectories: Trajectories, *, replace: bool = True) -> None:
     """Writes the file whole or not at all; what ``load`` would refuse is refused here, before anything is written.
 
-    Raises UserError for unsound trajectories and when the file cannot be written.
+    Raises UserError for unsound trajectories, when the file cannot be written and, without ``replace``, when it is
+    there.
     """
     path = expanded(path)
     check(trajectories, name=str(path))
@@ -59,7 +60,9 @@ def save(path: str | Path, trajectories: Trajectories) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays["metadata"] = np.array(json.dumps(trajectories.metadata))
-        npz.write(path, arrays, compressed=True)
+        npz.write(path, arrays, compressed=True, replace=replace)
+    except FileExistsError as error:
+        raise UserError(f"{path} already exists, and was left as it is") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({one_line(error)})") from error
 
