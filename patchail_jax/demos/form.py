@@ -91,8 +91,8 @@ def check(trajectories: Trajectories, *, name: str) -> None:
         raise UserError(f"{name}: 'metadata' must be an object with a string 'task'")
     repeat = metadata.get("action_repeat")
     if not isinstance(repeat, int) or isinstance(repeat, bool) or not 1 <= repeat <= _MOST_REPEAT:
-        wanted = f"{name}: 'action_repeat' in 'metadata' must be a whole number from 1 to {_MOST_REPEAT}"
-        raise UserError(f"{wanted}, not {repr(repeat)[:40]}")
+        said = f"{name}: 'action_repeat' in 'metadata' must be a whole number from 1 to {_MOST_REPEAT}"
+        raise UserError(f"{said}, not {repr(repeat)[:40]}")
     _check_what_an_import_says(metadata, name=name)
     present = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
     for key, array in present.items():

@@ -10,7 +10,6 @@ import numpy as np
 
 from patchail_jax.errors import UserError, one_line
 
-SUFFIXES = (".hdf5", ".h5", ".hdf")
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError)
 
 
@@ -39,6 +38,13 @@ class Inside:
         if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
             raise UserError(f"{self.path}: {name} lies in another file: refused")
         return found
+
+    def names(self, name: str) -> list[str]:
+        """What the group of that name holds, in order; ``UserError`` where it is a data set."""
+        found = self.get(name)
+        if not hasattr(found, "keys"):
+            raise UserError(f"{self.path}: {name} is a data set, and a group of several is needed there")
+        return sorted(found)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of the data set; ``UserError`` where it is none, or one of no axes."""

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from patchail_jax.demos import pictures
+from patchail_jax.demos.file_kinds import HDF5
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.hdf5_inside import SUFFIXES, Inside, open_file
-from patchail_jax.demos.import_rows import EpisodeCutter, is_rows, marks_episodes
+from patchail_jax.demos.hdf5_inside import Inside, open_file
+from patchail_jax.demos.import_rows import EpisodeCutter, is_rows
 from patchail_jax.demos.listed_files import files_of
 from patchail_jax.demos.natural_order import by_number
+from patchail_jax.demos.row_marks import marks_episodes
 from patchail_jax.errors import UserError
 
 
@@ -23,7 +25,7 @@ def read(paths: Sequence[Path], request: Request, *, camera: str = "", mask: str
     ``next_obs`` where it is kept; ``mask`` names a list of demonstrations in the file. Raises UserError without h5py,
     for another form and for data that lie outside of a file, see also ``Gathering.add``.
     """
-    files = files_of(paths, SUFFIXES)
+    files = files_of(paths, HDF5)
     gathering = Gathering(request, str(files[0]))
     rows = EpisodeCutter(gathering, files)
     for path in files:
@@ -86,10 +88,10 @@ def _refuse_another_kind(frames: np.ndarray, last: np.ndarray, where: str) -> No
 
 def _names(inside: Inside, mask: str) -> list[str]:
     """Of the demonstrations, demo_2 before demo_10."""
-    held = sorted(inside.get("data"), key=by_number)
+    held = sorted(inside.names("data"), key=by_number)
     if not mask:
         return held
-    known = sorted(inside.get("mask")) if "mask" in inside else []
+    known = inside.names("mask") if "mask" in inside else []
     if mask not in known:
         raise UserError(f"{inside.path}: has no mask {mask!r}; it has {', '.join(known) or 'none'}")
     chosen = {item.decode() if isinstance(item, bytes) else str(item) for item in inside.take(f"mask/{mask}")}
@@ -100,7 +102,7 @@ def _names(inside: Inside, mask: str) -> list[str]:
 
 def _camera(inside: Inside, group: str, camera: str) -> str:
     """The data set of pictures below ``obs``."""
-    held = sorted(inside.get(f"{group}/obs"))
+    held = inside.names(f"{group}/obs")
     known = [name for name in held if len(inside.shape(f"{group}/obs/{name}")) == 4]
     for name in (camera, f"{camera}_image"):
         if camera and name in known:

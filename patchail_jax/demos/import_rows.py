@@ -7,32 +7,20 @@ An episode may begin in one file and end in the next; without such marks a file 
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.listed_files import files_of, leaps
+from patchail_jax.demos.row_marks import Columns, marks
 from patchail_jax.errors import UserError
 from patchail_jax.files import npz
 
 _PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action"), ("reward",)
+_PARTS = ("pictures", "actions", "rewards")
 _AXES = 4  # of pictures: rows, height, width and channels
-_FIRST, _LAST = 0, 2  # of step_type, dm_env's
-
-
-class Columns(Protocol):
-    """A file of named columns."""
-
-    path: Path
-
-    def __contains__(self, name: str) -> bool: ...
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Of a column."""
-
-    def take(self, name: str, start: int = 0, end: int | None = None) -> np.ndarray:
-        """Rows ``start .. end-1`` of a column."""
 
 
 def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
@@ -61,11 +49,6 @@ def is_rows(table: Columns) -> bool:
     return _one_of(_PICTURES, table) is not None
 
 
-def marks_episodes(table: Columns) -> bool:
-    """Whether the file says where its episodes start."""
-    return any(name in table for name in ("step_type", "is_first"))
-
-
 class EpisodeCutter:
     """Cuts the rows of ``files``, which come one by one, into episodes and hands them to ``gathering``."""
 
@@ -75,7 +58,8 @@ class EpisodeCutter:
         self._joined: dict[int, int] = {}  # and of those that are put together from several
         self._over = False
         self._open: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
-        self._name, self._ended, self._orphans = "", False, 0
+        self._name, self._ended = "", False
+        self._lost = {False: 0, True: 0}  # rows that are of no episode, before the first one and behind it
         self._shifted: list[bool] = []
 
     def add(self, table: Columns) -> None:
@@ -85,7 +69,7 @@ class EpisodeCutter:
         for column in (actions, rewards):
             if column is not None and table.shape(column)[0] != count:
                 raise UserError(f"{table.path}: {column} has {table.shape(column)[0]} rows, and {pictures} has {count}")
-        firsts, lasts, marked = self._marks(table, count)
+        firsts, lasts, marked = marks(table, count)
         if not marked:
             self._close()
         elif self._open and 0 not in firsts:
@@ -103,7 +87,7 @@ class EpisodeCutter:
                 self._close()
                 self._name = f"row {start} of {table.path.name}"
             elif not self._open:
-                self._orphans += end - start
+                self._lost[self._name != ""] += end - start
                 continue
             self._open.append(
                 (
@@ -119,14 +103,20 @@ class EpisodeCutter:
     def finish(self) -> None:
         """After the last file. UserError where no episode starts in any."""
         self._close()
-        if self._orphans and not self._gathering.demonstrations:
+        before, behind = self._lost.values()
+        if before and not self._name:
             raise UserError(
-                f"{self._gathering.source}: no episode starts in it; its {self._orphans} rows continue an "
-                "episode of another file: give the whole folder"
+                f"{self._gathering.source}: no episode starts in it; its {before} rows continue an episode of another "
+                "file: give the whole folder"
             )
-        if self._orphans:
+        if before:
             self._gathering.notes.setdefault(
-                f"{self._orphans} rows before the first step of any episode are left out: is a file missing?"
+                f"{before} rows before the first step of any episode are left out: is a file missing?"
+            )
+        if behind:
+            self._gathering.notes.setdefault(
+                f"{behind} rows behind the last step of an episode and before the first of the next are left out: is a "
+                "file missing, or is an end marked where the episode goes on?"
             )
         usual = set(self._whole.values())
         for number, length in self._joined.items():
@@ -154,12 +144,7 @@ class EpisodeCutter:
         """The open episode is whole, or will not be."""
         if not self._open or self._gathering.full:
             return
-        frames, actions, rewards = (
-            None
-            if any(part is None for part in parts)
-            else np.concatenate([part for part in parts if part is not None])
-            for parts in zip(*self._open, strict=True)
-        )
+        frames, actions, rewards = map(self._joined_part, zip(*self._open, strict=True), _PARTS)
         assert frames is not None
         ended, self._ended, self._open = self._ended, False, []
         over, self._over = self._over, False
@@ -175,22 +160,18 @@ class EpisodeCutter:
         actions, rewards = (None if part is None else part[1:] for part in (actions, rewards))
         self._gathering.add_arrays(frames, actions, rewards, name=self._name)
 
-    def _marks(self, table: Columns, count: int) -> tuple[set[int], set[int], bool]:
-        """Rows that start and that end an episode, and whether the file says so."""
-        if "step_type" in table:
-            kinds = table.take("step_type").reshape(-1)
-            first, last = kinds == _FIRST, kinds == _LAST
-        elif "is_first" in table:
-            first = table.take("is_first").reshape(-1).astype(bool)
-            ends = [table.take(name).reshape(-1).astype(bool) for name in ("is_last", "is_terminal") if name in table]
-            if wrong := [len(marks) for marks in ends if len(marks) != count]:
-                raise UserError(f"{table.path}: marks starts and ends of {wrong[0]} rows, and has pictures of {count}")
-            last = np.any(ends, axis=0) if ends else np.append(first[1:], False)
-        else:
-            return {0}, {count - 1}, False
-        if len(first) != count:
-            raise UserError(f"{table.path}: marks the starts of {len(first)} rows, and has pictures of {count}")
-        return set(np.flatnonzero(first).tolist()), set(np.flatnonzero(last).tolist()), True
+    def _joined_part(self, parts: Sequence[np.ndarray | None], what: str) -> np.ndarray | None:
+        """One array of an episode's ``parts`` in several files; None where one has none."""
+        held = [part for part in parts if part is not None]
+        if len(held) < len(parts):
+            return None
+        kinds = [f"{kind}{list(shape)}" for kind, shape in {(part.dtype, part.shape[1:]): None for part in held}]
+        if len(kinds) > 1:
+            raise UserError(
+                f"{self._gathering.source}: the episode of {self._name} goes on with {what} of {kinds[1]}, and began "
+                f"with {kinds[0]}: convert files of one kind"
+            )
+        return np.concatenate(held)
 
 
 class _Archive:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from patchail_jax.demos.file_kinds import MOVING, STILL
 from patchail_jax.demos.natural_order import by_number
 from patchail_jax.demos.pictures import ERRORS, Notes, from_picture
 from patchail_jax.errors import UserError, one_line
 
-MOVING = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG", ".png": "PNG"}
-STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 _LOSSY = ("JPEG", "WEBP", "GIF")  # of gif the colours
 VARIES = 1.5  # times the usual gap between two frames, from which on a video is said to vary
 EARLY = 0.25  # of a frame: times in a container are rounded

@@ -11,17 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from patchail_jax.demos.file_kinds import how_to_convert
 from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.files import npz
 from patchail_jax.files.home import expanded
-
-# What is no file of this form, and the word that converts it.
-_FORMS = {".pkl": "pickle", ".pickle": "pickle", ".hdf5": "hdf5", ".h5": "hdf5"} | dict.fromkeys(
-    (".mp4", ".mov", ".avi", ".webm", ".mkv", ".gif", ".webp"), "video"
-)
 
 
 def load(
@@ -110,8 +106,8 @@ def subsample(trajectories: Trajectories, action_repeat: int) -> Trajectories:
 
 def _read(path: Path, memory: int | None) -> Trajectories:
     require_file(path, "file of demonstrations")
-    if form := _FORMS.get(path.suffix.lower()):
-        raise UserError(f"{path}: convert it first: patchail demos convert {form}")
+    if advice := how_to_convert(path):
+        raise UserError(f"{path}: {advice}")
     remedy = "convert it again with fewer demonstrations or a smaller image size"
     with npz.reading(path, memory=memory, remedy=remedy) as archive:
         arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}

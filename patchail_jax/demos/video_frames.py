@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from patchail_jax.demos import film_pixels, picture_files, pictures
+from patchail_jax.demos import file_kinds, film_pixels, picture_files, pictures
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.demos.picture_files import EARLY, VARIES
 from patchail_jax.demos.pictures import Notes
@@ -48,7 +48,7 @@ def open_clip(path: Path, *, frames_per_second: float | None) -> Clip:
     if path.is_dir():
         return picture_files.Folder(path, frames_per_second)
     require_file(path, "video")
-    if path.suffix.lower() in picture_files.MOVING:
+    if path.suffix.lower() in file_kinds.MOVING:
         return picture_files.Moving(path, frames_per_second)
     return Film(path, frames_per_second)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.demos import description, first_frames, import_video, render, task_fit, trajectory
-from patchail_jax.demos.form import Trajectories
+from patchail_jax.demos.form import Trajectories, check
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
@@ -92,7 +92,7 @@ def _record(options: argparse.Namespace) -> None:
         report=lambda number, value: _say(f"episode {number:3d}  return {value:8.1f}"),
         check=lambda metadata: options.output.suffix or _rate(metadata, options.control_rate),
     )
-    said = description.describe(recorded)
+    said = _described(options, recorded)
     _write(options, recorded)
     _say(*said, f"written: {options.output}")
 
@@ -100,9 +100,15 @@ def _record(options: argparse.Namespace) -> None:
 def _convert(options: argparse.Namespace) -> None:
     _refuse_overwriting(options)
     converted = convert(options)
-    said, advice = description.describe(converted), import_video.advice(converted.metadata, converted.observed.shape[2])
+    said, advice = _described(options, converted), import_video.advice(converted.metadata, converted.observed.shape[2])
     _write(options, converted)
     _say(*said, f"written: {options.output}", *advice)
+
+
+def _described(options: argparse.Namespace, made: Trajectories) -> list[str]:
+    """What is said of demonstrations once they are written, made before; UserError for what would not be written."""
+    check(made, name=str(options.output))
+    return description.describe(made)
 
 
 def _write(options: argparse.Namespace, demonstrations: Trajectories) -> None:

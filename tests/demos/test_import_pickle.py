@@ -1,5 +1,8 @@
 """The authors' pickles: newest frames, actions at the right steps, and one line for what is not theirs."""
 
+import bz2
+import gzip
+import lzma
 import pickle
 
 import numpy as np
@@ -158,6 +161,22 @@ def test_a_demonstration_whose_actions_do_not_fit_has_none(tmp_path):
     got = read(tmp_path, [STACKS, STATES, [ACTIONS[0, :3], ACTIONS[1]], REWARDS])
     assert got.without_actions == [0] and "demonstration 0: 3 actions do not fit 6 frames" in notes(got)
     assert read(tmp_path, [STACKS, STATES, ACTIONS[:, :-1], REWARDS]).without_actions == []
+
+
+@pytest.mark.parametrize(
+    ("pack", "said"),
+    [
+        (gzip.compress, "is compressed: unpack it with gunzip first"),
+        (bz2.compress, "is compressed: unpack it with bunzip2 first"),
+        (lzma.compress, "is compressed: unpack it with unxz first"),
+        (lambda content: b"PK\x03\x04" + content, "is a zip archive, such as npz: use patchail demos convert npz"),
+        (lambda content: b"\x89HDF\r\n\x1a\n" + content, "is HDF5: use patchail demos convert hdf5"),
+    ],
+)
+def test_files_of_another_kind_are_called_by_it(tmp_path, pack, said):
+    (tmp_path / "a.pkl").write_bytes(pack(pickle.dumps([STACKS, STATES, ACTIONS, REWARDS])))
+    with pytest.raises(UserError, match=f"a.pkl: {said}"):
+        import_pickle.read(tmp_path / "a.pkl", Request(**ASKED))
 
 
 @pytest.mark.parametrize("actions", [1, 3])

@@ -88,9 +88,7 @@ def test_what_is_said_is_made_before_the_file(own, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]])
-def test_a_file_that_appears_meanwhile_is_replaced_with_force_alone(
-    own, tmp_path, capsys, monkeypatch, force
-):
+def test_a_file_that_appears_meanwhile_is_replaced_with_force_alone(own, tmp_path, capsys, monkeypatch, force):
     real, output = program.convert, tmp_path / "out.npz"
 
     def slow(options):
