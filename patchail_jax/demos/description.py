@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from patchail_jax.demos.form import Demonstration, Trajectories
+from patchail_jax.demos.pictures import ERRORS
 from patchail_jax.errors import UserError
 from patchail_jax.files.whole_file import whole_file
 
 SHEET_COLUMNS, SHEET_ROWS = 8, 10
+_MARK = ("Software", "patchail demos inspect")  # by which a sheet is known, in the file
 _STILL, _FLAT = 0.5, 2.0  # share of steps; grey levels
 # A cut is a change so many times larger than those around it, and of so many grey levels. Shipped demonstrations have
 # 1.4 times at most; from one into another 2.2 to 4.3 in five of the seven tasks, and not to be told in the fastest two.
@@ -50,15 +52,38 @@ def describe(trajectories: Trajectories) -> list[str]:
 
 
 def draw_sheet(path: Path, frames: np.ndarray) -> None:
-    """Writes ``frames [D,N,H,W,3] uint8`` as a PNG, a row each; the file appears when it is whole."""
+    """Writes ``frames [D,N,H,W,3] uint8`` as a PNG, a row each; the file appears when it is whole.
+
+    Raises UserError where it cannot be written, and where another file than such a sheet is there.
+    """
+    refuse_other_pictures(path)
     rows, columns, height, width = frames.shape[:4]
     sheet = frames.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished:
-            Image.fromarray(sheet).save(unfinished, "PNG")
+            Image.fromarray(sheet).save(unfinished, "PNG", pnginfo=_mark())
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def refuse_other_pictures(path: Path) -> None:
+    """UserError where a file is at ``path`` that is no contact sheet of this program."""
+    if not path.exists():
+        return
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            ours = picture.info.get(_MARK[0]) == _MARK[1]
+    except ERRORS:
+        ours = False
+    if not ours:
+        raise UserError(f"{path}: is no contact sheet, and is not replaced by one: name another file with --sheet")
+
+
+def _mark() -> PngImagePlugin.PngInfo:
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text(*_MARK)
+    return mark
 
 
 def sheet_part(trajectories: Trajectories) -> Trajectories:

@@ -15,6 +15,7 @@ DTYPES = {
     "rewards": np.dtype(np.float32),
     "lengths": np.dtype(np.int64),
 }
+_MOST_REPEAT = 10**9
 _AXES = {
     "states": "[D,T+1,X]",
     "frames": "[D,T+1,H,H,3]",
@@ -89,8 +90,9 @@ def check(trajectories: Trajectories, *, name: str) -> None:
     if not isinstance(metadata, dict) or not isinstance(metadata.get("task"), str):
         raise UserError(f"{name}: 'metadata' must be an object with a string 'task'")
     repeat = metadata.get("action_repeat")
-    if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1:
-        raise UserError(f"{name}: 'action_repeat' in 'metadata' must be a whole number from 1, not {repeat!r}")
+    if not isinstance(repeat, int) or isinstance(repeat, bool) or not 1 <= repeat <= _MOST_REPEAT:
+        said = f"{name}: 'action_repeat' in 'metadata' must be a whole number from 1 to {_MOST_REPEAT}"
+        raise UserError(f"{said}, not {repr(repeat)[:40]}")
     _check_what_an_import_says(metadata, name=name)
     present = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
     for key, array in present.items():

@@ -8,13 +8,14 @@ import numpy as np
 
 from patchail_jax.demos import pictures
 from patchail_jax.demos.form import Demonstration, Trajectories, assemble
+from patchail_jax.demos.kept_frames import KeptFrames
 from patchail_jax.demos.pictures import Notes
 from patchail_jax.envs.look import square
 from patchail_jax.errors import UserError
 
 TOO_MUCH = "more frames than memory has room for: take fewer or smaller ones (--image_size)"
+MIDDLE = "pictures of {}x{} are cut to their middle square"
 _ROUNDING = 1e-3
-_BLOCK = 256  # frames
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Gathering:
     demonstrations: list[Demonstration] = field(default_factory=list)
     _spent: int = 0
     _left_out: dict[str, list[int]] = field(default_factory=dict)
-    _unit_scale: bool | None = None
+    _scale: str = ""
     _beyond: list[int] = field(default_factory=list)
 
     @property
@@ -87,12 +88,12 @@ class Gathering:
         left out with a note. Raises UserError, which names source and demonstration, for frames that are smaller than
         asked for, fewer than two or more than memory has room for, and for actions outside of [-1, 1].
         """
-        where, kept, spent = self.where(name), _Kept(), 0
+        where, kept, spent = self.where(name), KeptFrames(), 0
         flipped, size = pictures.FLIPS[self.request.flip], self.request.image_size
         for frame in frames:
             size = size or min(frame.shape[:2])
             if frame.shape[0] != frame.shape[1]:
-                self.notes.setdefault("pictures of {1}x{0} are cut to their middle square".format(*frame.shape))
+                self.notes.setdefault(MIDDLE.format(frame.shape[1], frame.shape[0]))
             try:
                 spent += kept.append(square(np.flip(frame, flipped), size))
             except UserError as error:
@@ -151,6 +152,8 @@ class Gathering:
         if notes:
             metadata["notes"] = notes
         held, wanted = self.demonstrations, self.request.num_demonstrations
+        if not held and notes:
+            raise UserError(f"{self.source}: holds no demonstrations ({'; '.join(notes)[:300]})")
         if held and wanted is not None:
             require_as_many(len(held), wanted, source=self.source)
         return assemble(held, metadata, name=self.source, release=held.pop)
@@ -170,7 +173,7 @@ class Gathering:
             return None
         if actions.ndim == 1:
             actions = actions[:, None]
-        if actions.ndim != 2 or actions.dtype.kind != "f":
+        if actions.ndim != 2 or actions.dtype.kind != "f" or not actions.shape[1]:
             raise UserError(
                 f"{where}: actions must be rows of floats in [-1, 1], not {actions.dtype}{list(actions.shape)}: "
                 "use --no_actions to take the frames alone"
@@ -197,40 +200,12 @@ class Gathering:
         return np.clip(actions, -1.0, 1.0).astype(np.float32)
 
     def _check_scale(self, frames: np.ndarray) -> None:
-        """``UserError`` where floats of one demonstration lie in 0..1 and those of another in 0..255."""
-        if frames.dtype.kind != "f" or not frames.any():
-            return
-        unit = bool(frames.max() <= 1 and not (frames == np.floor(frames)).all())
-        if self._unit_scale not in (None, unit):
-            raise UserError("some pictures have values in 0..1 and others in 0..255")
-        self._unit_scale = unit
-
-
-class _Kept:
-    """Frames of one size, in blocks: small ones between large pictures that come and go leave holes in memory."""
-
-    def __init__(self) -> None:
-        self._blocks: list[np.ndarray] = []
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def append(self, frame: np.ndarray) -> int:
-        """Takes in ``frame [H,W,3]``; returns its bytes."""
-        if self._count % _BLOCK == 0:
-            self._blocks.append(np.empty((_BLOCK, *frame.shape), np.uint8))
-        self._blocks[-1][self._count % _BLOCK] = frame
-        self._count += 1
-        return frame.nbytes
-
-    def whole(self) -> np.ndarray:
-        """All of them, ``[T,H,W,3]``."""
-        return (
-            np.concatenate(self._blocks)[: self._count]
-            if len(self._blocks) > 1
-            else self._blocks[0][: self._count].copy()
-        )
+        """``UserError`` where numbers of one demonstration lie in another range than those of the ones before."""
+        found = pictures.scale(frames)
+        self._scale = self._scale or found
+        if found not in ("", self._scale):
+            one, other = sorted((found, self._scale))
+            raise UserError(f"some pictures have values in {one} and others in {other}: bring them all to one range")
 
 
 def require_as_many(held: int, wanted: int, *, source: str) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from patchail_jax.errors import UserError, one_line
 
-SUFFIXES = (".hdf5", ".h5", ".hdf")
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError)
 
 
@@ -40,6 +39,13 @@ class Inside:
             raise UserError(f"{self.path}: {name} lies in another file: refused")
         return found
 
+    def names(self, name: str) -> list[str]:
+        """What the group of that name holds, in order; ``UserError`` where it is a data set."""
+        found = self.get(name)
+        if not hasattr(found, "keys"):
+            raise UserError(f"{self.path}: {name} is a data set, and a group of several is needed there")
+        return sorted(found)
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Of the data set; ``UserError`` where it is none, or one of no axes."""
         shape = getattr(self.get(name), "shape", None)
@@ -55,8 +61,23 @@ class Inside:
         if needed > self.memory:
             gib, free = needed / 1024**3, self.memory / 1024**3
             raise UserError(f"{self.path}: {name} takes {gib:.1f} GiB of memory at once, and {free:.1f} GiB are free")
+        _refuse_unwritten(data, f"{self.path}: {name}")
         taken: np.ndarray = data[start:end]
         return taken
+
+
+def _refuse_unwritten(data: Any, name: str) -> None:
+    """UserError for a data set of which a part was never written: it would read as zeros."""
+    if data.chunks is None:
+        parts, written = 1, int(data.id.get_storage_size() > 0)
+    else:
+        parts = math.prod(-(-size // chunk) for size, chunk in zip(data.shape, data.chunks, strict=True))
+        written = data.id.get_num_chunks()
+    if data.size and written < parts:
+        raise UserError(
+            f"{name}: {written} of its {parts} parts were written, as by a program that was stopped: make the file "
+            "again, or delete this data set from it"
+        )
 
 
 @contextlib.contextmanager

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from patchail_jax.demos import pictures
+from patchail_jax.demos.file_kinds import HDF5
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.hdf5_inside import SUFFIXES, Inside, open_file
-from patchail_jax.demos.import_rows import EpisodeCutter, files_of, is_rows, marks_episodes
+from patchail_jax.demos.hdf5_inside import Inside, open_file
+from patchail_jax.demos.import_rows import EpisodeCutter, is_rows
+from patchail_jax.demos.listed_files import files_of
 from patchail_jax.demos.natural_order import by_number
+from patchail_jax.demos.row_marks import marks_episodes
 from patchail_jax.errors import UserError
 
 
@@ -21,15 +25,17 @@ def read(paths: Sequence[Path], request: Request, *, camera: str = "", mask: str
     ``next_obs`` where it is kept; ``mask`` names a list of demonstrations in the file. Raises UserError without h5py,
     for another form and for data that lie outside of a file, see also ``Gathering.add``.
     """
-    files = files_of(paths, SUFFIXES)
+    files = files_of(paths, HDF5)
     gathering = Gathering(request, str(files[0]))
-    rows = EpisodeCutter(gathering)
+    rows = EpisodeCutter(gathering, files)
     for path in files:
         if gathering.full:
             break
         gathering.source = str(path)
         with open_file(path, request.memory) as inside:
             if "data" in inside:
+                if is_rows(inside):
+                    gathering.notes.setdefault(f"{path.name}: robomimic's data are taken, and not the rows beside them")
                 _robomimic(inside, gathering, camera, mask)
             elif is_rows(inside):
                 if mask:
@@ -54,25 +60,38 @@ def _robomimic(inside: Inside, gathering: Gathering, camera: str, mask: str) -> 
         group = f"data/{name}"
         chosen = _camera(inside, group, camera)
         frames = inside.take(f"{group}/obs/{chosen}")
-        last = f"{group}/next_obs/{chosen}"
-        steps = len(frames)
-        if last in inside and inside.shape(last)[0] == steps:
-            frames = np.concatenate([frames, inside.take(last, steps - 1)])
+        told, steps = inside.get(group).attrs.get("num_samples", len(frames)), len(frames)
+        if not np.array_equal(told, steps):
+            gathering.leave_out(f"num_samples is {told}, and there are pictures of {steps}")
+        next_pictures = f"{group}/next_obs/{chosen}"
+        if next_pictures in inside and inside.shape(next_pictures)[0] == steps:
+            last = inside.take(next_pictures, steps - 1)
+            _refuse_another_kind(frames, last, f"{gathering.where(name)}: next_obs")
+            frames = np.concatenate([frames, last])
         if len(frames) < 2:
             gathering.notes.setdefault(f"{name} has {len(frames)} frames, no step, and is left out")
             continue
-        actions, rewards = (
-            inside.take(f"{group}/{part}") if f"{group}/{part}" in inside else None for part in ("actions", "rewards")
-        )
-        gathering.add_arrays(frames, actions, rewards, name=name)
+        wanted = ("actions", "rewards") if gathering.request.actions else ("rewards",)
+        held = {part: inside.take(f"{group}/{part}") for part in wanted if f"{group}/{part}" in inside}
+        gathering.add_arrays(frames, held.get("actions"), held.get("rewards"), name=name)
+
+
+def _refuse_another_kind(frames: np.ndarray, last: np.ndarray, where: str) -> None:
+    """UserError where the last picture is not of the form of those before it."""
+    if (frames.dtype, frames.shape[1:]) != (last.dtype, last.shape[1:]):
+        held, wanted = (f"{kind.dtype}{list(kind.shape[1:])}" for kind in (last, frames))
+        raise UserError(f"{where} has pictures of {held}, and obs of {wanted}: delete or make anew one of the two")
+    scales = {pictures.scale(frames), pictures.scale(last)} - {""}
+    if len(scales) > 1 and pictures.UNIT in scales:
+        raise UserError(f"{where} and obs differ in scale ({' and '.join(sorted(scales))}): delete or make anew one")
 
 
 def _names(inside: Inside, mask: str) -> list[str]:
     """Of the demonstrations, demo_2 before demo_10."""
-    held = sorted(inside.get("data"), key=by_number)
+    held = sorted(inside.names("data"), key=by_number)
     if not mask:
         return held
-    known = sorted(inside.get("mask")) if "mask" in inside else []
+    known = inside.names("mask") if "mask" in inside else []
     if mask not in known:
         raise UserError(f"{inside.path}: has no mask {mask!r}; it has {', '.join(known) or 'none'}")
     chosen = {item.decode() if isinstance(item, bytes) else str(item) for item in inside.take(f"mask/{mask}")}
@@ -83,7 +102,7 @@ def _names(inside: Inside, mask: str) -> list[str]:
 
 def _camera(inside: Inside, group: str, camera: str) -> str:
     """The data set of pictures below ``obs``."""
-    held = sorted(inside.get(f"{group}/obs"))
+    held = inside.names(f"{group}/obs")
     known = [name for name in held if len(inside.shape(f"{group}/obs/{name}")) == 4]
     for name in (camera, f"{camera}_image"):
         if camera and name in known:

@@ -4,12 +4,13 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
+from patchail_jax.demos.lerobot_episodes import Episode, choose, refuse_other_rows
 from patchail_jax.demos.lerobot_info import VERSIONS, choose_camera, chunks_size, read_info
 from patchail_jax.demos.lerobot_pictures import decoded, sized, whole
 from patchail_jax.demos.picture_files import EARLY
@@ -23,15 +24,6 @@ _FILMS = {
     "v3.0": "videos/{2}/chunk-{0:03d}/file-{1:03d}.mp4",
     "v2.1": "videos/chunk-{0:03d}/{2}/episode_{1:06d}.mp4",
 }
-
-
-class _Episode(NamedTuple):
-    """Its number, the files of its table and its film, and where in the film it begins, in seconds."""
-
-    number: int
-    table: Path
-    film: Path
-    start: float
 
 
 def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence[int] | None = None) -> Trajectories:
@@ -50,13 +42,13 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
         key = choose_camera(folder, info["features"], camera)
         in_film = info["features"][key]["dtype"] == "video"
         held = list(_episodes(folder, info, key if in_film else ""))
-        chosen = _choose(folder, held, episodes)
+        chosen = choose(folder, info, held, episodes)
         gathering = Gathering(
             request, str(folder), foreign_units=True, lossy=in_film, steps_per_second=float(info["fps"])
         )
-        tables = _Tables(request.memory, "" if in_film else key)
+        tables = _Tables(request.memory, "" if in_film else key, actions=request.actions)
         # Episodes of one film are read in one go, in the order in which they lie there.
-        for film, group in itertools.groupby(chosen, key=lambda episode: episode.film if in_film else None):
+        for film, group in itertools.groupby(chosen, key=lambda episode: episode.film):
             if film is None:
                 _read_tables(gathering, tables, list(group))
             else:
@@ -64,43 +56,35 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
     except _READ_ERRORS as error:
         raise UserError(f"{folder}: not a complete LeRobot dataset ({one_line(error, 160)})") from error
     gathering.source = str(folder)
+    if len(tables.tasks) > 1:
+        gathering.notes.setdefault(f"episodes of {len(tables.tasks)} tasks: --episodes takes those of one")
     return gathering.finish(f"lerobot {folder.name}, {key}")
 
 
-def _episodes(folder: Path, info: dict[str, Any], key: str) -> Iterator[_Episode]:
+def _episodes(folder: Path, info: dict[str, Any], key: str) -> Iterator[Episode]:
     """All episodes, from the table of them; ``key`` is "" where their pictures are in no film."""
     version = VERSIONS[info["codebase_version"]]
     tables, films = _TABLES[version], _FILMS[version]
     if version == "v2.1":
         size = chunks_size(folder, info)
         lines = (folder / "meta" / "episodes.jsonl").read_text().splitlines()
-        for number in sorted(int(json.loads(line)["episode_index"]) for line in lines if line.strip()):
+        told = [json.loads(line) for line in lines if line.strip()]
+        for number, length in sorted((int(line["episode_index"]), line.get("length")) for line in told):
             chunk = number // size
-            yield _Episode(
-                number, folder / tables.format(chunk, number), folder / films.format(chunk, number, key), 0.0
-            )
+            film = folder / films.format(chunk, number, key) if key else None
+            yield Episode(number, folder / tables.format(chunk, number), film, 0.0, length)
         return
-    names = ["episode_index", "data/chunk_index", "data/file_index"]
+    names = ["episode_index", "data/chunk_index", "data/file_index", "length"]
     films_at = [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")] if key else []
     for path in sorted((folder / "meta" / "episodes").glob("chunk-*/file-*.parquet")):
         for row in _table(path, [*names, *films_at]).to_pylist():
             chunk, file, start = (row[name] for name in films_at) if key else (0, 0, 0.0)
             table = folder / tables.format(row["data/chunk_index"], row["data/file_index"])
-            yield _Episode(row["episode_index"], table, folder / films.format(chunk, file, key), float(start))
+            film = folder / films.format(chunk, file, key) if key else None
+            yield Episode(row["episode_index"], table, film, float(start), row.get("length"))
 
 
-def _choose(folder: Path, held: list[_Episode], wanted: Sequence[int] | None) -> list[_Episode]:
-    if not held:
-        raise UserError(f"{folder}: lists no episodes in meta/")
-    if wanted is None:
-        return held
-    by_number = {episode.number: episode for episode in held}
-    if missing := [number for number in wanted if number not in by_number]:
-        raise UserError(f"{folder}: has no episode {missing[0]}; it has {held[0].number} to {held[-1].number}")
-    return [by_number[number] for number in dict.fromkeys(wanted)]
-
-
-def _read_film(gathering: Gathering, tables: "_Tables", path: Path, episodes: Sequence[_Episode]) -> None:
+def _read_film(gathering: Gathering, tables: "_Tables", path: Path, episodes: Sequence[Episode]) -> None:
     """Episodes that lie in one film; those that go back in time start it anew."""
     clip = open_clip(path, frames_per_second=None)
     rest = list(episodes)
@@ -122,7 +106,7 @@ def _read_film(gathering: Gathering, tables: "_Tables", path: Path, episodes: Se
             gathering.notes |= clip.notes
 
 
-def _read_tables(gathering: Gathering, tables: "_Tables", episodes: Sequence[_Episode]) -> None:
+def _read_tables(gathering: Gathering, tables: "_Tables", episodes: Sequence[Episode]) -> None:
     """Episodes whose pictures are PNG or JPEG in the table itself."""
     for episode in episodes:
         if gathering.full:
@@ -137,15 +121,19 @@ def _read_tables(gathering: Gathering, tables: "_Tables", episodes: Sequence[_Ep
 class _Tables:
     """The rows of episodes, from files of which one is open at a time; ``pictures`` is a column, or "" for none.
 
+    ``tasks`` are the numbers of the tasks of all episodes that were asked for; ``actions`` says whether they are read.
+
     In memory are the row groups of the episode that was last asked for: each is read once, as episodes lie in order.
     """
 
-    def __init__(self, memory: int, pictures: str) -> None:
+    def __init__(self, memory: int, pictures: str, *, actions: bool = True) -> None:
         self.pictures, self._memory, self._path = pictures, memory, Path()
-        self._names = ["timestamp", "frame_index", "action", "next.reward", *([pictures] if pictures else [])]
+        self.tasks: set[int] = set()
+        more = [*(["action"] if actions else []), *([pictures] if pictures else [])]
+        self._names = ["timestamp", "frame_index", "task_index", "next.reward", *more]
         self._groups: dict[int, Any] = {}
 
-    def rows(self, episode: _Episode) -> dict[str, Any]:
+    def rows(self, episode: Episode) -> dict[str, Any]:
         """The episode's columns in the order of its frames: numbers as arrays, pictures as they come."""
         if episode.table != self._path:
             self._open(episode.table)
@@ -155,13 +143,13 @@ class _Tables:
             raise UserError(f"{episode.table}: has no rows of episode {episode.number}")
         table = self._taken(self._order[first:end]).sort_by("frame_index")
         columns: dict[str, Any] = {self.pictures: table.column(self.pictures)} if self.pictures else {}
-        for name in ("timestamp", "action", "next.reward"):
+        for name in ("timestamp", "frame_index", "task_index", "action", "next.reward"):
             if name in table.column_names:
-                column = table.column(name).combine_chunks()
-                flat = column.flatten() if hasattr(column, "flatten") and column.type.num_fields else column
-                array = flat.to_numpy(zero_copy_only=False)
-                columns[name] = array.reshape(len(table), -1) if name == "action" else array
+                where = f"{episode.table}: episode {episode.number}"
+                columns[name] = _numbers(table.column(name).combine_chunks(), f"{where}: {name}")
         columns["timestamp"] = columns["timestamp"].astype(np.float64)
+        refuse_other_rows(episode, columns["frame_index"], columns["timestamp"])
+        self.tasks |= set(columns.get("task_index", columns["frame_index"][:0]).tolist())
         return columns
 
     def _open(self, path: Path) -> None:
@@ -222,3 +210,18 @@ def _table(path: Path, names: Sequence[str]) -> Any:
 
     held = set(pyarrow.parquet.read_schema(path).names)
     return pyarrow.parquet.read_table(path, columns=[name for name in names if name in held], partitioning=None)
+
+
+def _numbers(column: Any, name: str) -> np.ndarray:
+    """A column's numbers ``[T]``, or ``[T,A]`` of one of lists; UserError where these differ in length."""
+    if not hasattr(column, "value_lengths"):
+        numbers: np.ndarray = column.to_numpy(zero_copy_only=False)
+        return numbers
+    lengths = set(column.value_lengths().to_pylist())
+    if column.null_count or len(lengths) != 1:
+        raise UserError(
+            f"{name} is not a list of as many numbers in each of its {len(column)} rows: choose others with "
+            "--episodes, or use --no_actions"
+        )
+    flat: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(column), -1)

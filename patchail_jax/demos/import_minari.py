@@ -11,7 +11,7 @@ from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.errors import UserError, one_line
 
-_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
+_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, AssertionError)
 
 
 def read(dataset_id: str, request: Request, *, camera: str = "") -> Trajectories:
@@ -22,11 +22,11 @@ def read(dataset_id: str, request: Request, *, camera: str = "") -> Trajectories
     UserError without Minari, for a dataset that is not on this machine, and see also ``Gathering.add``.
     """
     try:
-        import minari
+        import minari  # noqa: F401
     except ImportError as error:
         raise UserError("minari is not installed: pip install '.[minari]'") from error
     try:
-        dataset = minari.load_dataset(dataset_id)
+        dataset = _local(dataset_id)
         gathering = Gathering(request, f"minari {dataset_id}", foreign_units=True)
         gathering.lossy = bool(dataset.storage.metadata.get("jpeg_encoding"))
         bounds = request.bounds or _bounds_of(dataset.action_space, gathering)
@@ -41,11 +41,25 @@ def read(dataset_id: str, request: Request, *, camera: str = "") -> Trajectories
             gathering.add_arrays(frames, actions, episode.rewards, name=f"episode {episode.id}")
             ended += bool(np.any(episode.terminations))
     except _READ_ERRORS as error:
-        raise UserError(f"minari {dataset_id}: cannot be read ({one_line(error, 200)})") from error
+        found = f"{type(error).__name__}: {one_line(error, 160)}"
+        raise UserError(f"minari {dataset_id}: cannot be read, download it again ({found})") from error
     if ended:
         count = len(gathering.demonstrations)
         gathering.notes.setdefault(f"{ended} of {count} episodes end by a termination")
     return gathering.finish(f"minari {dataset_id}")
+
+
+def _local(dataset_id: str) -> Any:
+    """The dataset; ``UserError`` where it is not on this machine."""
+    import minari
+
+    try:
+        return minari.load_dataset(dataset_id)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"minari {dataset_id}: is not on this machine: fetch it with `minari download {dataset_id}`; `minari list "
+            "local` says what is here"
+        ) from error
 
 
 def _bounds_of(space: Any, gathering: Gathering) -> tuple[tuple[float, float], ...] | None:

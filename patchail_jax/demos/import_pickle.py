@@ -32,10 +32,12 @@ def read(path: Path, request: Request) -> Trajectories:
     content = load(path, memory=request.memory)
     if not isinstance(content, Sequence) or isinstance(content, str | bytes) or len(content) < 4:
         raise UserError(f"{path}: not a list of observations, states, actions and rewards")
-    stacks = _each(content[0], "observations", path)[: request.num_demonstrations]
+    held = _each(content[0], "observations", path)
     actions, rewards = (_each(part, name, path) for part, name in ((content[2], "actions"), (content[3], "rewards")))
+    stacks = held[: request.num_demonstrations]
     gathering = Gathering(request, str(path))
     sizes = [_newest_bytes(stack, request.layout, f"{path}: demonstration {d}") for d, stack in enumerate(stacks)]
+    _refuse_other_counts(path, len(held), {"actions": actions if request.actions else (), "rewards": rewards})
     # The frames, and all of them again with the shorter demonstrations filled up. A file may hold one array many times.
     needed = path.stat().st_size + sum(sizes) + len(sizes) * (max(sizes, default=0) + _DEMONSTRATION_BYTES)
     needed += 2 * sum(_bytes(part) for part in (actions, rewards))
@@ -48,6 +50,16 @@ def read(path: Path, request: Request) -> Trajectories:
     if gathering.demonstrations and gathering.demonstrations[0].rewards is None:
         gathering.notes.setdefault("no reward for each step, so returns are not known")
     return gathering.finish(f"pickle {path.name}, frames as they came")
+
+
+def _refuse_other_counts(path: Path, count: int, parts: dict[str, _Arrays]) -> None:
+    """``UserError`` where one of ``parts`` has rows of more or fewer demonstrations than ``count``."""
+    for name, part in parts.items():
+        if count and len(part) != count and any(array.ndim and array.size for array in part[:1]):
+            raise UserError(
+                f"{path}: has observations of {count} demonstrations and {name} of {len(part)}: which belong together "
+                "cannot be told; write the file again"
+            )
 
 
 def _newest_bytes(stack: np.ndarray, layout: str, where: str) -> int:

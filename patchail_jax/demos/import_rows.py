@@ -7,32 +7,20 @@ An episode may begin in one file and end in the next; without such marks a file 
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.natural_order import by_number
-from patchail_jax.demos.ordinary import require_file
+from patchail_jax.demos.listed_files import files_of, leaps
+from patchail_jax.demos.row_marks import Columns, marks
 from patchail_jax.errors import UserError
 from patchail_jax.files import npz
 
 _PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action"), ("reward",)
-_FIRST, _LAST = 0, 2  # of step_type, dm_env's
-
-
-class Columns(Protocol):
-    """A file of named columns."""
-
-    path: Path
-
-    def __contains__(self, name: str) -> bool: ...
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Of a column."""
-
-    def take(self, name: str, start: int = 0, end: int | None = None) -> np.ndarray:
-        """Rows ``start .. end-1`` of a column."""
+_PARTS = ("pictures", "actions", "rewards")
+_AXES = 4  # of pictures: rows, height, width and channels
 
 
 def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
@@ -41,8 +29,9 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
     Raises UserError for another form, see also ``Gathering.add``.
     """
     gathering = Gathering(request, "")
-    rows = EpisodeCutter(gathering)
-    for path in files_of(paths, (".npz",)):
+    files = files_of(paths, (".npz",))
+    rows = EpisodeCutter(gathering, files)
+    for path in files:
         if gathering.full:
             break
         gathering.source = str(path)
@@ -60,31 +49,36 @@ def is_rows(table: Columns) -> bool:
     return _one_of(_PICTURES, table) is not None
 
 
-def marks_episodes(table: Columns) -> bool:
-    """Whether the file says where its episodes start."""
-    return any(name in table for name in ("step_type", "is_first"))
-
-
 class EpisodeCutter:
-    """Cuts rows into episodes and hands them to ``gathering``."""
+    """Cuts the rows of ``files``, which come one by one, into episodes and hands them to ``gathering``."""
 
-    def __init__(self, gathering: Gathering) -> None:
-        self._gathering = gathering
+    def __init__(self, gathering: Gathering, files: Sequence[Path]) -> None:
+        self._gathering, self._leaps = gathering, leaps(files)
+        self._whole: dict[int, int] = {}  # pictures of the demonstrations that lie in one file
+        self._joined: dict[int, int] = {}  # and of those that are put together from several
+        self._over = False
         self._open: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
-        self._name, self._ended, self._orphans = "", False, 0
+        self._name, self._ended = "", False
+        self._lost = {False: 0, True: 0}  # rows that are of no episode, before the first one and behind it
         self._shifted: list[bool] = []
 
     def add(self, table: Columns) -> None:
         """The rows of the next file."""
-        pictures, actions, rewards = (_one_of(names, table) for names in (_PICTURES, _ACTIONS, _REWARDS))
-        assert pictures is not None
+        pictures, actions, rewards = self._pictures(table), _one_of(_ACTIONS, table), _one_of(_REWARDS, table)
         count = table.shape(pictures)[0]
         for column in (actions, rewards):
             if column is not None and table.shape(column)[0] != count:
                 raise UserError(f"{table.path}: {column} has {table.shape(column)[0]} rows, and {pictures} has {count}")
-        firsts, lasts, marked = self._marks(table, count)
+        firsts, lasts, marked = marks(table, count)
         if not marked:
             self._close()
+        elif self._open and 0 not in firsts:
+            self._over = True
+            if before := self._leaps.get(table.path):
+                raise UserError(
+                    f"{table.path}: continues the episode of {self._name}, and its number does not follow that of "
+                    f"{before.name}: is a file missing? Convert what lies before it and behind it one by one"
+                )
         cuts = sorted({0, count, *firsts, *(last + 1 for last in lasts)})
         for start, end in itertools.pairwise(cuts):
             if self._gathering.full:
@@ -93,7 +87,7 @@ class EpisodeCutter:
                 self._close()
                 self._name = f"row {start} of {table.path.name}"
             elif not self._open:
-                self._orphans += end - start
+                self._lost[self._name != ""] += end - start
                 continue
             self._open.append(
                 (
@@ -109,59 +103,75 @@ class EpisodeCutter:
     def finish(self) -> None:
         """After the last file. UserError where no episode starts in any."""
         self._close()
-        if self._orphans and not self._gathering.demonstrations:
+        before, behind = self._lost.values()
+        if before and not self._name:
             raise UserError(
-                f"{self._gathering.source}: no episode starts in it; its {self._orphans} rows continue an "
-                "episode of another file: give the whole folder"
+                f"{self._gathering.source}: no episode starts in it; its {before} rows continue an episode of another "
+                "file: give the whole folder"
             )
-        if self._orphans:
+        if before:
             self._gathering.notes.setdefault(
-                f"{self._orphans} rows before the first step of any episode are left out: is a file missing?"
+                f"{before} rows before the first step of any episode are left out: is a file missing?"
             )
+        if behind:
+            self._gathering.notes.setdefault(
+                f"{behind} rows behind the last step of an episode and before the first of the next are left out: is a "
+                "file missing, or is an end marked where the episode goes on?"
+            )
+        usual = set(self._whole.values())
+        for number, length in self._joined.items():
+            if len(usual) == 1 and length not in usual:
+                self._gathering.notes.setdefault(
+                    f"demonstration {number} is put together from several files and has {length} pictures, and all "
+                    f"that lie in one file have {min(usual)}: is a file missing?"
+                )
         if self._shifted and all(self._shifted):
             self._gathering.notes.setdefault(
                 "the last rows of episodes have actions of zero and the first rows have not: is a row's action taken "
                 "after its picture? It was read as the action that led to the picture"
             )
 
+    def _pictures(self, table: Columns) -> str:
+        """The column of pictures: of two the one that has their axes, and it is noted which."""
+        held = [name for name in _PICTURES if name in table]
+        name = next((name for name in held if len(table.shape(name)) == _AXES), held[0])
+        if len(held) > 1:
+            others = ", ".join(other for other in held if other != name)
+            self._gathering.notes.setdefault(f"{table.path.name}: pictures are those of {name}, not of {others}")
+        return name
+
     def _close(self) -> None:
         """The open episode is whole, or will not be."""
         if not self._open or self._gathering.full:
             return
-        frames, actions, rewards = (
-            None
-            if any(part is None for part in parts)
-            else np.concatenate([part for part in parts if part is not None])
-            for parts in zip(*self._open, strict=True)
-        )
+        frames, actions, rewards = map(self._joined_part, zip(*self._open, strict=True), _PARTS)
         assert frames is not None
         ended, self._ended, self._open = self._ended, False, []
+        over, self._over = self._over, False
         if len(frames) < 2:
             self._gathering.notes.setdefault(f"{self._name}: an episode of one picture, no step, is left out")
             return
-        if not ended:
+        if ended:
+            (self._joined if over else self._whole)[len(self._gathering.demonstrations)] = len(frames)
+        else:
             self._gathering.leave_out("ends without a last step, so its return may lack rewards")
         if actions is not None and actions.ndim == 2 and actions.dtype.kind == "f":
             self._shifted.append(bool((np.nan_to_num(actions[0]) != 0).any() and (actions[-1] == 0).all()))
         actions, rewards = (None if part is None else part[1:] for part in (actions, rewards))
         self._gathering.add_arrays(frames, actions, rewards, name=self._name)
 
-    def _marks(self, table: Columns, count: int) -> tuple[set[int], set[int], bool]:
-        """Rows that start and that end an episode, and whether the file says so."""
-        if "step_type" in table:
-            kinds = table.take("step_type").reshape(-1)
-            first, last = kinds == _FIRST, kinds == _LAST
-        elif "is_first" in table:
-            first = table.take("is_first").reshape(-1).astype(bool)
-            ends = [table.take(name).reshape(-1).astype(bool) for name in ("is_last", "is_terminal") if name in table]
-            if wrong := [len(marks) for marks in ends if len(marks) != count]:
-                raise UserError(f"{table.path}: marks starts and ends of {wrong[0]} rows, and has pictures of {count}")
-            last = np.any(ends, axis=0) if ends else np.append(first[1:], False)
-        else:
-            return {0}, {count - 1}, False
-        if len(first) != count:
-            raise UserError(f"{table.path}: marks the starts of {len(first)} rows, and has pictures of {count}")
-        return set(np.flatnonzero(first).tolist()), set(np.flatnonzero(last).tolist()), True
+    def _joined_part(self, parts: Sequence[np.ndarray | None], what: str) -> np.ndarray | None:
+        """One array of an episode's ``parts`` in several files; None where one has none."""
+        held = [part for part in parts if part is not None]
+        if len(held) < len(parts):
+            return None
+        kinds = [f"{kind}{list(shape)}" for kind, shape in {(part.dtype, part.shape[1:]): None for part in held}]
+        if len(kinds) > 1:
+            raise UserError(
+                f"{self._gathering.source}: the episode of {self._name} goes on with {what} of {kinds[1]}, and began "
+                f"with {kinds[0]}: convert files of one kind"
+            )
+        return np.concatenate(held)
 
 
 class _Archive:
@@ -186,20 +196,6 @@ class _Archive:
         self.shape(name)
         taken: np.ndarray = self.arrays[name][start:end]
         return taken
-
-
-def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
-    """Files as they are given; of folders those that end in ``suffixes``, 2 before 10. UserError where none is."""
-    files: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            files.append(require_file(path))
-            continue
-        held = [file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith(".")]
-        if not held:
-            raise UserError(f"{path}: a folder without files that end in {' or '.join(suffixes)}")
-        files += sorted(map(require_file, held), key=lambda file: by_number(file.name))
-    return files
 
 
 def _one_of(names: Sequence[str], table: Columns) -> str | None:

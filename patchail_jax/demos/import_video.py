@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from patchail_jax.demos.form import Trajectories
-from patchail_jax.demos.gathering import Gathering, Request
+from patchail_jax.demos.gathering import MIDDLE, Gathering, Request
+from patchail_jax.demos.listed_files import refuse_twice
 from patchail_jax.demos.task_fit import steps_per_second
 from patchail_jax.demos.video_frames import Clip, open_clip
 from patchail_jax.errors import UserError
@@ -49,6 +50,7 @@ def read(paths: Sequence[Path], request: Request, cutting: Cutting) -> Trajector
     if not 0 <= cutting.start < math.inf or any(not earlier < later for earlier, later in itertools.pairwise(times)):
         listed = ", ".join(f"{time:g}" for time in times)
         raise UserError(f"--start, --split and --end must be 0 s or more, each later than the one before, not {listed}")
+    refuse_twice(paths)
     names = ", ".join(path.name for path in paths)
     gathering = Gathering(request, names, steps_per_second=rate)
     for path in paths:
@@ -104,6 +106,8 @@ def _cut(
 ) -> Iterator[np.ndarray]:
     for picture in pictures:
         height, width = picture.shape[:2]
+        if crop is None and height != width:
+            gathering.notes.setdefault(MIDDLE.format(width, height))
         left, top, side = crop or ((width - min(width, height)) // 2, (height - min(width, height)) // 2, 0)
         side = side or min(width, height)
         if left < 0 or top < 0 or side < 1 or left + side > width or top + side > height:

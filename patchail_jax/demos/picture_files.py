@@ -1,20 +1,20 @@
 """Videos that Pillow reads: moving pictures (gif, webp, png) and folders of pictures."""
 
 import abc
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from patchail_jax.demos.file_kinds import MOVING, STILL
 from patchail_jax.demos.natural_order import by_number
 from patchail_jax.demos.pictures import ERRORS, Notes, from_picture
 from patchail_jax.errors import UserError, one_line
 
-MOVING = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG", ".png": "PNG"}
-STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 _LOSSY = ("JPEG", "WEBP", "GIF")  # of gif the colours
 VARIES = 1.5  # times the usual gap between two frames, from which on a video is said to vary
 EARLY = 0.25  # of a frame: times in a container are rounded
@@ -35,13 +35,17 @@ class _Pictures(abc.ABC):
         """``[H,W,3] uint8`` at each of ``times``; UserError for a picture that cannot be read."""
         numbers = np.searchsorted(self._times, times + EARLY / self.rate, side="right") - 1
         for number in numbers[times + EARLY / self.rate < self.length]:
-            name = f"{self.path}: picture {number}"
+            name = f"{self.path}: {self._called(int(number))}"
             try:
                 yield from_picture(self._picture(int(number)), self.notes)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
             except ERRORS as error:
                 raise UserError(f"{name}: cannot be read ({one_line(error, 120)})") from error
+
+    def _called(self, number: int) -> str:
+        """What a message calls the picture of that number."""
+        return f"picture {number}"
 
     @abc.abstractmethod
     def _picture(self, number: int) -> Any:
@@ -63,10 +67,12 @@ class Folder(_Pictures):
             raise UserError(f"{path}: a folder of pictures does not say its frame rate: give --frames_per_second")
         self.path, self.notes = path, {}
         self.rate = self.slowest = frames_per_second
-        self._files, self._kind, self._size = sorted(files, key=lambda file: by_number(file.name)), kinds[0], (0, 0)
+        self._files = sorted(files, key=lambda file: (by_number(file.stem), file.name))
+        self._kind, self._size = kinds[0], (0, 0)
         self.lossy = self._kind in _LOSSY
         self._times = np.arange(len(files)) / self.rate
         self.length = len(files) / self.rate
+        _refuse_unordered(path, self._files)
         if missing := _gap([file.stem for file in self._files]):
             self.notes.setdefault(f"{path.name}: {missing}")
 
@@ -76,8 +82,24 @@ class Folder(_Pictures):
             self._size = self._size if any(self._size) else picture.size
             if picture.size != self._size:
                 sizes = "{}x{} and {}x{}".format(*self._size, *picture.size)
-                raise UserError(f"{self._files[number].name}: pictures of one video are of one size, not {sizes}")
+                raise UserError(f"pictures of one video are of one size, not {sizes}")
             return picture
+
+    def _called(self, number: int) -> str:
+        return self._files[number].name
+
+
+def _refuse_unordered(path: Path, files: Sequence[Path]) -> None:
+    """``UserError`` where the names of ``files``, in order, do not say which comes first."""
+    for first, second in itertools.pairwise(files):
+        if by_number(first.stem) == by_number(second.stem):
+            raise UserError(f"{path}: {first.name} and {second.name} have one number: keep those of one video")
+    fractions = {file.name: re.findall(r"(?<=[0-9]\.)[0-9]+", file.stem) for file in files}
+    if len({tuple(map(len, digits)) for digits in fractions.values()}) > 1:
+        name = max(fractions, key=len)
+        raise UserError(
+            f"{path}: names such as {name} may be decimal numbers or counts: give all as many digits behind the point"
+        )
 
 
 def _refuse_several(path: Path, names: list[str]) -> None:
@@ -112,7 +134,9 @@ class Moving(_Pictures):
         self.lossy = kind in _LOSSY
         try:
             self._file = Image.open(path, formats=[kind])
-            for number in range(getattr(self._file, "n_frames", 1)):
+            # A PNG may begin with a picture that stands for the film where it cannot be played: no part of it.
+            self._start = int(getattr(self._file, "default_image", False))
+            for number in range(self._start, getattr(self._file, "n_frames", 1)):
                 self._file.seek(number)
                 self._file.load()  # which finds the duration of webp
                 told = self._file.info.get("duration", 0) / 1000
@@ -129,5 +153,5 @@ class Moving(_Pictures):
             self.notes.setdefault(f"{path.name}: frames are {min(shown):.3g} to {max(shown):.3g} s apart")
 
     def _picture(self, number: int) -> Any:
-        self._file.seek(number)
+        self._file.seek(self._start + number)
         return self._file

@@ -14,6 +14,7 @@ ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombErr
 _MOST_FRAMES = 16  # in a stack
 _SMALLEST = 8  # pixels a side: fewer are channels
 FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}  # the axes of [H,W,C] that are turned round
+UNIT, BYTES, SIXTEEN_BITS = "0..1", "0..255", "16 bits"
 _SIXTEEN = "16-bit pictures are reduced to 8 bits"
 _ALPHA = "transparent pictures are laid on black"
 
@@ -90,11 +91,24 @@ def from_array(pictures: np.ndarray, layout: Layout, notes: Notes) -> np.ndarray
     return newest[..., :3]
 
 
-def to_bytes(pictures: np.ndarray, notes: Notes) -> np.ndarray:
-    """``uint8`` of pictures in other numbers: 0..255, floats in 0..1, 16 bits. UserError for any other range.
+def scale(pictures: np.ndarray) -> str:
+    """In what range numbers of pictures lie, or "" for the range of bytes and where it cannot be told.
 
     Floats that are all whole numbers are 0..255, so that nearly black pictures stay so.
     """
+    kind = pictures.dtype.kind
+    if kind not in "iuf":
+        return ""
+    high = pictures.max(initial=0)
+    if kind == "f" and high <= 1:
+        return UNIT if (pictures != np.floor(pictures)).any() else ""
+    if high > 1 and (kind == "f" or pictures.dtype.itemsize > 1):
+        return SIXTEEN_BITS if kind == "u" and pictures.dtype.itemsize == 2 and high > 255 else BYTES
+    return ""
+
+
+def to_bytes(pictures: np.ndarray, notes: Notes) -> np.ndarray:
+    """``uint8`` of pictures in other numbers: 0..255, floats in 0..1, 16 bits. UserError for any other range."""
     if pictures.dtype == np.uint8:
         return pictures
     if pictures.dtype.kind not in "iuf" or not pictures.size:
@@ -102,16 +116,17 @@ def to_bytes(pictures: np.ndarray, notes: Notes) -> np.ndarray:
     low, high = pictures.min(), pictures.max()
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
         raise UserError(f"pictures must lie in 0..255 or 0..1, not {low:g} to {high:g}")
-    if pictures.dtype.kind == "f" and high <= 1 and not (pictures == np.floor(pictures)).all():
+    found = scale(pictures)
+    if found == UNIT:
         notes.setdefault(f"pictures of {pictures.dtype} in 0..1 are multiplied by 255")
         return (pictures * 255 + 0.5).astype(np.uint8)
-    if high <= 255:
-        notes.setdefault(f"pictures of {pictures.dtype} in 0..255 are rounded to whole numbers")
-        return (pictures + 0.5).astype(np.uint8)
-    if pictures.dtype == np.uint16:
+    if found == SIXTEEN_BITS:
         notes.setdefault(_SIXTEEN)
         return (pictures >> 8).astype(np.uint8)
-    raise UserError(f"pictures must lie in 0..255 or 0..1, not {low:g} to {high:g}")
+    if high > 255:
+        raise UserError(f"pictures must lie in 0..255 or 0..1, not {low:g} to {high:g}")
+    notes.setdefault(f"pictures of {pictures.dtype} in 0..255 are rounded to whole numbers")
+    return (pictures + 0.5).astype(np.uint8)
 
 
 def from_picture(picture: Any, notes: Notes) -> np.ndarray:

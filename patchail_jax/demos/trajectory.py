@@ -11,17 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from patchail_jax.demos.file_kinds import how_to_convert
 from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.files import npz
 from patchail_jax.files.home import expanded
-
-# What is no file of this form, and the word that converts it.
-_FORMS = {".pkl": "pickle", ".pickle": "pickle", ".hdf5": "hdf5", ".h5": "hdf5"} | dict.fromkeys(
-    (".mp4", ".mov", ".avi", ".webm", ".mkv", ".gif", ".webp"), "video"
-)
 
 
 def load(
@@ -48,10 +44,11 @@ def load(
     return trajectories
 
 
-def save(path: str | Path, trajectories: Trajectories) -> None:
+def save(path: str | Path, trajectories: Trajectories, *, replace: bool = True) -> None:
     """Writes the file whole or not at all; what ``load`` would refuse is refused here, before anything is written.
 
-    Raises UserError for unsound trajectories and when the file cannot be written.
+    Raises UserError for unsound trajectories, when the file cannot be written and, without ``replace``, when it is
+    there.
     """
     path = expanded(path)
     check(trajectories, name=str(path))
@@ -59,7 +56,9 @@ def save(path: str | Path, trajectories: Trajectories) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays["metadata"] = np.array(json.dumps(trajectories.metadata))
-        npz.write(path, arrays, compressed=True)
+        npz.write(path, arrays, compressed=True, replace=replace)
+    except FileExistsError as error:
+        raise UserError(f"{path} already exists, and was left as it is") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({one_line(error)})") from error
 
@@ -107,8 +106,8 @@ def subsample(trajectories: Trajectories, action_repeat: int) -> Trajectories:
 
 def _read(path: Path, memory: int | None) -> Trajectories:
     require_file(path, "file of demonstrations")
-    if form := _FORMS.get(path.suffix.lower()):
-        raise UserError(f"{path}: convert it first: patchail demos convert {form}")
+    if advice := how_to_convert(path):
+        raise UserError(f"{path}: {advice}")
     remedy = "convert it again with fewer demonstrations or a smaller image size"
     with npz.reading(path, memory=memory, remedy=remedy) as archive:
         arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}

@@ -27,6 +27,13 @@ _ALLOWED = {
     *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
     *("EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
 }
+_OTHERS = {
+    b"\x1f\x8b": "compressed: unpack it with gunzip first",
+    b"BZh": "compressed: unpack it with bunzip2 first",
+    b"\xfd7zXZ": "compressed: unpack it with unxz first",
+    b"PK\x03\x04": "a zip archive, such as npz: use patchail demos convert npz",
+    b"\x89HDF": "HDF5: use patchail demos convert hdf5",
+}  # by how they begin, which no pickle does
 _LOOKED_AT, _LINES = 2**20, 5  # bytes, and the fewest lines in them to tell by
 _Unpickler: Any = pickle._Unpickler  # Any, because the type stubs name none of its parts
 _ERRORS = (pickle.UnpicklingError, struct.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
@@ -40,6 +47,8 @@ def load(path: Path, *, memory: int) -> Any:
     require_file(path)
     try:
         with path.open("rb") as stream:
+            if other := _other_kind(stream):
+                raise UserError(other)
             return _Reader(_Stream(stream, path.stat().st_size, memory)).load()
     except UserError as error:
         raise UserError(f"{path}: {_text_copy(path) or error}") from error
@@ -48,6 +57,13 @@ def load(path: Path, *, memory: int) -> Any:
     except (*_ERRORS, MemoryError, RecursionError) as error:
         found = _text_copy(path) or f"not a complete pickle ({one_line(error, 120)})"
         raise UserError(f"{path}: {found}") from error
+
+
+def _other_kind(stream: BinaryIO) -> str:
+    """What to do with a file that begins as another kind does; "" for what may be a pickle."""
+    beginning = stream.read(max(map(len, _OTHERS)))
+    stream.seek(0)
+    return next((f"is {what}" for signs, what in _OTHERS.items() if beginning.startswith(signs)), "")
 
 
 def _text_copy(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from patchail_jax.demos import picture_files, pictures
+from patchail_jax.demos import file_kinds, film_pixels, picture_files, pictures
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.demos.picture_files import EARLY, VARIES
 from patchail_jax.demos.pictures import Notes
@@ -48,7 +48,7 @@ def open_clip(path: Path, *, frames_per_second: float | None) -> Clip:
     if path.is_dir():
         return picture_files.Folder(path, frames_per_second)
     require_file(path, "video")
-    if path.suffix.lower() in picture_files.MOVING:
+    if path.suffix.lower() in file_kinds.MOVING:
         return picture_files.Moving(path, frames_per_second)
     return Film(path, frames_per_second)
 
@@ -67,6 +67,7 @@ class Film:
     def __init__(self, path: Path, frames_per_second: float | None) -> None:
         self.path, self._given = path, frames_per_second
         self.notes: Notes = {}
+        self._size: tuple[int, int] | None = None
         with self._open() as container:
             stream = self._choose(container)
             self.lossy = bool(stream.codec_context.codec.lossy)
@@ -74,7 +75,8 @@ class Film:
             self._describe(stream)
             count, stamps = self._stamps(container, stream)
             self._base: Fraction = stream.time_base
-            declared = 0.0 if stream.duration else float(container.duration or 0) / _MICROSECONDS
+            self._declared = _declared(container, stream)
+            frames = int(stream.frames)
         if count < 2 and frames_per_second is None:
             raise UserError(f"{path}: has {count} frames: a video has two or more")
         gaps = np.diff(stamps) * float(self._base)
@@ -84,6 +86,9 @@ class Film:
         if frames_per_second is not None:
             self.rate = self.slowest = frames_per_second
             self.length = count / frames_per_second
+            if frames > _SHORT * count:
+                self.notes.setdefault(f"{path.name}: has {count} of the {frames} frames that it declares: is it cut?")
+            self._declared = 0.0
             return
         usual = np.median(gaps)
         if gaps.max() > VARIES * usual:
@@ -92,8 +97,12 @@ class Film:
         self.rate = 1 / float(gaps[np.abs(gaps - usual) <= 0.5 * usual].mean())
         self.slowest = 1 / float(gaps.max())
         self.length = float(gaps.sum()) + 1 / self.rate
-        if declared > _SHORT * self.length:
-            self.notes.setdefault(f"{path.name}: has {self.length:.2f} s of the {declared:.2f} s that it declares")
+        # Of an edited film some frames lie outside of its duration.
+        few = frames > count and self._declared > self.length + 0.5 / self.rate
+        if few or self._declared > _SHORT * self.length:
+            self.notes.setdefault(
+                f"{path.name}: has {self.length:.2f} s of the {self._declared:.2f} s that it declares: is it cut short?"
+            )
 
     def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
         """``[H,W,3] uint8``: of every time the newest frame, up to the end of what can be read."""
@@ -109,7 +118,8 @@ class Film:
         for late in wanted[number:] if shown is not None else ():
             if late > time + (1 + EARLY / 2) / self.rate:
                 self.notes.setdefault(
-                    f"{self.path.name}: nothing can be read after {time:.2f} s of {self.length:.2f} s"
+                    f"{self.path.name}: nothing can be read after {time:.2f} s of "
+                    f"{max(self.length, self._declared):.2f} s"
                 )
                 return
             yield self._picture(shown)
@@ -201,30 +211,39 @@ class Film:
         except (av.error.FFmpegError, ValueError) as error:
             raise UserError(f"{self.path}: its pictures cannot be read ({_reason(error)})") from error
         matrix = frame.side_data.get("DISPLAYMATRIX")
-        return picture if matrix is None else self._upright(picture, np.frombuffer(bytes(matrix), np.int32))
+        if matrix is None:
+            return picture
+        try:
+            return film_pixels.upright(picture, np.frombuffer(bytes(matrix), np.int32))
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from error
 
     def _shown_size(self, frame: Any) -> dict[str, int]:
-        """The size at which a frame's pixels are square: the longer one, so that nothing is lost."""
-        shape = self._pixel_shape
-        if shape == 1:
+        """The size at which a frame's pixels are square; UserError where it is not that of the frames before."""
+        size = (frame.width, frame.height)
+        self._size = self._size or size
+        if size != self._size:
+            raise UserError(
+                f"{self.path}: its pictures change from {'{}x{}'.format(*self._size)} to {'{}x{}'.format(*size)} at "
+                f"{self._seconds(frame):.2f} s: cut it there, into two films"
+            )
+        if self._pixel_shape == 1:
             return {}
-        width, height = (frame.width * shape, frame.height) if shape > 1 else (frame.width, frame.height / shape)
+        width, height = film_pixels.square_size(*size, self._pixel_shape)
         self.notes.setdefault(
-            f"{self.path.name}: its pixels are not square ({float(shape):.3g} to 1), and pictures are drawn out to "
-            f"{round(width)}x{round(height)}"
+            f"{self.path.name}: its pixels are not square ({float(self._pixel_shape):.3g} to 1), and pictures are "
+            f"drawn out to {width}x{height}"
         )
-        return {"width": round(width), "height": round(height)}
+        return {"width": width, "height": height}
 
-    def _upright(self, picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        """``picture [H,W,3]`` as a player shows it: turned by quarters and mirrored as the file's matrix says."""
-        right, down = matrix[[0, 3]], matrix[[1, 4]]  # what a step along x and along y adds to x and to y
-        if not right[1] and not down[0]:
-            across, along = right[0], down[1]
-        elif not right[0] and not down[1]:
-            picture, across, along = np.swapaxes(picture, 0, 1), right[1], down[0]
-        else:
-            raise UserError(f"{self.path}: is stored turned by part of a quarter; turn it upright first")
-        return picture[:: -1 if along < 0 else 1, :: -1 if across < 0 else 1]
+
+def _declared(container: Any, stream: Any) -> float:
+    """How many seconds the file says that the video lasts; 0 where it does not say."""
+    if container.format.name == "avi" and stream.average_rate:
+        return float(stream.frames / stream.average_rate)  # whose duration is guessed from the size of the file
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return float(container.duration or 0) / _MICROSECONDS
 
 
 def _reason(error: BaseException) -> str:

@@ -19,10 +19,10 @@ _READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfil
 _GIB = 1024**3
 
 
-def write(path: Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
-    """Writes ``arrays`` by their names; ``OSError`` where the disk does not take them."""
+def write(path: Path, arrays: Mapping[str, Any], *, compressed: bool = False, replace: bool = True) -> None:
+    """Writes ``arrays`` by their names; ``OSError`` where the disk does not take them, see also ``whole_file``."""
     save = np.savez_compressed if compressed else np.savez
-    with whole_file(path) as unfinished, unfinished.open("wb") as stream:
+    with whole_file(path, replace=replace) as unfinished, unfinished.open("wb") as stream:
         save(stream, allow_pickle=False, **arrays)
 
 

@@ -10,6 +10,10 @@ from typing import Any, NoReturn
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
 
+LARGEST = 1e9  # of the numbers that a flag takes: more is a slip, and sums with it overflow
+_MOST_NUMBERS = 100_000  # in a list of them
+_LONGEST = 40  # signs of a range
+
 
 class Arguments(argparse.ArgumentParser):
     """An argument parser that raises instead of printing its usage and exiting; a flag is one line of its help."""
@@ -58,8 +62,8 @@ def _number(text: str, *, least: float, what: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not least <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+    if not least <= value <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no {what}, from {least:.2g} to {LARGEST:g}")
     return value
 
 
@@ -80,9 +84,12 @@ def number_ranges(text: str, *, what: str) -> tuple[int, ...]:
     numbers: list[int] = []
     for word in filter(None, text.split(",")):
         found = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
-        if found is None or (found[2] and int(found[2]) < int(found[1])):
+        if found is None or len(word) > _LONGEST or (found[2] and int(found[2]) < int(found[1])):
             raise argparse.ArgumentTypeError(f"{word!r} is not a {what} or a range such as 0-4")
-        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
+        asked = range(int(found[1]), int(found[2] or found[1]) + 1)
+        if len(numbers) + asked.stop - asked.start > _MOST_NUMBERS:
+            raise argparse.ArgumentTypeError(f"{word!r} makes more than {_MOST_NUMBERS} numbers")
+        numbers += asked
     return tuple(numbers)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import signal
@@ -45,6 +46,8 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the program
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal has no signs for ends no program
     try:
         with one_line_errors():
             status = program(words)

@@ -21,7 +21,7 @@ from patchail_jax.demos.gathering import Request
 from patchail_jax.demos.import_video import Cutting
 from patchail_jax.demos.pictures import FLIPS, LAYOUTS
 from patchail_jax.errors import UserError
-from patchail_jax.programs.arguments import Arguments, number_ranges, rate
+from patchail_jax.programs.arguments import LARGEST, Arguments, number_ranges, rate
 from patchail_jax.storage.memory import available
 
 _GIB = 1024**3
@@ -78,8 +78,8 @@ def convert(options: argparse.Namespace) -> Trajectories:
     """What ``options`` asks to read; UserError for a flag or a file that does not do."""
     for name in _POSITIVE:
         value = getattr(options, name, None)
-        if value is not None and not 0 < value < math.inf:
-            raise UserError(f"--{name} is {value}; it must be more than 0")
+        if value is not None and not 0 < value <= LARGEST:
+            raise UserError(f"--{name} is {str(value)[:40]}; it must be more than 0, and at most {LARGEST:g}")
     task_fit.refuse_name(options.task)
     read: Trajectories = options.read(options, _request(options))
     if odd := task_fit.compare(read, source=_name_of(options.source)):

@@ -6,6 +6,7 @@
 
 import argparse
 import importlib.util
+import os
 import signal
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.demos import description, first_frames, import_video, render, task_fit, trajectory
-from patchail_jax.demos.form import Trajectories
+from patchail_jax.demos.form import Trajectories, check
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
@@ -91,22 +92,30 @@ def _record(options: argparse.Namespace) -> None:
         report=lambda number, value: _say(f"episode {number:3d}  return {value:8.1f}"),
         check=lambda metadata: options.output.suffix or _rate(metadata, options.control_rate),
     )
-    _write(options.output, recorded, options.control_rate)
-    _say(*description.describe(recorded), f"written: {options.output}")
+    said = _described(options, recorded)
+    _write(options, recorded)
+    _say(*said, f"written: {options.output}")
 
 
 def _convert(options: argparse.Namespace) -> None:
     _refuse_overwriting(options)
     converted = convert(options)
-    _write(options.output, converted, options.control_rate)
-    advice = import_video.advice(converted.metadata, converted.observed.shape[2])
-    _say(*description.describe(converted), f"written: {options.output}", *advice)
+    said, advice = _described(options, converted), import_video.advice(converted.metadata, converted.observed.shape[2])
+    _write(options, converted)
+    _say(*said, f"written: {options.output}", *advice)
 
 
-def _write(output: Path, demonstrations: Trajectories, rate: float | None) -> None:
-    """As a file, or as a LeRobot dataset of ``rate`` steps a second: None is their own, or else the suite task's."""
+def _described(options: argparse.Namespace, made: Trajectories) -> list[str]:
+    """What is said of demonstrations once they are written, made before; UserError for what would not be written."""
+    check(made, name=str(options.output))
+    return description.describe(made)
+
+
+def _write(options: argparse.Namespace, demonstrations: Trajectories) -> None:
+    """As a file, or as a LeRobot dataset of the rate that is asked for, or their own, or else the suite task's."""
+    output = options.output
     if output.suffix:
-        trajectory.save(output, demonstrations)
+        trajectory.save(output, demonstrations, replace=options.force)
         return
     from patchail_jax.outputs.lerobot_dataset import write_dataset
 
@@ -115,7 +124,7 @@ def _write(output: Path, demonstrations: Trajectories, rate: float | None) -> No
     if frames is None:
         view = View(metadata["task"], metadata["action_repeat"], image_size=84)
         frames = render.render(demonstrations, view, cache_dir=default_cache_dir())
-    write_dataset(output, demonstrations, frames, fps=_rate(metadata, rate))
+    write_dataset(output, demonstrations, frames, fps=_rate(metadata, options.control_rate))
     _say("a LeRobot dataset has a frame for each action: the last frame of each episode is left out")
 
 
@@ -126,12 +135,13 @@ def _rate(metadata: dict[str, Any], asked: float | None) -> float:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    sheet = options.sheet or options.file.with_suffix(".png")
-    if sheet.suffix.lower() != ".png" or sheet.resolve() == options.file.resolve():
+    sheet = _output(options)
+    if sheet.suffix.lower() != ".png" or os.path.realpath(sheet) == os.path.realpath(options.file):
         raise UserError(f"--sheet={sheet}: the contact sheet is a PNG: give a name of its own that ends in .png")
     held = trajectory.load(
         options.file, expected_task=options.task, action_repeat=options.action_repeat, memory=available()
     )
+    description.refuse_other_pictures(sheet)
     odd = task_fit.compare(held, source=str(options.file)) if options.task is not None else []
     known = held.metadata.get("notes", [])
     _say(*description.describe(held), *(f"note            {line}" for line in odd if line not in known))
@@ -169,15 +179,33 @@ def main(argv: Sequence[str]) -> int:
     """Does what ``argv`` asks for; returns the exit status, 130 after Ctrl-C."""
     show_log(sys.stderr)
     options = parser().parse_args(argv)
-    previous = signal.signal(signal.SIGTERM, _stop)
+    output, previous = _output(options), signal.signal(signal.SIGTERM, _stop)
+    before = _identity(output)
     try:
         options.run(options)
     except KeyboardInterrupt as interrupt:
-        sys.stderr.write("stopped; nothing was written\n")
+        written = "nothing was written" if _identity(output) == before else f"{output} was written before, and is whole"
+        sys.stderr.write(f"stopped; {written}\n")
         return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     finally:
         signal.signal(signal.SIGTERM, previous)
     return 0
+
+
+def _output(options: argparse.Namespace) -> Path:
+    """What the verb writes: the demonstrations, or the contact sheet."""
+    if "output" in options:
+        return Path(options.output)
+    return Path(options.sheet or options.file.parent / f"{options.file.stem or 'sheet'}.png")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """By which a file that was replaced is told from the one before; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -301,7 +301,7 @@ def test_some_in_0_to_1_and_some_in_0_to_255_are_refused(robomimic):
             pictures = RNG.uniform(0, 255, size=(4, 8, 8, 3)) * scale
             del file[f"data/demo_{number}/obs/agentview_image"], file[f"data/demo_{number}/next_obs"]
             file[f"data/demo_{number}/obs/agentview_image"] = pictures
-    with pytest.raises(UserError, match=r"demonstration 1 \(demo_2\): some pictures have values in 0..1"):
+    with pytest.raises(UserError, match=r"\(demo_2\): some pictures have values in 0..1 and others in 0..255"):
         read(robomimic, camera="agentview")
 
 

@@ -1,5 +1,8 @@
 """The authors' pickles: newest frames, actions at the right steps, and one line for what is not theirs."""
 
+import bz2
+import gzip
+import lzma
 import pickle
 
 import numpy as np
@@ -81,10 +84,10 @@ def test_frames_channels_last_are_pictures_all_the_same(tmp_path, order, side):
     last = np.asarray(frames.transpose(0, 1, 3, 4, 2), order=order)
     if side == 9:
         with pytest.raises(UserError, match="may be channels_first or channels_last: choose one with --layout"):
-            read(tmp_path, [last, STATES, ACTIONS, REWARDS])
-        got = read(tmp_path, [last, STATES, ACTIONS, REWARDS], layout="channels_last")
+            read(tmp_path, [last, STATES, ACTIONS[:1], REWARDS[:1]])
+        got = read(tmp_path, [last, STATES, ACTIONS[:1], REWARDS[:1]], layout="channels_last")
     else:
-        got = read(tmp_path, [last, STATES, ACTIONS, REWARDS])
+        got = read(tmp_path, [last, STATES, ACTIONS[:1], REWARDS[:1]])
     np.testing.assert_array_equal(got.frames[0], frames[0, :, -3:].transpose(0, 2, 3, 1))
     assert "channels_last: the newest of 3 stacked frames is kept" in notes(got)
 
@@ -157,8 +160,36 @@ def test_a_copy_as_text_is_said(tmp_path, protocol):
 def test_a_demonstration_whose_actions_do_not_fit_has_none(tmp_path):
     got = read(tmp_path, [STACKS, STATES, [ACTIONS[0, :3], ACTIONS[1]], REWARDS])
     assert got.without_actions == [0] and "demonstration 0: 3 actions do not fit 6 frames" in notes(got)
-    assert read(tmp_path, [STACKS, STATES, ACTIONS[:1], REWARDS]).without_actions == [1]
     assert read(tmp_path, [STACKS, STATES, ACTIONS[:, :-1], REWARDS]).without_actions == []
+
+
+@pytest.mark.parametrize(
+    ("pack", "said"),
+    [
+        (gzip.compress, "is compressed: unpack it with gunzip first"),
+        (bz2.compress, "is compressed: unpack it with bunzip2 first"),
+        (lzma.compress, "is compressed: unpack it with unxz first"),
+        (lambda content: b"PK\x03\x04" + content, "is a zip archive, such as npz: use patchail demos convert npz"),
+        (lambda content: b"\x89HDF\r\n\x1a\n" + content, "is HDF5: use patchail demos convert hdf5"),
+    ],
+)
+def test_files_of_another_kind_are_called_by_it(tmp_path, pack, said):
+    (tmp_path / "a.pkl").write_bytes(pack(pickle.dumps([STACKS, STATES, ACTIONS, REWARDS])))
+    with pytest.raises(UserError, match=f"a.pkl: {said}"):
+        import_pickle.read(tmp_path / "a.pkl", Request(**ASKED))
+
+
+@pytest.mark.parametrize("actions", [1, 3])
+@pytest.mark.parametrize("rewards", [1, 2, 3])
+def test_parts_of_other_numbers_of_demonstrations_are_not_paired(tmp_path, actions, rewards):
+    payload = [STACKS, STATES, list(ACTIONS[[0, 1, 0][:actions]]), REWARDS[[0, 1, 0][:rewards]]]
+    with pytest.raises(UserError, match=f"observations of 2 demonstrations and actions of {actions}: which belong"):
+        read(tmp_path, payload)
+    if rewards == 2:
+        assert read(tmp_path, payload, actions=False).rewards is not None
+        return
+    with pytest.raises(UserError, match=f"observations of 2 demonstrations and rewards of {rewards}: which belong"):
+        read(tmp_path, payload, actions=False)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +242,7 @@ def empty_arrays(count):
         ([empty_arrays(2**40), STATES, ACTIONS, REWARDS], 10**8, r"pictures \[T,3S,H,W\], not uint8\[0\]"),
         ([STACKS, STATES, list(ACTIONS), empty_arrays(2**40)], 10**8, None),
         # One long array as the actions of many demonstrations: each would be copied.
-        ([[STACKS[0]] * 2000, STATES, [np.zeros((T, 9000))] * 2000, REWARDS], 2 * 10**7, "needs 1.6 GiB"),
+        ([[STACKS[0]] * 2000, STATES, [np.zeros((T, 9000))] * 2000, [REWARDS[0]] * 2000], 2 * 10**7, "needs 1.6 GiB"),
         # One long demonstration, to whose length many short ones would be filled up.
         (
             [[np.zeros((10**4, 3, 8, 8), np.uint8), *[np.zeros((2, 3, 8, 8), np.uint8)] * 1600], STATES, [], []],

@@ -155,7 +155,7 @@ def test_a_broken_png_is_one_line(tmp_path):
     source = folder(tmp_path / "frames", clip(5))
     file = source / "frame_3.png"
     file.write_bytes(file.read_bytes()[:60])
-    with pytest.raises(UserError, match="frames: picture 3: cannot be read"):
+    with pytest.raises(UserError, match="frames: frame_3.png: cannot be read"):
         read(source, frames_per_second=50.0)
 
 

@@ -211,7 +211,7 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
         ),
         (lambda f: rewrite(f / EPISODES, **{"data/file_index": ["../x"] * 4}), "not a complete LeRobot dataset"),
         (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", timestamp=[0.0] * 10), "demonstration 0 .episode 0"),
-        (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", action=[[1.0], *[[1.0, 0.0]] * 9]), "not a complete"),
+        (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", action=[[1.0], *[[1.0, 0.0]] * 9]), "as many numb"),
     ],
 )
 def test_what_is_not_whole_is_one_line(tmp_path, how, said):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from patchail_jax.demos import import_lerobot
+from patchail_jax.demos import import_lerobot, lerobot_episodes
 from patchail_jax.errors import UserError
 from tests.demos.test_lerobot import TOP, change_info, check, in_tables, read, v3, v21
 
@@ -29,7 +29,7 @@ def write(path, order, row_group_size):
 
 
 def places(path, numbers):
-    return [import_lerobot._Episode(number, path, path, 0.0) for number in numbers]
+    return [lerobot_episodes.Episode(number, path, path, 0.0) for number in numbers]
 
 
 ORDERS = {

@@ -1,5 +1,7 @@
 """Minari datasets, written by Minari."""
 
+import json
+import shutil
 import sys
 import warnings
 
@@ -95,11 +97,38 @@ def test_other_actions_are_left_out_with_a_note(write):
 
 
 def test_what_is_not_there_is_one_line(write, monkeypatch):
-    with pytest.raises(UserError, match="minari mine/lost-v0: cannot be read .*not found locally") as caught:
+    with pytest.raises(
+        UserError, match="mine/lost-v0: is not on this machine: fetch it with `minari download mine/lo"
+    ) as caught:
         read("mine/lost-v0")
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"has no pictures \(arrays of four axes\), but observations"):
         read(write(lambda picture: np.zeros(3), spaces.Box(-1, 1, (3,), np.float64)))
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(UserError, match=r"\.\[minari\]"):
+        read("mine/reach-v0")
+
+
+@pytest.mark.parametrize("key", ["action_space", "observation_space", "env_spec", "data_format", "total_episodes"])
+@pytest.mark.parametrize("damage", ["absent", "weird"])
+def test_metadata_that_are_damaged_are_one_line_that_says_what_is_wrong(write, tmp_path, key, damage):
+    write(lambda picture: picture, PICTURE)
+    (path,) = tmp_path.rglob("metadata.json")
+    told = json.loads(path.read_text())
+    told.pop(key, None)
+    path.write_text(json.dumps(told | ({} if damage == "absent" else {key: "weird"})))
+    try:
+        check(read("mine/reach-v0"))
+    except UserError as error:
+        said = str(error)
+        assert "mine/reach-v0: cannot be read, download it again (" in said and "Error: " in said and "\n" not in said
+    else:
+        assert key == "env_spec" or damage == "absent"  # which Minari makes up for
+
+
+def test_a_dataset_without_its_data_is_one_line(write, tmp_path):
+    write(lambda picture: picture, PICTURE)
+    (path,) = tmp_path.rglob("metadata.json")
+    shutil.rmtree(path.parent)
+    with pytest.raises(UserError, match="mine/reach-v0: (is not on this machine|cannot be read)"):
         read("mine/reach-v0")

@@ -136,11 +136,24 @@ def test_a_pointer_of_git_lfs_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "form"), [("film.mp4", "video"), ("demo.HDF5", "hdf5"), ("expert_demos.pkl", "pickle")]
+    ("form", "names"),
+    [
+        ("video", "a.mp4 a.MP4 a.m4v a.mov a.3gp a.3g2 a.avi a.webm a.mkv a.ts a.gif a.webp a.apng a.png"),
+        ("hdf5", "a.HDF5 a.hdf5 a.h5 a.hdf"),
+        ("pickle", "expert_demos.pkl a.pickle"),
+    ],
 )
-def test_a_file_of_another_form_is_to_be_converted(tmp_path, name, form):
+def test_a_file_of_another_form_is_to_be_converted(tmp_path, form, names):
+    for name in names.split():
+        (tmp_path / name).write_bytes(b"anything")
+        with pytest.raises(UserError, match=f"{name}: convert it first: patchail demos convert {form}$"):
+            trajectory.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.bmp"])
+def test_a_picture_is_said_to_be_one(tmp_path, name):
     (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(UserError, match=f"convert it first: patchail demos convert {form}"):
+    with pytest.raises(UserError, match=f"{name}: is a picture; a folder of them is converted by patchail demos conv"):
         trajectory.load(tmp_path / name)
 
 

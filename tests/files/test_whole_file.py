@@ -2,10 +2,13 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from patchail_jax.files import whole_file as module
 from patchail_jax.files.whole_file import whole_file
 
 
@@ -31,3 +34,62 @@ def test_a_disk_that_refuses_to_remove_what_is_not_there_hides_no_error(tmp_path
     with whole_file(tmp_path / "file") as unfinished:
         unfinished.write_text("whole")
     assert (tmp_path / "file").read_text() == "whole"
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("there", ["file", "link to nothing", "nothing"])
+def test_what_appears_meanwhile_is_not_replaced_unless_that_is_asked_for(tmp_path, monkeypatch, links, there):
+    def refuse(*names):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "file"
+
+    def write(replace):
+        with whole_file(path, replace=replace) as unfinished:
+            unfinished.write_text("ours")
+            if there == "file":
+                path.write_text("theirs")
+            elif there == "link to nothing":
+                path.symlink_to(tmp_path / "nowhere")
+
+    if there == "nothing":
+        write(replace=False)
+        assert path.read_text() == "ours"
+    else:
+        with pytest.raises(FileExistsError):
+            write(replace=False)
+        assert path.is_symlink() or path.read_text() == "theirs"
+        path.unlink()
+        write(replace=True)
+        assert path.read_text() == "ours"
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+KILLED = """
+import os, signal, sys, pathlib
+from patchail_jax.files.whole_file import whole_file
+with whole_file(pathlib.Path(sys.argv[1])) as unfinished:
+    unfinished.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("name", ["file", "a[b]*.npz"])
+def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path, name):
+    path = tmp_path / name
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60)
+    (left,) = tmp_path.iterdir()
+    dead, alive = left.name.split(".")[-2], str(os.getppid())
+    others = [
+        tmp_path / left.name.replace(dead, alive),  # somebody writes it now
+        tmp_path / left.name.replace(name, "other"),
+        tmp_path / left.name.replace(module.platform.node()[:16], "elsewhere"),
+        tmp_path / left.name.replace(dead, "x"),
+    ]
+    for other in others:
+        other.write_text("half")
+    with whole_file(path) as unfinished:
+        unfinished.write_text("whole")
+    assert set(tmp_path.iterdir()) == {path, *others}

@@ -170,7 +170,10 @@ def test_a_pickle_is_converted_by_a_program_of_its_own(tmp_path):
         (["convert", "npz", "a.npz", "b.npz", "--task", "x"], "a.npz: no such file"),
         (["convert", "lerobot", "a", "b.npz", "--task", "x"], "a: no LeRobot dataset"),
         (["convert", "lerobot", "a", "b.npz", "--task", "x", "--episodes", "9-0"], "--episodes"),
-        (["convert", "minari", "mine/a-v0", "b.npz", "--task", "x"], "minari mine/a-v0: cannot be read"),
+        (
+            ["convert", "minari", "mine/a-v0", "b.npz", "--task", "x"],
+            "minari mine/a-v0: is not on this machine: fetch it",
+        ),
         (["inspect", "a.npz"], "no such file"),
         (["record", "no_run", "b.npz"], "no_run is not the folder of a run"),
         (["record", "no_run", "b.npz", "--episodes", "0"], "--episodes is 0"),
