@@ -5,8 +5,8 @@ line that says what to do, for bad input.
 """
 
 import functools
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,10 +14,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from patchail_jax.devices.data_parallel import Devices
+from patchail_jax.envs.worker import end_where_imported_again
 from patchail_jax.errors import UserError
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.programs.train import train as _train
+from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import action_size_of, make_method, make_specs, run_folder_of
+from patchail_jax.run.given import array, field_of, fitting, require_state, whole_number
 from patchail_jax.run.refusals import refuse
 from patchail_jax.run.reopened import Trained, open_trained
 from patchail_jax.run.sizes import expert_batch_size
@@ -25,23 +28,34 @@ from patchail_jax.storage.remote import reading_copy
 from patchail_jax.types import AgentBatch, Batch, ExpertBatch
 from patchail_jax.updates.prepare_batch import stack_at
 
+_MOST_ACTIONS, _MOST_SEED = 4096, 2**32 - 1
+
 
 def train(config: ConfigDict, *, profile: bool = False) -> str:
     """Trains the run of ``config`` to its end, or resumes it; returns its folder.
 
     ``config`` is one of ``configs``, for example ``configs.cheetah.get_config("patchail_w")``. ``profile`` adds a trace
     of a few updates. ``KeyboardInterrupt`` after a stop that was saved: the same call goes on.
+
+    A script calls it under ``if __name__ == "__main__":``: environments are processes, and each imports the script.
+    Elsewhere set ``config.env.workers = "inline"``.
     """
+    end_where_imported_again()
     _require_config(config)
-    _train(config, profile=profile)
+    try:
+        _train(config, profile=profile)
+    except UserError as error:
+        raise error.with_traceback(None)  # noqa: B904 - its own cause stays; its line says all, not the way to it
     return run_folder_of(config)
 
 
-def load_run(path: str | Path, *, checkpoint: int | None = None) -> "LoadedRun":
+def load_run(path: str | os.PathLike[str], *, checkpoint: int | None = None) -> "LoadedRun":
     """What the run in the folder ``path`` (or ``gs://``) has learned, at its newest checkpoint unless one is named."""
-    if checkpoint is not None and not isinstance(checkpoint, int | np.integer):
-        raise UserError(f"checkpoint is {checkpoint!r}; it must be a whole number")
-    return LoadedRun(open_trained(reading_copy(str(path)), number=checkpoint))
+    if not isinstance(path, str | os.PathLike) or not (folder := os.fsdecode(path)):
+        raise UserError(f"path is {path!r}; name the folder of a run")
+    if checkpoint is not None:
+        checkpoint = whole_number("checkpoint", checkpoint)
+    return LoadedRun(open_trained(reading_copy(folder), number=checkpoint))
 
 
 class LoadedRun:
@@ -72,22 +86,23 @@ class LoadedRun:
         """Frames the run had played at its checkpoint."""
         return self._trained.frame
 
-    def frames(self, source: str) -> np.ndarray:
+    def frames(self, source: str | os.PathLike[str]) -> np.ndarray:
         """An episode ``[T+1,H,W,3]``: "expert", "agent", "random", or a video or npz file, cut and resized to fit."""
         from patchail_jax.programs.footage import footage
 
         return footage(source, self._trained)
 
     def act(self, frames: np.ndarray) -> np.ndarray:
-        """The mean action ``[A]`` in [-1, 1] after the frames ``[t,H,W,3]`` of an episode, of which the last are read.
+        """The mean action ``[A]`` in [-1, 1], given the episode's frames so far, ``[t,H,W,3]``.
 
-        ``[B,t,H,W,3]`` gives ``[B,A]``. Before the first frame the policy sees it repeated, as in training.
+        Only the last ``config.env.frame_stack`` are read. ``[B,t,H,W,3]`` gives ``[B,A]``. Before the first frame the
+        policy sees it repeated, as in training.
         """
         frames = self._checked(frames, (4, 5))
         batch = frames if frames.ndim == 5 else frames[None]
         stack = self._trained.specs.frame_stack
         batch = np.concatenate([batch[:, :1].repeat(stack - 1, axis=1), batch], axis=1)[:, -stack:]
-        actions = self._trained.devices.exploit(self._policy, np.asarray(stack_at(batch, 0, stack)))
+        actions = np.array(self._trained.devices.exploit(self._policy, np.asarray(stack_at(batch, 0, stack))))
         return actions if frames.ndim == 5 else actions[0]
 
     def reward(self, frames: np.ndarray) -> np.ndarray:
@@ -106,7 +121,7 @@ class LoadedRun:
     def _checked(self, frames: np.ndarray, axes: Sequence[int] = (4,)) -> np.ndarray:
         if self._trained.specs.feature_count:
             raise UserError(f"the agent of {self._trained.config.method} sees the physics' features, and no frames")
-        frames, shape = _array(frames, "frames"), self._trained.specs.frame_shape
+        frames, shape = array("frames", frames), self._trained.specs.frame_shape
         if frames.ndim not in axes or frames.shape[-3:] != shape or frames.dtype != np.uint8 or not frames.size:
             forms = " or ".join(f"[{'B,' * (ndim - 4)}T,{','.join(map(str, shape))}]" for ndim in axes)
             raise UserError(f"frames are {frames.dtype} {list(frames.shape)}; they must be uint8 {forms}")
@@ -121,7 +136,9 @@ def make_update(config: ConfigDict, *, action_size: int | None = None) -> "Updat
     ``action_size`` is asked of the config's task where it is not given.
     """
     _require_config(config)
-    return Update(config, action_size_of(config) if action_size is None else action_size)
+    if action_size is None:
+        action_size = action_size_of(config)
+    return Update(config, whole_number("action_size", action_size, least=1, most=_MOST_ACTIONS))
 
 
 class Update:
@@ -135,10 +152,11 @@ class Update:
         self._devices = Devices(self._method, self.specs, count=config.devices, mapping=config.device_mapping)
         refuse(config, self._method, self.specs, devices=self._devices.count, processes=1)
         self._windows, self._pairs = config.replay.batch_size, expert_batch_size(config)
+        self._first = jax.eval_shape(functools.partial(self._devices.initial, 0, {}))
 
     def init(self, seed: int) -> Any:
-        """The first state, a pytree of arrays."""
-        return self._devices.init(seed)
+        """The first state, a pytree of arrays; ``seed`` is from 0 to 2**32 - 1."""
+        return self._devices.init(whole_number("seed", seed, least=0, most=_MOST_SEED))
 
     def __call__(
         self, state: Any, agent: AgentBatch, expert: ExpertBatch, demonstration: np.ndarray | None = None
@@ -154,26 +172,28 @@ class Update:
         - ``expert.frames [E,S+k,H,W,3] uint8``, ``expert.actions [E,A]``, read by methods that clone;
         - ``demonstration [M,S+k,H,W,3] uint8``, all pairs of one demonstration, for methods that read one.
 
-        ``UserError`` for other shapes and for frames that are not uint8.
+        ``UserError`` for other shapes, for frames that are not uint8, and for a state that is another method's or was
+        consumed.
         """
+        state = self._usable(state)
         specs, needs, count = self.specs, self._method.needs, self._devices.count
         windows, pairs = self._windows, self._pairs
         agent_frames = (windows, specs.frame_stack + specs.n_step, *specs.frame_shape)
         expert_frames = (pairs, specs.frame_stack + needs.expert_steps, *specs.frame_shape)
         agent = AgentBatch(
-            _fitting(agent, "agent", "frames", agent_frames, np.uint8),
-            _fitting(agent, "agent", "actions", (windows, specs.action_size)),
-            _fitting(agent, "agent", "rewards", (windows, specs.n_step)),
-            _fitting(agent, "agent", "discounts", (windows, specs.n_step)),
+            field_of("agent", agent, "frames", agent_frames, np.uint8),
+            field_of("agent", agent, "actions", (windows, specs.action_size)),
+            field_of("agent", agent, "rewards", (windows, specs.n_step)),
+            field_of("agent", agent, "discounts", (windows, specs.n_step)),
         )
         expert = ExpertBatch(
-            _fitting(expert, "expert", "frames", expert_frames, np.uint8),
-            _fitting(expert, "expert", "actions", (pairs, specs.action_size)),
+            field_of("expert", expert, "frames", expert_frames, np.uint8),
+            field_of("expert", expert, "actions", (pairs, specs.action_size)),
         )
         whole = np.zeros((0, *expert_frames[1:]), np.uint8)
         if demonstration is not None or needs.demonstration:
-            whole = _array(whole if demonstration is None else demonstration, "demonstration")
-            _require("demonstration", whole, (max(len(whole), 1) if whole.ndim else 1, *expert_frames[1:]), np.uint8)
+            given = whole if demonstration is None else demonstration
+            whole = fitting("demonstration", given, ("M", *expert_frames[1:]), np.uint8)
 
         def shared(leaf: np.ndarray) -> np.ndarray:
             return leaf.reshape(count, 1, len(leaf) // count, *leaf.shape[1:])
@@ -191,10 +211,10 @@ class Update:
 
     def act(self, state: Any, observations: np.ndarray) -> np.ndarray:
         """Mean actions ``[B,A]`` for stacks of frames ``[B,H,W,3S] uint8``, oldest first; ``UserError`` for others."""
-        observations, (height, width, channels) = _array(observations, "observations"), self.specs.frame_shape
-        form = (len(observations) if observations.ndim else 0, height, width, channels * self.specs.frame_stack)
-        _require("observations", observations, form, np.uint8)
-        return self._devices.exploit(self._devices.publish(state), observations)
+        height, width, channels = self.specs.frame_shape
+        form = ("B", height, width, channels * self.specs.frame_stack)
+        observations = fitting("observations", observations, form, np.uint8)
+        return np.array(self._devices.exploit(self._devices.publish(self._usable(state)), observations))
 
     def reward(self, state: Any, frames: np.ndarray) -> np.ndarray:
         """Rewards ``[T]`` of an episode's ``frames [T+1,H,W,3] uint8``, as the method would store them.
@@ -206,38 +226,20 @@ class Update:
                 "this method stores no rewards of its own; for a discriminator's set "
                 "config.reward.moment=at_episode_end"
             )
-        frames = _array(frames, "frames")
-        _require("frames", frames, (max(len(frames), 2) if frames.ndim else 2, *self.specs.frame_shape), np.uint8)
-        _, rewards = self._devices.label(state, frames)
+        frames = fitting("frames", frames, ("T+1", *self.specs.frame_shape), np.uint8, least=2)
+        _, rewards = self._devices.label(self._usable(state), frames)
         assert rewards is not None
         return rewards
 
+    def _usable(self, state: Any) -> Any:
+        """``state`` on the devices: one from a file is of numpy's arrays. ``UserError`` for a strange one."""
+        require_state(state, self._first)
+        here = all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+        return state if here else self._devices.place(state)
+
 
 def _require_config(config: Any) -> None:
+    """``UserError`` for what is no config, and for one whose fields are not those of ``run.config``."""
     if not isinstance(config, ConfigDict):
         raise UserError(f"config is a {type(config).__name__}; give one that configs.cheetah.get_config() makes")
-
-
-def _array(value: Any, name: str) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except ValueError as error:  # a list of arrays of several sizes
-        raise UserError(f"{name} cannot be made one array: all of it must have one size ({error})") from error
-
-
-def _fitting(batch: Any, batch_name: str, field: str, shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
-    """``batch.field`` as an array of ``shape``: of ``dtype``, or of float32 where none is asked for."""
-    name = f"{batch_name}.{field}"
-    if not hasattr(batch, field):
-        raise UserError(f"{batch_name} is a {type(batch).__name__} without {field}; see patchail_jax.types")
-    value = _array(getattr(batch, field), name)
-    _require(name, value, shape, dtype)
-    return value if dtype else value.astype(np.float32)
-
-
-def _require(name: str, value: np.ndarray, shape: tuple[int, ...], dtype: Any = None) -> None:
-    """``UserError`` unless ``value`` is of ``shape``, and of ``dtype``, or of numbers where none is asked for."""
-    fits = value.dtype == dtype if dtype else value.dtype.kind in "fiub"
-    if value.shape != shape or not fits:
-        wanted = f"{np.dtype(dtype).name if dtype else 'numbers'} {list(shape)}"
-        raise UserError(f"{name} is {value.dtype} {list(value.shape)}; the config asks for {wanted}")
+    refuse_numbers(config)

@@ -1,5 +1,7 @@
 """The package as a library: a run trained, opened and asked, and updates without the loop."""
 
+import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 
 import patchail_jax
+from patchail_jax.configs import quickstart
 from patchail_jax.demos import trajectory
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.errors import UserError
+from patchail_jax.maps.kinds import KINDS
 from patchail_jax.programs.command_line import parse
 from patchail_jax.run.config import apply_preset
 from patchail_jax.run.design import load_experts
@@ -179,11 +183,12 @@ def test_batches_that_do_not_fit_are_one_line(config, expert):
         with pytest.raises(UserError, match=message):
             update(state, *odd)
     stacks = np.zeros((2, SIDE, SIDE, 3 * config.env.frame_stack), np.uint8)
-    for wrong in (stacks[..., :3], stacks[0], stacks.astype(np.float32)):
-        with pytest.raises(UserError, match="observations is .* the config asks for uint8"):
+    for wrong in (stacks[..., :3], stacks[0], stacks.astype(np.float32), stacks[:0]):
+        with pytest.raises(UserError, match=r"observations is .* the config asks for uint8 \[B, 16, 16, 6\]"):
             update.act(state, wrong)
-    with pytest.raises(UserError, match="frames is uint8 .* the config asks for uint8"):
-        update.reward(state, np.zeros((4, SIDE, SIDE), np.uint8))
+    for wrong in ((4, SIDE, SIDE), (1, SIDE, SIDE, 3)):
+        with pytest.raises(UserError, match=r"frames is uint8 .* the config asks for uint8 \[T\+1, 16, 16, 3\]"):
+            update.reward(state, np.zeros(wrong, np.uint8))
 
 
 @pytest.mark.parametrize("config", ["cheetah", None, {}])
@@ -193,13 +198,140 @@ def test_what_is_no_config_is_one_line(config):
             function(config)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda c: c.replay.update({"batch_sze": 16}),
+            "no config key config.replay.batch_sze; did you mean config.rep",
+        ),
+        (lambda c: c.update({"learning_rate": 3.0}), "no config key config.learning_rate; did you mean config.*learni"),
+        (lambda c: c.replay.__delattr__("capacity"), "config.replay.capacity is missing"),
+        (lambda c: c.update({1: 2}), "no config key config.1"),
+        (lambda c: setattr(c, "env", None), "config.env is None; it must be a group of fields"),
+        (lambda c: c.update({"seed": None}), "config.seed is None; it must be a whole number"),
+        (lambda c: c.agent.update({"discount": None}), "config.agent.discount is None; it must be a number"),
+        (lambda c: c.log.update({"films": None}), "config.log.films is None; it must be True or False"),
+        (lambda c: c.update({"method": None}), "config.method is None; it must be text"),
+        (lambda c: c.update({"devices": -1}), "config.devices is -1; it must be 0"),
+        (lambda c: [c.__delattr__(name) for name in list(c)], "config.method is missing"),
+    ],
+)
+def test_a_config_with_other_fields_than_there_are_is_refused_before_anything_is_made(config, change, message):
+    config = config.copy_and_resolve_references()
+    config.run_folder += "_never"
+    config.unlock()
+    change(config)
+    for function in (patchail_jax.train, functools.partial(patchail_jax.make_update, action_size=ACTIONS)):
+        with pytest.raises(UserError, match=message):
+            function(config)
+    assert not Path(f"{config.get('run_folder')}").exists()
+
+
+@pytest.mark.parametrize("method", [None, 3, ["patchail"]])
+def test_a_method_is_named_by_text(method):
+    with pytest.raises(UserError, match="no method .*: Methods are patchail, "):
+        quickstart.get_config(method)
+
+
+SCRIPT = """
+import patchail_jax
+from patchail_jax.configs import quickstart
+
+config = quickstart.get_config()
+config.num_frames, config.env.num_envs = 100, 2
+patchail_jax.train(config)
+"""
+
+
+def test_a_script_that_trains_without_asking_for_main_is_told_so_once(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    paths = os.pathsep.join([str(Path(patchail_jax.__file__).parents[1]), *filter(None, [os.getenv("PYTHONPATH")])])
+    words, environment = [sys.executable, "script.py"], {**os.environ, "PYTHONPATH": paths}
+    said = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 1 and said.stderr.count("Traceback") == 1 and said.stderr.count("\n") < 12, said.stderr
+    assert said.stderr.splitlines()[-1].startswith(
+        "patchail_jax.errors.UserError: call train under if __name__ == '__main__': environments are processes"
+    )
+
+
+@pytest.mark.parametrize("size", [0, -1, "2", 1.5, True, 10**9])
+def test_an_action_has_a_whole_number_of_entries(config, size):
+    with pytest.raises(UserError, match="action_size is .*; it must be a whole number from 1 to 4096"):
+        patchail_jax.make_update(config, action_size=size)
+
+
+@pytest.fixture(scope="module")
+def update(config):
+    return patchail_jax.make_update(config, action_size=ACTIONS)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.0, "0", True, None])
+def test_a_seed_is_one_of_the_whole_numbers_that_differ(update, seed):
+    with pytest.raises(UserError, match="seed is .*; it must be a whole number from 0 to 4294967295"):
+        update.init(seed)
+
+
+def test_a_state_is_one_of_this_update_s_and_not_consumed(config, expert, update):
+    batch = windows(config, expert, batch=config.replay.batch_size)
+    stacks, frames = np.zeros((1, SIDE, SIDE, 6), np.uint8), np.asarray(expert.frames[0])
+    other = of_method(config, "drqv2")
+    strangers = [None, {}, 3, patchail_jax.make_update(other, action_size=1).init(0)]
+    strangers.append(patchail_jax.make_update(config, action_size=ACTIONS + 1).init(0))
+    consumed = update.init(0)
+    state, _ = update(consumed, *batch)
+    for odd, message in [(one, "the state is of no update of this") for one in strangers] + [
+        (consumed, "the state was consumed by an update: go on with the state that the update returned")
+    ]:
+        for ask in (
+            lambda odd=odd: update(odd, *batch),
+            lambda odd=odd: update.act(odd, stacks),
+            lambda odd=odd: update.reward(odd, frames),
+        ):
+            with pytest.raises(UserError, match=message):
+                ask()
+    stored = jax.device_get(state)  # as numpy arrays, from a file
+    np.testing.assert_array_equal(update.reward(stored, frames), update.reward(state, frames))
+    np.testing.assert_array_equal(update.act(stored, stacks), update.act(state, stacks))
+    update(stored, *batch)
+
+
+def test_what_is_returned_can_be_written_to(run, update):
+    frames = run.frames("expert")
+    stacks = np.zeros((1, SIDE, SIDE, 6), np.uint8)
+    state = update.init(0)
+    for found in (
+        run.act(frames), run.act(frames[None]), run.reward(frames), run.patch_rewards(frames),
+        *(run.explain(frames, kind) for kind in KINDS), *map(run.frames, ("expert", "agent", "random")),
+        update.act(state, stacks), update.reward(state, frames),
+    ):  # fmt: skip
+        found += 1
+
+
+def test_a_mask_is_not_lost_in_silence(config, expert, run, update):
+    frames = np.ma.masked_array(run.frames("expert"), mask=False)
+    agent, pairs = windows(config, expert, batch=config.replay.batch_size)
+    state = update.init(0)
+    for ask in (
+        lambda: run.reward(frames),
+        lambda: run.act(frames),
+        lambda: update.reward(state, frames),
+        lambda: update(state, agent._replace(frames=np.ma.masked_array(agent.frames)), pairs),
+    ):
+        with pytest.raises(UserError, match="frames is a masked array: fill it first"):
+            ask()
+
+
 def test_a_checkpoint_is_a_whole_number_and_an_input_a_name(run, config):
-    for odd in (40.0, "40"):
+    for odd in (40.0, "40", True):
         with pytest.raises(UserError, match="must be a whole number"):
             patchail_jax.load_run(config.run_folder, checkpoint=odd)
-    for odd in (["expert"], np.zeros(3), "", None):
+    for odd in (["expert"], np.zeros(3), "", None, Path("expert"), "a" * 300, "a\0b"):
         with pytest.raises(UserError, match="no input"):
             run.frames(odd)
+    for odd in ("", None, 3):
+        with pytest.raises(UserError, match="path is .*; name the folder of a run"):
+            patchail_jax.load_run(odd)
     with pytest.raises(UserError, match="cannot be made one array"):
         run.reward([np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)])
     with pytest.raises(UserError, match="they must be uint8"):
@@ -214,7 +346,8 @@ def test_a_run_below_the_home_folder_is_opened_by_the_name_that_training_gave(ru
 def test_the_first_of_a_file_of_demonstrations_is_judged(run, expert, config, tmp_path):
     metadata = {"task": config.env.task, "action_repeat": config.env.action_repeat}
     trajectory.save(tmp_path / "own.npz", Trajectories(None, None, None, metadata, frames=np.asarray(expert.frames)))
-    np.testing.assert_array_equal(run.frames(str(tmp_path / "own.npz")), run.frames("expert"))
+    for name in (str(tmp_path / "own.npz"), tmp_path / "own.npz"):
+        np.testing.assert_array_equal(run.frames(name), run.frames("expert"))
 
 
 def of_method(config, method):
@@ -248,7 +381,7 @@ def test_a_method_that_reads_a_demonstration_is_not_run_without_one(config, expe
     update = patchail_jax.make_update(config, action_size=ACTIONS)
     batch = windows(config, expert, batch=config.replay.batch_size)
     with pytest.raises(
-        UserError, match=r"demonstration is uint8 .0, 3, 16, 16, 3.; the config asks for uint8 .1, 3, 16"
+        UserError, match=r"demonstration is uint8 .0, 3, 16, 16, 3.; the config asks for uint8 .M, 3, 16"
     ):
         update(update.init(0), *batch)
     pairs = np.stack([expert.frames[0, start : start + 3] for start in range(STEPS)])

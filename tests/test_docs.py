@@ -5,6 +5,7 @@ import contextlib
 import functools
 import io
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -215,6 +216,14 @@ def test_a_page_s_config_is_one(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(source)
     assert parse(["patchail train", f"--config={path}:patchail_w"]).config.env.task == "walker_run"
+
+
+def test_the_page_s_loop_of_updates_runs(tmp_path):
+    train, loop = re.findall(r"```python\n(.*?)```", PAGES["docs/api.md"], re.DOTALL)
+    compile(train, "docs/api.md", "exec")
+    (tmp_path / "loop.py").write_text(loop)
+    found = runpy.run_path(str(tmp_path / "loop.py"))
+    assert found["actions"].shape == (5, found["A"]) and "discriminator/accuracy" in found["metrics"]
 
 
 def test_the_citation_and_the_changes_are_of_this_version():

@@ -1,8 +1,10 @@
 """A worker process's life: one environment that obeys what comes through a pipe."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -26,6 +28,18 @@ def obey(environment: Any, command: Command) -> Outcome | None:
             environment.restore(seed, actions)
             return None
     raise TypeError(f"not a command: {command!r}")
+
+
+IMPORTED_AGAIN = 79  # the exit status of a worker whose script would train while the worker imports it
+
+
+def end_where_imported_again() -> None:
+    """Ends a worker that has come here by importing its parent's script, before it has heard what it is to do.
+
+    It says nothing: its parent knows the status, and tells the user once.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        sys.exit(IMPORTED_AGAIN)
 
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

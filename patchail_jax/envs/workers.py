@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Step
-from patchail_jax.envs.worker import IGNORED, Failed, naming, obey, work
+from patchail_jax.envs.worker import IGNORED, IMPORTED_AGAIN, Failed, naming, obey, work
 from patchail_jax.envs.worker import WorkerError as WorkerError
 from patchail_jax.errors import UserError, choose
 
@@ -225,6 +225,11 @@ class ProcessPool:
         except (EOFError, ConnectionResetError) as error:
             self._processes[index].join(STOP_SECONDS)
             code = self._processes[index].exitcode
+            if code == IMPORTED_AGAIN:
+                raise UserError(
+                    "call train under if __name__ == '__main__': environments are processes that import your script; "
+                    "or set config.env.workers=inline"
+                ) from None
             how = f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exited ({code})"
             raise WorkerError(f"environment {index} {how}") from error
         if isinstance(answer, UserError):

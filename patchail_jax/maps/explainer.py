@@ -68,8 +68,8 @@ class Explainer:
             found["weighted"] = weighted_patch_map(found["patch_rewards"], found["attention"])
         if "gradcam" in kinds:
             found["gradcam"] = self._devices.over_episode(self._gradcam, state, frames)
-        maps = {kind: np.asarray(found[kind], np.float32) for kind in kinds}
-        return Explanation(logits, np.asarray(self._rewards(jnp.asarray(logits))), maps)
+        maps = {kind: np.array(found[kind], np.float32) for kind in kinds}  # copies: jax's own are read-only
+        return Explanation(logits, np.array(self._rewards(jnp.asarray(logits))), maps)
 
     def _attend(self, state: PyTree, frames: Window) -> Float[Array, "T H W"]:
         """The last layer's, times the number of positions."""

@@ -1,6 +1,5 @@
 """Flags to a config: ``--config=NAME|FILE[:METHOD]``, ``--config.KEY=VALUE``, ``--print_config``, ``--profile``."""
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from ml_collections import ConfigDict, config_flags
 
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.programs.config_files import load, packaged
-from patchail_jax.run.config import refuse_numbers
+from patchail_jax.run.config import refuse_fields, refuse_numbers, unknown_field
 from patchail_jax.storage.run_config import flatten
 
 # What Python and absl say of a value, and how it is said here.
@@ -37,11 +36,12 @@ def parse(argv: Sequence[str]) -> Options:
     if not asked:
         raise UserError("--config is missing, for example --config=cheetah")
     config = load(asked[0])
+    refuse_fields(config)
     fields = flatten(config.to_dict())
     groups = {name[: dot.start()] for name in fields for dot in re.finditer(r"\.", name)}
     known = [*fields, *sorted(groups)]
     _refuse_groups(words, groups, fields)
-    method = fields.get("method")
+    method = fields["method"]
     values = flags.FlagValues()
     flags.DEFINE_bool("print_config", False, "print the config and exit", flag_values=values)
     flags.DEFINE_bool("profile", False, "write a trace of a few updates into the run folder", flag_values=values)
@@ -52,7 +52,7 @@ def parse(argv: Sequence[str]) -> Options:
         raise _explain(error, words, known) from error
     if len(rest) > 1:
         raise UserError(f"unknown argument {rest[1]!r}: flags start with --, for example --config.seed=1")
-    if holder.value.get("method") != method:
+    if holder.value.method != method:
         name = asked[0].partition(":")[0]
         raise UserError(f"the method is named behind the config: --config={name}:{holder.value.method}")
     refuse_numbers(holder.value)
@@ -125,9 +125,7 @@ def _explain(error: Exception, words: Sequence[str], known: Sequence[str]) -> Us
         name = word.lstrip("-").split("=", 1)[0]
         key = name.removeprefix("config.")
         if word.startswith("-") and key != name and key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f"; did you mean config.{near[0]}?" if near else ""
-            return UserError(f"no config key {name}{hint}")
+            return unknown_field(key, known)
     said = one_line(error)
     for theirs, ours in _WORDS.items():
         said = re.sub(theirs, ours, said)

@@ -2,20 +2,30 @@
 
 ``--input`` names episodes, ``expert,agent`` unless asked otherwise, and ``--kind`` one of four maps over their frames.
 Writes a contact sheet (PNG, PDF), a film (mp4, gif) and the maps (npz), all inputs on one scale, and prints the names.
+A name says what is shown, and ends in eight digits that stand for the folders of runs and files: nothing of another run
+or file is replaced.
 ``--compare RUN RUN ...`` draws the rows of the paper's Figures 1 and 5 instead: the same frames under each run's maps.
 """
 
+import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from patchail_jax.errors import UserError
 from patchail_jax.files import npz
+from patchail_jax.files.home import expanded
 from patchail_jax.maps.kinds import KINDS, signed
 from patchail_jax.programs.arguments import Arguments, output_folder
 from patchail_jax.storage.remote import is_remote, reading_copy
+
+if TYPE_CHECKING:
+    from patchail_jax.run.reopened import Trained
+
+_LONGEST = 180  # bytes of a name: file systems have room for 255, endings included
 
 
 def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: str, output: Path | None) -> list[Path]:
@@ -30,14 +40,15 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     explainer = trained.explainer()
     episodes: list[ExplainedEpisode] = []
     arrays: dict[str, np.ndarray] = {}
-    for source, name in _titles(sources).items():
+    titles = _titles(sources)
+    for source, name in titles.items():
         frames = footage(source, trained)
         _, rewards, found = explainer.explain(trained.state, frames, [kind])
         maps = found[kind]
         episodes.append(ExplainedEpisode(name, frames, signed(kind, maps), rewards))
         arrays |= {f"{name}_frames": frames, f"{name}_maps": maps, f"{name}_rewards": rewards}
-    folder = output or path / "explain"
-    stem = folder / f"{kind}_{'_'.join(episode.title for episode in episodes)}_at_{trained.frame}"
+    words = [*_words(trained), kind, *titles.values(), f"at_{trained.frame}"]
+    stem = (output or path / "explain") / _stem(words, [path], sources)
     written = contact_sheet(stem, episodes, label=KINDS[kind])
     every = -(-max(len(episode.maps) for episode in episodes) // FEW_STEPS)
     for suffix, stride, side in ((".mp4", 1, 256), (".gif", every, 128)):
@@ -59,6 +70,7 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
 
     found: list[ExplainedRun] = []
     titles = _titles(sources)
+    words = ["comparison", kind, *titles.values()]
     shown: dict[tuple[str, int, str], np.ndarray] = {}
     for path in paths:
         trained = open_trained(path)
@@ -69,20 +81,35 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
                 shown[place] = footage(source, trained)
             maps = explainer.explain(trained.state, shown[place], [kind]).maps[kind]
             episodes[titles[source]] = shown[place], signed(kind, maps)
-        found.append(ExplainedRun(trained.config.method, trained.config.env.task, episodes))
-    stem = f"comparison_{kind}_{'_'.join(titles.values())}"
-    return comparison(output / stem, found, label=KINDS[kind])
+        config = trained.config
+        found.append(ExplainedRun(path, config.method, config.env.task, config.seed, trained.frame, episodes))
+        words += [*_words(trained), f"at_{trained.frame}"]
+    return comparison(output / _stem(words, paths, sources), found, label=KINDS[kind])
 
 
 def _titles(sources: Sequence[str]) -> dict[str, str]:
-    """A title for each source, its name without folder and ending; numbered where another has it already."""
-    titles: dict[str, str] = {}
+    """A title for each source, its name without folder and ending; ``UserError`` where two would have the same."""
+    sources_by_title: dict[str, str] = {}
     for source in sources:
-        title, number = Path(source).stem, 2
-        while title in titles.values():
-            title, number = f"{Path(source).stem}_{number}", number + 1
-        titles[source] = title
-    return titles
+        other = sources_by_title.setdefault(Path(source).stem, source)
+        if other != source:
+            raise UserError(f"{other} and {source} would both be shown as {Path(source).stem}: rename one of them")
+    return {source: title for title, source in sources_by_title.items()}
+
+
+def _words(trained: "Trained") -> list[str]:
+    return [trained.config.env.task, trained.config.method, str(trained.config.seed)]
+
+
+def _stem(words: Iterable[str], runs: Iterable[Path], sources: Iterable[str]) -> str:
+    """The name of a picture: its words, cut where they are many, and digits for all of them and for what it is of."""
+    from patchail_jax.programs.footage import INPUTS
+
+    name = "_".join(words).replace("/", "_")
+    files = (expanded(source) for source in sources if source not in INPUTS)
+    places = [str(path.resolve()) for path in (*runs, *files)]
+    digits = hashlib.sha256("\n".join([name, *places]).encode()).hexdigest()[:8]
+    return f"{name.encode()[:_LONGEST].decode(errors='ignore')}_{digits}"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -99,7 +126,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--compare takes the newest checkpoint of each run, not --checkpoint")
     else:
         output = options.output or Path("reports")
-        runs = [reading_copy(run) for run in options.compare]
+        runs = [reading_copy(run) for run in dict.fromkeys(options.compare)]
         written = compare_runs(runs, sources=sources, kind=options.kind, output=output)
     for path in written:
         sys.stdout.write(f"{path}\n")

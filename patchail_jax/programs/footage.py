@@ -1,6 +1,7 @@
 """Episodes to explain: the expert's, the agent's, a random one, or a file's."""
 
 import functools
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,21 +21,23 @@ from patchail_jax.types import Purpose
 FRAMES = "frames"  # of an npz file: [T+1,H,W,3] uint8
 
 
-def footage(source: str, trained: Trained) -> np.ndarray:
+def footage(source: str | os.PathLike[str], trained: Trained) -> np.ndarray:
     """Frames ``[T+1,H,W,3] uint8`` of the run's size; ``source`` is "expert", "agent", "random" or a file's name.
 
-    A file is a video or a folder of pictures, a frame a step; an npz with ``frames``; or an npz of demonstrations, of
-    which the first is taken.
+    A ``Path`` is a file's name. A file is a video or a folder of pictures, a frame a step; an npz with ``frames``; or
+    an npz of demonstrations, of which the first is taken.
     Of frames that are not square the middle square is taken, as ``patchail demos convert`` does. ``UserError`` for
     anything else, for fewer than two frames, and for frames smaller than the run's.
     """
-    if not isinstance(source, str) or not source:
+    if not isinstance(source, str | os.PathLike) or not str(source):
         raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or the name of a file")
-    if source in INPUTS:
+    if isinstance(source, str) and source in INPUTS:
         return INPUTS[source](trained)
-    path = expanded(source)
-    if not path.exists():
-        raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or a file that is there: a video or an npz")
+    path = expanded(os.fsdecode(source))
+    if not os.path.exists(path):  # False too for what no file can be called
+        raise UserError(f"no input {str(path)!r}; use {', '.join(INPUTS)}, or a file that is there: a video or an npz")
+    if path.suffix == ".npy":
+        raise UserError(f"{path} is an .npy: write the frames by numpy.savez('FILE.npz', frames=...) and name FILE.npz")
     side = trained.specs.image_size
     frames = _read_npz(path, trained) if path.suffix == ".npz" else read_film(path, image_size=side)
     _check_count(path, len(frames))
@@ -74,7 +77,7 @@ def _squares(path: Path, pictures: Iterable[np.ndarray], image_size: int) -> np.
 
 def _check_count(path: Path, count: int) -> None:
     if count < 2:
-        raise UserError(f"{path} has {count} frames; a step takes two")
+        raise UserError(f"{path} has {count} frame{'s' * (count != 1)}; a step takes two")
 
 
 def _expert(trained: Trained, *, path: str = "") -> np.ndarray:

@@ -46,7 +46,9 @@ def main(argv: Sequence[str]) -> None:
             kept = gather(runs, folder, force=options.force)
             if not kept:
                 raise UserError("none of the runs has an evaluation yet: there is nothing to keep")
-            written = [*kept, write_table(options.output)]
+            page = write_table(options.output)
+            pictures = [picture for size in options.output.iterdir() if (picture := Path(f"{size}.png")).exists()]
+            written = [*(path for csv in kept for path in (csv, csv.with_suffix(".json"))), *sorted(pictures), page]
         case _:
             written = write_aggregate(runs, options.output, frames=options.frames)
     for path in written:

@@ -1,5 +1,6 @@
 """Frames under the maps of several runs: the rows of the paper's Figures 1, 5 and 11."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 
 from patchail_jax.outputs.overlay import limit_of, overlay
 from patchail_jax.reports.published import method_label
-from patchail_jax.reports.style import INK, MUTED, STYLE, write_figure
+from patchail_jax.reports.style import INK, MUTED, STYLE, colour_bar, thousands, write_figure
 
 _COLUMNS = 8
 
@@ -17,8 +18,11 @@ _COLUMNS = 8
 class ExplainedRun(NamedTuple):
     """One run's maps ``[T,H,W]`` of each episode, ``frames [T+1,H,W,3] uint8``, which all runs of a task share."""
 
+    path: Path
     method: str
     task: str
+    seed: int
+    frame: int  # of its checkpoint
     episodes: dict[str, tuple[np.ndarray, np.ndarray]]  # name -> frames, maps
 
     @property
@@ -28,7 +32,7 @@ class ExplainedRun(NamedTuple):
 
 
 def comparison(stem: Path, runs: Sequence[ExplainedRun], *, label: str) -> list[Path]:
-    """Draws each episode's frames, and below them a row for each method; tasks stand side by side.
+    """Draws each episode's frames, and below them a row for each run; tasks stand side by side.
 
     Each run has its own scale, symmetric about 0, for all its episodes: what one discriminator calls high means
     nothing to another. Writes ``stem.png`` and ``stem.pdf``; returns both paths.
@@ -36,32 +40,54 @@ def comparison(stem: Path, runs: Sequence[ExplainedRun], *, label: str) -> list[
     by_task = {task: [run for run in runs if run.task == task] for task in dict.fromkeys(run.task for run in runs)}
     each, height = max(_COLUMNS // len(by_task), 1), 1 + max(map(len, by_task.values()))
     columns, rows = each * len(by_task), height * max(len(run.episodes) for run in runs)
-    one_naming = len({tuple(run.method for run in group) for group in by_task.values()}) == 1
+    names = {task: names_of(group) for task, group in by_task.items()}
+    one_naming = len(set(map(tuple, names.values()))) == 1
     with plt.rc_context({**STYLE, "axes.grid": False}):
-        size = (1.15 * columns + 0.5, 1.15 * rows + 0.75)
+        size = (1.15 * columns + 1.2, 1.15 * rows + 0.5)
         figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
         for axis in axes.ravel():
             axis.set_axis_off()
         for place, (task, group) in enumerate(by_task.items()):
             for block, name in enumerate(group[0].episodes):
-                top = axes[block * height, place * each]
+                top, left = block * height, place * each
                 words = [task.replace("_", " ")] * (block == 0) + [name] * (len(group[0].episodes) > 1)
-                top.set_title(", ".join(words), loc="left", weight="bold", fontsize=8)
-                for row, cells in enumerate(_rows(group, name, each)):
+                times = _times(len(group[0].episodes[name][1]), each)
+                for column, time in enumerate(times):
+                    heading = ", ".join(words) + "\n" if column == 0 else ""
+                    axes[top, left + column].set_title(f"step {time}", fontsize=7, color=MUTED)
+                    axes[top, left + column].set_title(heading, loc="left", weight="bold", fontsize=8)
+                for row, cells in enumerate(_rows(group, name, times)):
                     for column, picture in enumerate(cells):
-                        axes[block * height + row, place * each + column].imshow(picture, interpolation="nearest")
+                        axes[top + row, left + column].imshow(picture, interpolation="nearest")
                     if row and (place == 0 or not one_naming):
-                        method = method_label(group[row - 1].method)
-                        axis = axes[block * height + row, place * each]
-                        axis.set_title(method, loc="left", fontsize=7, color=INK)
-        figure.supxlabel(f"{label}; each run on its own scale", fontsize=7, color=MUTED)
+                        axes[top + row, left].set_title(names[task][row - 1], loc="left", fontsize=7, color=INK)
+        colour_bar(figure, axes.ravel().tolist(), 1.0, f"{label}\n(1 is the end of each run's own scale)")
     return write_figure(figure, stem)
 
 
-def _rows(group: Sequence[ExplainedRun], name: str, each: int) -> Iterator[np.ndarray]:
-    """``each`` frames of an episode ``[each,H,W,3]``, then the same under the maps of each run."""
-    frames, maps = group[0].episodes[name]
-    times = np.linspace(0, len(maps) - 1, each + 2).round().astype(int)[1:-1]  # starts are all alike
+def names_of(group: Sequence[ExplainedRun]) -> list[str]:
+    """A name for each run of a task: its method, what it takes to tell it from others, and its checkpoint's frame.
+
+    That is the seed where a method is there twice, and where a seed is too, the part in which the runs' paths differ.
+    """
+    names = [method_label(run.method) for run in group]
+    above = os.path.commonpath([run.path.absolute() for run in group])
+    for words in (
+        [f"seed {run.seed}" for run in group],
+        [os.path.relpath(run.path.absolute(), above) for run in group],
+    ):
+        names = [f"{name}, {word}" if names.count(name) > 1 else name for name, word in zip(names, words, strict=True)]
+    return [f"{name}, {thousands(run.frame)} frames" for run, name in zip(group, names, strict=True)]
+
+
+def _times(steps: int, most: int) -> np.ndarray:
+    """``most`` steps of an episode, or all where it has fewer; not the first and the last: starts are all alike."""
+    return np.unique(np.linspace(0, steps - 1, most + 2).round().astype(int)[1:-1])
+
+
+def _rows(group: Sequence[ExplainedRun], name: str, times: np.ndarray) -> Iterator[np.ndarray]:
+    """An episode's frames at ``times``, ``[N,H,W,3]``, then the same under the maps of each run."""
+    frames, _ = group[0].episodes[name]
     yield frames[times]
     for run in group:
         yield overlay(frames[times], run.episodes[name][1][times], limit=run.limit)

@@ -107,6 +107,7 @@ def figure(found: Sequence[Curve]) -> Figure:
     tasks = list(dict.fromkeys(curve.task for curve in found))
     names = sorted({curve.name for curve in found}, key=published.method_order)
     chosen = colours(names)
+    labels = {name: {curve.label() for curve in found if curve.name == name} for name in names}
     columns = min(len(tasks), _COLUMNS)
     rows = math.ceil(len(tasks) / columns)
     with plt.rc_context(STYLE):
@@ -116,7 +117,7 @@ def figure(found: Sequence[Curve]) -> Figure:
         for task, axis in zip(tasks, axes.ravel(), strict=False):
             for curve in sorted((c for c in found if c.task == task), key=lambda c: published.method_order(c.name)):
                 line = _draw(axis, curve, chosen[curve.name])
-                shown = curve.label() if len(tasks) == 1 else published.method_label(curve.name)
+                shown = curve.label() if len(labels[curve.name]) == 1 else published.method_label(curve.name)
                 handles.setdefault(shown, line)
             here = [curve for curve in found if curve.task == task]
             handles.update(_draw_references(axis, here))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,13 +11,24 @@ from matplotlib.figure import Figure
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.overlay import limit_of, overlay
 from patchail_jax.reports.eval_csv import EvalCsv
-from patchail_jax.reports.style import HIGH, INK, LOW, MUTED, STYLE, from_zero, save, thousands, write_figure
+from patchail_jax.reports.style import (
+    HIGH,
+    INK,
+    LOW,
+    MUTED,
+    STYLE,
+    colour_bar,
+    from_zero,
+    save,
+    thousands,
+    write_figure,
+)
 
 _COLUMNS = 8
 
 
 def contact_sheet(stem: Path, rows: Sequence[ExplainedEpisode], *, label: str) -> list[Path]:
-    """Draws some steps of each episode, the same steps under their maps, and the rewards as a strip.
+    """Draws some steps of each episode, all where it has few, under them their maps, and the rewards as a strip.
 
     All maps are signed and share one scale; ``label`` says what their colours mean. Writes ``stem.png`` and
     ``stem.pdf``; returns both paths.
@@ -39,7 +49,7 @@ def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Fig
         grid = figure.add_gridspec(len(heights), _COLUMNS, height_ratios=heights)
         line, shown, strip_axes = 0, [], []
         for row in rows:
-            times = np.linspace(0, len(row.maps) - 1, _COLUMNS).round().astype(int)
+            times = np.unique(np.linspace(0, len(row.maps) - 1, _COLUMNS).round().astype(int))
             pictures = row.frames[times], overlay(row.frames[times], row.maps[times], limit=limit)
             for column, time in enumerate(times):
                 for offset, words in enumerate((row.title, "")):
@@ -59,34 +69,24 @@ def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Fig
         highest = max(float(np.abs(row.rewards).max()) for row in rows)
         for axis in strip_axes:
             axis.set_ylim(-1.08 * highest, 1.08 * highest)
-        _colour_bar(figure, shown + strip_axes, limit, label)
+        colour_bar(figure, shown + strip_axes, limit, label)
     return figure
 
 
 def _strip(axis: Axes, rewards: np.ndarray, times: np.ndarray) -> None:
-    """Draws the aggregated reward of every step, with ticks where the pictures are."""
-    steps = np.arange(len(rewards))
+    """Draws the aggregated reward of every step as a bar, with ticks where the pictures are."""
+    edges = np.arange(len(rewards) + 1) - 0.5
     for sign, colour in ((1.0, HIGH), (-1.0, LOW)):
         part = np.maximum(sign * rewards, 0.0) * sign
-        axis.fill_between(steps, part, color=colour, alpha=0.6, linewidth=0, step="mid")
+        axis.stairs(part, edges, fill=True, color=colour, alpha=0.6, linewidth=0)
     axis.axhline(0.0, color=MUTED, linewidth=0.6)
     axis.vlines(times, 0.0, rewards[times], color=INK, linewidth=1.0)
-    axis.plot(times, rewards[times], "o", color=INK, markersize=2.5)
+    axis.plot(times, rewards[times], "o", color=INK, markersize=2.5, clip_on=False)
     axis.set_xlim(-0.5, len(rewards) - 0.5)
     axis.set_xticks(times)
     axis.tick_params(labelsize=6, length=2)
+    axis.set_xlabel("step", fontsize=7, labelpad=1)
     axis.set_ylabel("reward", fontsize=7)
-
-
-def _colour_bar(figure: Figure, axes: list[Axes], limit: float, label: str) -> None:
-    """Draws the scale as it looks over white."""
-    values = np.linspace(-limit, limit, 256)
-    shades = overlay(np.full((1, 256, 1, 3), 255, np.uint8), values[None, :, None], limit=limit)[0, :, 0] / 255.0
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(-limit, limit), mpl.colors.ListedColormap(shades))
-    bar = figure.colorbar(scale, ax=axes, fraction=0.025, pad=0.01, aspect=35, extend="both")
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=7)
-    bar.outline.set_visible(False)
 
 
 def _bare(axis: Axes) -> None:

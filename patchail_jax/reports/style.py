@@ -6,11 +6,13 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from patchail_jax.files.whole_file import whole_file
+from patchail_jax.outputs.overlay import overlay
 from patchail_jax.reports.published import METHOD_LABELS
 
 mpl.use("Agg")
@@ -66,6 +68,17 @@ def legend_below(figure: Figure, handles: Mapping[str, Artist], *, columns: int)
         if number == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()
+
+
+def colour_bar(figure: Figure, axes: Sequence[Axes], limit: float, label: str) -> None:
+    """Draws beside ``axes`` the scale of signed maps up to ``limit``, as it looks over white."""
+    values = np.linspace(-limit, limit, 256)
+    shades = overlay(np.full((1, 256, 1, 3), 255, np.uint8), values[None, :, None], limit=limit)[0, :, 0] / 255.0
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(-limit, limit), mpl.colors.ListedColormap(shades))
+    bar = figure.colorbar(scale, ax=axes, fraction=0.025, pad=0.01, aspect=35, extend="both")
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    bar.outline.set_visible(False)
 
 
 def save(figure: Figure, *paths: Path) -> None:

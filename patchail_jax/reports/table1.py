@@ -1,5 +1,6 @@
 """Table 1: mean and standard deviation over seeds at given frames, beside the paper's and as shares of the expert's."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,9 +156,10 @@ def _figure(found: Sequence[Cell], incomplete: Sequence[str]) -> Figure:
     frames, tasks, methods, by_place = _grid(found)
     first, column, line = 1.35, 1.6, 0.5  # inches
     rows = len(frames) * (len(tasks) + 1)
-    notes = [_FOOTNOTE, *incomplete]
-    width, height = first + column * len(methods) + 0.2, line * rows + 0.17 * len(notes) + 0.35
-    width = max(width, 6.5)
+    width = first + column * len(methods) + 0.2
+    letters = int((width - 0.3) / 0.045)  # of a note, in a line
+    notes = [part for note in (_FOOTNOTE, *incomplete) for part in textwrap.wrap(note, letters)]
+    height = line * rows + 0.17 * len(notes) + 0.35
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(width, height))
         y = height - 0.1
@@ -185,9 +187,11 @@ def _figure(found: Sequence[Cell], incomplete: Sequence[str]) -> Figure:
                     cell, x = by_place.get((frame, task, method)), first + column * (number + 0.5)
                     if cell is None:
                         continue
-                    write(x, y + 0.13, cell.text(), ha="center", size=9, weight="bold")
-                    for place, words in enumerate(cell.remarks()):
-                        write(x, y - 0.01 - 0.115 * place, words, ha="center", size=6, color=MUTED)
+                    remarks = cell.remarks()
+                    top = y + (0.15 + 0.115 * len(remarks)) / 2
+                    write(x, top - 0.075, cell.text(), ha="center", size=9, weight="bold")
+                    for place, words in enumerate(remarks):
+                        write(x, top - 0.15 - 0.115 * (place + 0.5), words, ha="center", size=6, color=MUTED)
                 y -= line / 2
                 rule(y, 0.4, RULE)
         for words in notes:

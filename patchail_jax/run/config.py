@@ -6,13 +6,13 @@ learner update. Override any field on the command line: ``--config.env.num_envs=
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
-from patchail_jax.run.number import Number, defaults
+from patchail_jax.run.number import KINDS, Number, defaults, is_of
 from patchail_jax.run.presets import PRESETS, VARIANTS
 from patchail_jax.storage.run_config import flatten
 
@@ -182,6 +182,8 @@ def paper_config(task: str, method: str = "patchail") -> ConfigDict:
 
     ``UserError`` for a method or variant that does not exist.
     """
+    if not isinstance(method, str):
+        raise UserError(f"no method {method!r}: Methods are {', '.join(PRESETS)}")
     method, *variants = method.split("+")
     for variant in variants:
         if variant not in VARIANTS:
@@ -216,8 +218,29 @@ def stored_config(stored: Mapping[str, Any]) -> ConfigDict:
     return config
 
 
+def unknown_field(name: str, known: Iterable[str]) -> UserError:
+    """The error that names the field of ``known`` nearest to ``name``."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return UserError(f"no config key config.{name}" + (f"; did you mean config.{near[0]}?" if near else ""))
+
+
+def refuse_fields(config: ConfigDict) -> None:
+    """``UserError`` names the first field that is unknown, missing, or of another type than its default."""
+    values, known = flatten(config.to_dict()), flatten(defaults(FIELDS))
+    for name in sorted(values.keys() - known.keys()):
+        if any(field.startswith(f"{name}.") for field in known):
+            raise UserError(f"config.{name} is {values[name]!r}; it must be a group of fields")
+        raise unknown_field(name, known)
+    for name, default in known.items():
+        if name not in values:
+            raise UserError(f"config.{name} is missing")
+        if not is_of(type(default), values[name]):
+            raise UserError(f"config.{name} is {values[name]!r}; it must be {KINDS[type(default)]}")
+
+
 def refuse_numbers(config: ConfigDict) -> None:
-    """``UserError`` names the first number that is outside of its field's bounds, and what it may be."""
+    """As ``refuse_fields``; also ``UserError`` names the first number that is out of bounds, and what it may be."""
+    refuse_fields(config)
     values = flatten(config.to_dict())
     for name, number in flatten(FIELDS).items():
         if isinstance(number, Number) and not number.allows(values[name]):

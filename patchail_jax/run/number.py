@@ -1,8 +1,17 @@
-"""Numbers of a config: what each is at first, and between which bounds it may be."""
+"""Values of a config's fields: of which kind they are, what each is at first, and between which bounds it may be."""
 
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+KINDS = {int: "a whole number (int)", float: "a number (float)", bool: "True or False", str: "text (str)"}
+
+
+def is_of(kind: type, value: Any) -> bool:
+    """Whether ``value`` is of one of ``KINDS``: a whole number is a number too, True and False are neither."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 class Number(NamedTuple):

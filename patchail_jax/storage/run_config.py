@@ -71,5 +71,5 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The fields of nested dicts by dotted name, ``{"env.task": ...}``; as flax's flatten_dict, which imports jax."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+        flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
     return flat

@@ -201,14 +201,13 @@ class Mine:
 def get_config(method="patchail"):
     config = paper_config("cheetah_run", method)
     config.seed = Mine().seed
-    return config
 """
 
 
 def test_a_file_of_one_s_own_comes_first_and_shadows_no_package(tmp_path, monkeypatch):
     folder = tmp_path / "configs"
     folder.mkdir()
-    (folder / "finger.py").write_text(OWN)
+    (folder / "finger.py").write_text(f"{OWN}    return config\n")
     (tmp_path / "patchail_jax").mkdir()
     (tmp_path / "patchail_jax/__init__.py").write_text("raise ImportError")
     monkeypatch.chdir(tmp_path)
@@ -228,6 +227,8 @@ def test_a_file_of_one_s_own_comes_first_and_shadows_no_package(tmp_path, monkey
         ("\nimport nothing_like_it\n", "mine.py, line 2: ModuleNotFoundError: No module named 'nothing_like_it'"),
         ("def get_config():\n    return 1 / 0\n", "mine.py, line 2: ZeroDivisionError: division by zero"),
         ("def get_config(:\n", "mine.py, line 1: SyntaxError: "),
+        (f"{OWN}    config.sed = 3\n    return config\n", "no config key config.sed; did you mean config.seed?"),
+        (f"{OWN}    del config.env.look\n    return config\n", "config.env.look is missing"),
         ("def get_config():\n    raise OSError('a\\nb')\n", "mine.py, line 2: OSError: a b"),
     ],
 )

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.video import write_video
-from patchail_jax.programs import demos
+from patchail_jax.programs import demos, explain
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.explain import main
 from patchail_jax.programs.footage import footage, read_film
@@ -95,7 +96,9 @@ def test_one_command_writes_sheet_film_and_maps(run, tmp_path, capsys):
     before = sorted(run.rglob("*"))
     main([f"--run={run}", "--input=agent,random", "--kind=gradcam", f"--output={tmp_path}"])
     written = capsys.readouterr().out.splitlines()
-    stem = tmp_path / "gradcam_agent_random_at_480"
+    stem = Path(written[0]).with_suffix("")
+    assert stem.parent == tmp_path
+    assert stem.name.startswith("cartpole_swingup_patchail_0_gradcam_agent_random_at_480_")
     assert written == [f"{stem}{suffix}" for suffix in (".png", ".pdf", ".mp4", ".gif", ".npz")]
     assert len(read_film(stem.with_suffix(".mp4"), image_size=32)) == STEPS
     with Image.open(f"{stem}.gif") as gif:
@@ -146,24 +149,80 @@ def test_every_frame_of_a_film_of_irregular_times_is_seen_once(tmp_path):
     assert np.abs(seen.mean(axis=(1, 2, 3))[:, None] - greys).argmin(axis=1).tolist() == list(range(12))
 
 
-def test_inputs_of_one_name_have_titles_of_their_own(run, tmp_path, capsys):
-    names = ("good/film", "bad/film", "film_2")
+def files(tmp_path, *names):
+    """Episodes of four frames, each of its own grey, by name below ``tmp_path``."""
     for value, name in enumerate(names):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         np.savez(tmp_path / name, frames=np.full((4, SIDE, SIDE, 3), 50 * value, np.uint8))
-    given = ",".join(str(tmp_path / f"{name}.npz") for name in names)
-    main([f"--run={run}", f"--input={given}", "--kind=patch_rewards", f"--output={tmp_path}"])
-    with np.load(f"{tmp_path}/patch_rewards_film_film_2_film_2_2_at_480.npz") as stored:
-        assert [int(stored[f"{title}_frames"].max()) for title in ("film", "film_2", "film_2_2")] == [0, 50, 100]
-    capsys.readouterr()
-    main(["--compare", str(run), "--kind=attention", f"--input={given}", f"--output={tmp_path}"])
-    assert capsys.readouterr().out.splitlines()[0].endswith("comparison_attention_film_film_2_film_2_2.png")
+
+
+def test_inputs_that_would_have_one_title_are_refused(run, tmp_path):
+    files(tmp_path, "good/film.npz", "bad/film.npz", "expert.npz")
+    for first, second in (("good/film.npz", "bad/film.npz"), ("expert", "expert.npz")):
+        first = first if first == "expert" else str(tmp_path / first)
+        for words in ([f"--run={run}"], ["--compare", str(run)]):
+            with pytest.raises(UserError, match=r"would both be shown as (film|expert): rename one of them"):
+                main([*words, f"--input={first},{tmp_path / second}", f"--output={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_other_runs_and_files_have_other_names(run, tmp_path, capsys):
+    """In one folder: two runs of one task, method and seed, and inputs that a title does not tell apart."""
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    files(tmp_path, "a/film.npz", "b/film.npz", "expert.npz")
+    inputs = ["expert", *(str(tmp_path / name) for name in ("expert.npz", "a/film.npz", "b/film.npz"))]
+    asked = [["--compare", str(run), f"--input={one}"] for one in inputs] + [["--compare", str(run), str(other)]]
+    asked += [[f"--run={run}", "--input=expert"], [f"--run={other}", "--input=expert"]]
+    names = []
+    for words in asked:
+        for _ in range(2):  # what is asked again has the same name
+            main([*words, f"--output={tmp_path / 'out'}"])
+            names.append(capsys.readouterr().out.splitlines()[0])
+    assert names[::2] == names[1::2] and len(set(names)) == len(asked)
+    assert all(name.count("cartpole_swingup_patchail_0") >= 1 for name in names)
+
+
+def test_a_comparison_of_many_runs_has_a_name_that_a_disk_takes(tmp_path):
+    found = explain._stem(["comparison", *["quadruped_run_patchail_w_0"] * 60], [tmp_path], ["expert"])
+    assert len(found.encode()) < 200 and found != explain._stem(["comparison", *["ä" * 300]], [tmp_path], ["expert"])
 
 
 def test_runs_are_compared_on_the_same_frames(run, tmp_path, capsys):
     main(["--compare", str(run), str(run), "--kind=attention", "--input=expert", f"--output={tmp_path}"])
-    assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path}/comparison_attention_expert.png"
-    assert (tmp_path / "comparison_attention_expert.pdf").read_bytes().startswith(b"%PDF")
+    png, pdf = map(Path, capsys.readouterr().out.splitlines())
+    assert png.name.startswith("comparison_attention_expert_cartpole_swingup_patchail_0_at_480_")
+    assert png.suffix == ".png" and pdf.read_bytes().startswith(b"%PDF")
+
+
+def explained(path, method="patchail", seed=0, frame=480, steps=20):
+    episode = np.zeros((steps + 1, 8, 8, 3), np.uint8), np.linspace(-1, 1, steps)[:, None, None] * np.ones((1, 8, 8))
+    return comparison.ExplainedRun(Path(path), method, "cheetah_run", seed, frame, {"expert": episode})
+
+
+def test_runs_of_a_comparison_can_be_told_apart():
+    runs = [explained("runs/a"), explained("runs/b", "bc", frame=1_000_000), explained("runs/c", seed=1)]
+    assert comparison.names_of(runs) == [
+        "PatchAIL, seed 0, 480 frames",
+        "BC, 1M frames",
+        "PatchAIL, seed 1, 480 frames",
+    ]
+    same = [explained("runs/a/seed_0"), explained("runs/b/seed_0", frame=160_000)]
+    assert comparison.names_of(same) == [
+        "PatchAIL, seed 0, a/seed_0, 480 frames", "PatchAIL, seed 0, b/seed_0, 160k frames",
+    ]  # fmt: skip
+    assert comparison.names_of(runs[1:2]) == ["BC, 1M frames"]
+
+
+@pytest.mark.parametrize(("steps", "shown"), [(20, 8), (2, 2), (1, 1)])
+def test_a_comparison_says_its_steps_and_what_its_colours_mean(tmp_path, monkeypatch, steps, shown):
+    drawn = []
+    monkeypatch.setattr(comparison, "write_figure", lambda figure, stem: drawn.append(figure) or [stem])
+    comparison.comparison(tmp_path / "stem", [explained("a", steps=steps)], label="patch reward")
+    *axes, bar = drawn[0].axes
+    titles = [axis.get_title() for axis in axes if axis.get_title()]
+    assert len(set(titles)) == len(titles) == shown and all(title.startswith("step ") for title in titles)
+    assert sum(len(axis.images) for axis in axes) == 2 * shown and "each run's own scale" in bar.get_ylabel()
 
 
 @pytest.mark.parametrize("place", ["file", "file/below/it"])
@@ -178,12 +237,12 @@ def test_several_episodes_stand_below_each_other_on_one_scale(run, tmp_path, cap
     drawn = []
     monkeypatch.setattr(comparison, "write_figure", lambda figure, stem: drawn.append(figure) or [stem])
     main(["--compare", str(run), "--kind=weighted", "--input=expert,random", f"--output={tmp_path}"])
-    assert capsys.readouterr().out == f"{tmp_path}/comparison_weighted_expert_random\n"
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/comparison_weighted_expert_random_")
     (figure,) = drawn
-    grid = np.reshape([len(axis.images) for axis in figure.axes], (4, -1))  # frames and maps, twice
+    grid = np.reshape([len(axis.images) for axis in figure.axes[:-1]], (4, -1))  # frames and maps, twice
     assert (grid == 1).all()
-    titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_title(loc="left")]
-    assert titles == ["cartpole swingup, expert", "PatchAIL", "random", "PatchAIL"]
+    titles = [words for axis in figure.axes if (words := axis.get_title(loc="left").strip())]
+    assert titles == ["cartpole swingup, expert", "PatchAIL, 480 frames", "random", "PatchAIL, 480 frames"]
 
 
 def test_an_older_checkpoint_is_another_discriminator(run, trained):
@@ -198,7 +257,7 @@ def test_an_older_checkpoint_is_another_discriminator(run, trained):
 
 def test_explaining_an_older_checkpoint_takes_its_parameters(run, tmp_path, capsys):
     main([f"--run={run}", "--checkpoint=40", "--input=expert", f"--output={tmp_path}"])
-    assert capsys.readouterr().out.splitlines()[0].endswith("_at_320.png")
+    assert "_expert_at_320_" in capsys.readouterr().out.splitlines()[0]
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     (copy / "parameters" / "40.npz").write_bytes((run / "parameters" / "40.npz").read_bytes()[:-300])
@@ -264,8 +323,11 @@ def test_files_that_are_no_films_are_one_line(trained, tmp_path):
     with pytest.raises(UserError, match="small.npz: frames of 12x16 pixels are too small for an image size of 16"):
         footage(str(tmp_path / "small.npz"), trained)
     np.savez(tmp_path / "one.npz", frames=np.zeros((1, 4, 4, 3), np.uint8))
-    with pytest.raises(UserError, match="a step takes two"):
+    with pytest.raises(UserError, match="one.npz has 1 frame; a step takes two"):
         footage(str(tmp_path / "one.npz"), trained)
+    np.save(tmp_path / "frames.npy", np.zeros((3, SIDE, SIDE, 3), np.uint8))
+    with pytest.raises(UserError, match=r"frames.npy is an .npy: .* numpy.savez\('FILE.npz', frames=...\)"):
+        footage(tmp_path / "frames.npy", trained)
 
 
 def test_a_folder_without_a_run_or_without_a_checkpoint_is_one_line(run, tmp_path):

@@ -1,11 +1,15 @@
 """Pictures show the rewards they were given."""
 
+from pathlib import Path
+
 import matplotlib.image
 import numpy as np
+import pytest
 
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
+from patchail_jax.reports import pictures
 from patchail_jax.reports.eval_csv import EvalCsv
-from patchail_jax.reports.pictures import learning_curve, patch_rewards
+from patchail_jax.reports.pictures import contact_sheet, learning_curve, patch_rewards
 
 
 def test_high_rewards_are_red_and_low_ones_blue(tmp_path):
@@ -21,6 +25,34 @@ def test_high_rewards_are_red_and_low_ones_blue(tmp_path):
     body = difference[:, : int(picture.shape[1] * 0.85)]  # without the colour bar
     red, blue = rows[np.nonzero(body > 0.1)[0]], rows[np.nonzero(body < -0.1)[0]]
     assert red.size and blue.size and red.max() < blue.min()  # the expert's row stands above the agent's
+
+
+def sheet(monkeypatch, steps):
+    """The contact sheet of an episode of so many steps: the axes of pictures, and that of the rewards."""
+    drawn = []
+    monkeypatch.setattr(pictures, "write_figure", lambda figure, stem: drawn.append(figure) or [])
+    rewards = np.linspace(0.5, 1, steps)
+    episode = ExplainedEpisode("x", np.zeros((steps + 1, 8, 8, 3), np.uint8), np.ones((steps, 8, 8)), rewards)
+    contact_sheet(Path("stem"), [episode], label="reward")
+    *shown, strip, _ = drawn[0].axes
+    return shown, strip
+
+
+@pytest.mark.parametrize(("steps", "columns"), [(1, 1), (2, 2), (5, 5), (8, 8), (300, 8)])
+def test_a_sheet_shows_each_step_once(monkeypatch, steps, columns):
+    shown, strip = sheet(monkeypatch, steps)
+    titles = [axis.get_title() for axis in shown if axis.get_title()]
+    assert len(shown) == 2 * columns and len(set(titles)) == len(titles) == columns
+    assert titles[-1] == f"step {steps - 1}" and len(strip.get_xticks()) == columns
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_strip_has_a_bar_a_step_whole_dots_and_a_name(monkeypatch, steps):
+    _, strip = sheet(monkeypatch, steps)
+    high = strip.patches[0].get_path().get_extents()
+    assert (high.x0, high.x1, high.y1) == (-0.5, steps - 0.5, 1.0 if steps > 1 else 0.5)
+    (dots,) = [line for line in strip.lines if line.get_marker() == "o"]
+    assert not dots.get_clip_on() and strip.get_xlabel() == "step"
 
 
 def evaluations(*returns):

@@ -5,10 +5,11 @@ import json
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.lines import Line2D
 
 from patchail_jax.errors import UserError
 from patchail_jax.programs.reports import main
-from patchail_jax.reports import published, style
+from patchail_jax.reports import published, style, table1
 from patchail_jax.reports.aggregate import scores_by_method
 from patchail_jax.reports.curves import curves, figure
 from patchail_jax.reports.published import METHOD_LABELS
@@ -271,3 +272,21 @@ def test_a_frame_beyond_all_numbers_is_one_line(tmp_path):
         stream.write(f"patchail,cheetah_run,0,{10**30},1.0,0.1\n")
     with pytest.raises(UserError, match=r"eval\.csv, line 53, is no evaluation"):
         main(["curves", str(tmp_path / "runs"), f"--output={tmp_path}"])
+
+
+def test_the_table_of_one_method_is_as_narrow_as_it_with_numbers_in_the_middle_of_their_rows(root):
+    runs = [run for run in find_runs([root]) if run.method == "bc"]
+    drawn = table1._figure(cells(runs, [1_000_000]), ["a remark that is longer than the table of one method is wide"])
+    edges = [text.get_window_extent() for text in drawn.texts]
+    assert all(one.x0 >= 0 and one.x1 <= drawn.bbox.width and one.y0 >= 0 for one in edges)
+    rules = sorted(line.get_ydata()[0] * drawn.bbox.height for line in drawn.findobj(Line2D))
+    column = next(text.get_position()[0] for text in drawn.texts if text.get_text() == "BC") * drawn.bbox.width
+    row = [one for one in edges if abs((one.x0 + one.x1) / 2 - column) < 2 and rules[0] < one.y0 and one.y1 < rules[1]]
+    above, below = rules[1] - max(one.y1 for one in row), min(one.y0 for one in row) - rules[0]
+    assert len(row) >= 2 and abs(above - below) < 0.05 * drawn.dpi
+    assert drawn.get_figwidth() < 3.5
+
+
+def test_the_legend_says_the_seeds_where_they_are_the_same_in_every_panel(root):
+    labels = [text.get_text() for text in figure(curves(find_runs([root]))).legends[0].get_texts()]
+    assert "BC (3 seeds)" in labels and "PatchAIL" in labels

@@ -17,6 +17,8 @@ def test_results_go_where_results_are_kept_unless_another_folder_is_named(tmp_pa
     reports(["results", "runs"])
     assert capsys.readouterr().out.splitlines() == [
         "results/small/cheetah_run/patchail/seed_0.csv",
+        "results/small/cheetah_run/patchail/seed_0.json",
+        "results/small.png",
         "results/README.md",
     ]
 
