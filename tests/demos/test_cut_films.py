@@ -1,5 +1,6 @@
 """Films that were cut short, or put together from others, are not taken for whole ones."""
 
+import itertools
 from fractions import Fraction
 
 import av
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchail_jax.demos import import_video
+from patchail_jax.demos import import_video, video_frames
 from patchail_jax.demos.gathering import Request
 from patchail_jax.demos.import_video import Cutting
 from patchail_jax.errors import UserError
@@ -60,6 +61,14 @@ def test_a_film_without_its_last_frames_says_so(tmp_path):
     content = source.read_bytes()
     source.write_bytes(content[: int(len(content) * 0.95)])
     assert "of the 0.80 s that it declares" in notes(read(source))
+
+
+def test_where_reading_ends_is_said_of_the_length_that_is_declared(tmp_path, monkeypatch):
+    source = MAKERS[".mp4"](tmp_path / "film.mp4")
+    source.write_bytes(source.read_bytes()[:-2000])
+    real = video_frames.Film._frames
+    monkeypatch.setattr(video_frames.Film, "_frames", lambda self, start: itertools.islice(real(self, start), 20))
+    assert "nothing can be read after 0.38 s of 0.80 s" in notes(read(source))
 
 
 def test_frames_that_an_edit_hides_are_not_missing(tmp_path):

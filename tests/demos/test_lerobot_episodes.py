@@ -51,6 +51,7 @@ LISTS, PAIRS = pyarrow.list_(pyarrow.float32()), pyarrow.list_(pyarrow.float32()
         (lambda: {"timestamp": times(None, 6)}, "episode 1 has rows without a timestamp, such as row 0"),
         (lambda: {"timestamp": times(np.inf, 0)}, "episode 0 has rows without a timestamp"),
         (lambda: {"action": actions(LISTS, 8, None)}, "episode 1: action is not a list of as many numbers"),
+        (lambda: {"action": actions(LISTS, slice(6, 10), [None] * 4)}, "episode 1: action is not a list of as many"),
         (lambda: {"action": actions(PAIRS, 8, None)}, "episode 1: action is not a list of as many numbers"),
         (lambda: {"action": actions(LISTS, 1, [0.0])}, "episode 0: action is not a list of as many numbers"),
         (lambda: {"action": actions(LISTS, 1, [])}, "episode 0: action is not a list of as many numbers"),
