@@ -48,7 +48,8 @@ def describe(trajectories: Trajectories) -> list[str]:
         lines.append(f"returns         mean {returns.mean():.1f}, std {returns.std():.1f}: {listed}")
     known = ("task", "action_repeat", "notes")
     lines += [f"{key:15s} {value}" for key, value in metadata.items() if key not in known]
-    return lines + [f"note            {note}" for note in [*_notes(metadata), *_doubts(trajectories, each)]]
+    lines += [f"note            {note}" for note in [*_notes(metadata), *_doubts(trajectories, each)]]
+    return [_printable(line) for line in lines]
 
 
 def draw_sheet(path: Path, frames: np.ndarray) -> None:
@@ -95,6 +96,11 @@ def sheet_part(trajectories: Trajectories) -> Trajectories:
         for observed in (few.states, few.frames)
     )
     return few._replace(states=states, frames=frames, actions=None, rewards=None, lengths=None)
+
+
+def _printable(line: str) -> str:
+    """One line: what a file says of itself moves no cursor and begins no other line."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
 
 
 def _notes(metadata: dict[str, Any]) -> list[str]:

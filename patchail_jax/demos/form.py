@@ -1,6 +1,5 @@
 """What demonstrations are made of in memory, and what makes them sound."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ DTYPES = {
     "lengths": np.dtype(np.int64),
 }
 _MOST_REPEAT = 10**9
+_SLOWEST, _FASTEST = 1e-6, 1e9  # steps a second
 _AXES = {
     "states": "[D,T+1,X]",
     "frames": "[D,T+1,H,H,3]",
@@ -135,9 +135,9 @@ def _check_what_an_import_says(metadata: dict[str, Any], *, name: str) -> None:
     if "video_size" in metadata and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
         wanted = f"'video_size' in 'metadata' must be a whole number of pixels, not {size!r}"
     elif "steps_per_second" in metadata and (
-        not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= sys.float_info.max
+        not isinstance(rate, int | float) or isinstance(rate, bool) or not _SLOWEST <= rate <= _FASTEST
     ):
-        wanted = f"'steps_per_second' in 'metadata' must be a number above 0, not {rate!r}"
+        wanted = f"'steps_per_second' in 'metadata' must be a number from {_SLOWEST:g} to {_FASTEST:g}, not {rate!r}"
     elif "notes" in metadata and (not isinstance(notes, list) or not all(isinstance(note, str) for note in notes)):
         wanted = f"'notes' in 'metadata' must be a list of strings, not {notes!r}"
     if wanted:

@@ -10,7 +10,7 @@ import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.lerobot_episodes import Episode, choose, refuse_other_rows
+from patchail_jax.demos.lerobot_episodes import ListedEpisode, choose, refuse_other_rows
 from patchail_jax.demos.lerobot_info import VERSIONS, choose_camera, chunks_size, read_info
 from patchail_jax.demos.lerobot_pictures import decoded, sized, whole
 from patchail_jax.demos.picture_files import EARLY
@@ -61,7 +61,7 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
     return gathering.finish(f"lerobot {folder.name}, {key}")
 
 
-def _episodes(folder: Path, info: dict[str, Any], key: str) -> Iterator[Episode]:
+def _episodes(folder: Path, info: dict[str, Any], key: str) -> Iterator[ListedEpisode]:
     """All episodes, from the table of them; ``key`` is "" where their pictures are in no film."""
     version = VERSIONS[info["codebase_version"]]
     tables, films = _TABLES[version], _FILMS[version]
@@ -72,7 +72,7 @@ def _episodes(folder: Path, info: dict[str, Any], key: str) -> Iterator[Episode]
         for number, length in sorted((int(line["episode_index"]), line.get("length")) for line in told):
             chunk = number // size
             film = folder / films.format(chunk, number, key) if key else None
-            yield Episode(number, folder / tables.format(chunk, number), film, 0.0, length)
+            yield ListedEpisode(number, folder / tables.format(chunk, number), film, 0.0, length)
         return
     names = ["episode_index", "data/chunk_index", "data/file_index", "length"]
     films_at = [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")] if key else []
@@ -81,10 +81,10 @@ def _episodes(folder: Path, info: dict[str, Any], key: str) -> Iterator[Episode]
             chunk, file, start = (row[name] for name in films_at) if key else (0, 0, 0.0)
             table = folder / tables.format(row["data/chunk_index"], row["data/file_index"])
             film = folder / films.format(chunk, file, key) if key else None
-            yield Episode(row["episode_index"], table, film, float(start), row.get("length"))
+            yield ListedEpisode(row["episode_index"], table, film, float(start), row.get("length"))
 
 
-def _read_film(gathering: Gathering, tables: "_Tables", path: Path, episodes: Sequence[Episode]) -> None:
+def _read_film(gathering: Gathering, tables: "_Tables", path: Path, episodes: Sequence[ListedEpisode]) -> None:
     """Episodes that lie in one film; those that go back in time start it anew."""
     clip = open_clip(path, frames_per_second=None)
     rest = list(episodes)
@@ -106,7 +106,7 @@ def _read_film(gathering: Gathering, tables: "_Tables", path: Path, episodes: Se
             gathering.notes |= clip.notes
 
 
-def _read_tables(gathering: Gathering, tables: "_Tables", episodes: Sequence[Episode]) -> None:
+def _read_tables(gathering: Gathering, tables: "_Tables", episodes: Sequence[ListedEpisode]) -> None:
     """Episodes whose pictures are PNG or JPEG in the table itself."""
     for episode in episodes:
         if gathering.full:
@@ -133,7 +133,7 @@ class _Tables:
         self._names = ["timestamp", "frame_index", "task_index", "next.reward", *more]
         self._groups: dict[int, Any] = {}
 
-    def rows(self, episode: Episode) -> dict[str, Any]:
+    def rows(self, episode: ListedEpisode) -> dict[str, Any]:
         """The episode's columns in the order of its frames: numbers as arrays, pictures as they come."""
         if episode.table != self._path:
             self._open(episode.table)

@@ -11,7 +11,7 @@ import numpy as np
 from patchail_jax.errors import UserError
 
 
-class Episode(NamedTuple):
+class ListedEpisode(NamedTuple):
     """Its number, its table, its film (None: pictures are in the table) from ``start`` seconds on, and its rows.
 
     ``length`` is how many rows ``meta/`` says that it has, or None.
@@ -24,11 +24,13 @@ class Episode(NamedTuple):
     length: int | None = None
 
 
-def choose(folder: Path, info: dict[str, Any], held: Sequence[Episode], wanted: Sequence[int] | None) -> list[Episode]:
+def choose(
+    folder: Path, info: dict[str, Any], held: Sequence[ListedEpisode], wanted: Sequence[int] | None
+) -> list[ListedEpisode]:
     """Those of the ``wanted`` numbers, or all of ``held``; UserError where the list contradicts itself or ``info``."""
     if not held:
         raise UserError(f"{folder}: lists no episodes in meta/")
-    by_number: dict[int, Episode] = {}
+    by_number: dict[int, ListedEpisode] = {}
     for episode in held:
         if by_number.setdefault(episode.number, episode) is not episode:
             raise UserError(f"{folder}: lists episode {episode.number} twice in meta/: download it again")
@@ -50,7 +52,7 @@ def choose(folder: Path, info: dict[str, Any], held: Sequence[Episode], wanted: 
     return chosen
 
 
-def refuse_other_rows(episode: Episode, frame_index: np.ndarray, timestamp: np.ndarray) -> None:
+def refuse_other_rows(episode: ListedEpisode, frame_index: np.ndarray, timestamp: np.ndarray) -> None:
     """UserError where the rows of an episode, in order, are not 0, 1, 2, ... of as many as it has, each with a time."""
     count, name = len(frame_index), f"{episode.table}: episode {episode.number}"
     if episode.length not in (None, count) or not np.array_equal(frame_index, np.arange(count)):
@@ -61,7 +63,7 @@ def refuse_other_rows(episode: Episode, frame_index: np.ndarray, timestamp: np.n
         raise UserError(f"{name} has rows without a timestamp, such as row {np.isfinite(timestamp).argmin()}")
 
 
-def _refuse_overlaps(folder: Path, held: Sequence[Episode], chosen: set[int], fps: float) -> None:
+def _refuse_overlaps(folder: Path, held: Sequence[ListedEpisode], chosen: set[int], fps: float) -> None:
     """UserError where one of ``chosen`` and another episode lie in one place of one film."""
     placed = [episode for episode in held if episode.film and episode.length and math.isfinite(episode.start)]
     for earlier, later in itertools.pairwise(sorted(placed, key=lambda episode: (str(episode.film), episode.start))):
@@ -69,6 +71,7 @@ def _refuse_overlaps(folder: Path, held: Sequence[Episode], chosen: set[int], fp
         end = earlier.start + (earlier.length - 0.5) / fps
         if earlier.film == later.film and later.start < end and chosen & {earlier.number, later.number}:
             raise UserError(
-                f"{folder}: by meta/ episode {later.number} starts at {later.start:.2f} s of a film that episode "
-                f"{earlier.number} of {earlier.length} frames at {fps:g} a second fills up to {end:.2f} s"
+                f"{folder}: by meta/ episode {earlier.number} lies at {earlier.start:.2f} to {end:.2f} s of a film "
+                f"({earlier.length} frames, {fps:g} a second), and episode {later.number} starts at "
+                f"{later.start:.2f} s: choose others with --episodes"
             )

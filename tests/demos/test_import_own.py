@@ -101,11 +101,13 @@ def test_what_can_be_done_is_done(tmp_path, tiny):
         ({"notes": 3}, "'notes' in 'metadata' must be a list of strings, not 3"),
         ({"notes": ["good", {"a": 1}]}, "'notes' in"),
         ({"notes": "one"}, "'notes' in"),
-        ({"steps_per_second": "x"}, "'steps_per_second' in 'metadata' must be a number above 0, not 'x'"),
+        ({"steps_per_second": "x"}, "'steps_per_second' in 'metadata' must be a number from 1e-06 to 1e.09, not 'x'"),
         ({"steps_per_second": 0}, "'steps_per_second' in"),
         ({"steps_per_second": float("nan")}, "'steps_per_second' in"),
         ({"steps_per_second": 10**400}, "'steps_per_second' in"),
         ({"steps_per_second": True}, "'steps_per_second' in"),
+        ({"steps_per_second": 5e-324}, "must be a number from 1e-06 to 1e.09, not 5e-324"),
+        ({"steps_per_second": 1e300}, "must be a number from 1e-06 to 1e.09, not 1e.300"),
     ],
 )
 def test_what_a_file_says_of_itself_is_checked_by_every_reader(tmp_path, metadata, said):

@@ -29,7 +29,7 @@ def write(path, order, row_group_size):
 
 
 def places(path, numbers):
-    return [lerobot_episodes.Episode(number, path, path, 0.0) for number in numbers]
+    return [lerobot_episodes.ListedEpisode(number, path, path, 0.0) for number in numbers]
 
 
 ORDERS = {

@@ -158,3 +158,10 @@ def test_a_file_with_an_action_repeat_that_nobody_means_is_refused(own, capsys):
         text = arrays["metadata"].item().replace('"action_repeat": 2', f'"action_repeat": {repeat}')
         np.savez(own, **(arrays | {"metadata": np.array(text)}))
         assert said in fail(capsys, "inspect", own)
+
+
+def test_what_a_file_says_of_itself_stays_on_its_line(own, capsys):
+    trajectory.save(own, made(source="a\x1b[2J", notes=["größe\nwritten: elsewhere"]))
+    program.main(["inspect", str(own)])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and r"a\x1b[2J" in said and r"größe\nwritten: elsewhere" in said
