@@ -51,11 +51,11 @@ def train(config: ConfigDict, *, profile: bool = False) -> str:
 
 def load_run(path: str | os.PathLike[str], *, checkpoint: int | None = None) -> "LoadedRun":
     """What the run in the folder ``path`` (or ``gs://``) has learned, at its newest checkpoint unless one is named."""
-    if not isinstance(path, str | os.PathLike) or not str(path):
+    if not isinstance(path, str | os.PathLike) or not (folder := os.fsdecode(path)):
         raise UserError(f"path is {path!r}; name the folder of a run")
     if checkpoint is not None:
         checkpoint = whole_number("checkpoint", checkpoint)
-    return LoadedRun(open_trained(reading_copy(str(path)), number=checkpoint))
+    return LoadedRun(open_trained(reading_copy(folder), number=checkpoint))
 
 
 class LoadedRun:
@@ -175,7 +175,7 @@ class Update:
         ``UserError`` for other shapes, for frames that are not uint8, and for a state that is another method's or was
         consumed.
         """
-        require_state(state, self._first)
+        state = self._usable(state)
         specs, needs, count = self.specs, self._method.needs, self._devices.count
         windows, pairs = self._windows, self._pairs
         agent_frames = (windows, specs.frame_stack + specs.n_step, *specs.frame_shape)
@@ -214,8 +214,7 @@ class Update:
         height, width, channels = self.specs.frame_shape
         form = ("B", height, width, channels * self.specs.frame_stack)
         observations = fitting("observations", observations, form, np.uint8)
-        require_state(state, self._first)
-        return np.array(self._devices.exploit(self._devices.publish(state), observations))
+        return np.array(self._devices.exploit(self._devices.publish(self._usable(state)), observations))
 
     def reward(self, state: Any, frames: np.ndarray) -> np.ndarray:
         """Rewards ``[T]`` of an episode's ``frames [T+1,H,W,3] uint8``, as the method would store them.
@@ -228,10 +227,15 @@ class Update:
                 "config.reward.moment=at_episode_end"
             )
         frames = fitting("frames", frames, ("T+1", *self.specs.frame_shape), np.uint8, least=2)
-        require_state(state, self._first)
-        _, rewards = self._devices.label(state, frames)
+        _, rewards = self._devices.label(self._usable(state), frames)
         assert rewards is not None
         return rewards
+
+    def _usable(self, state: Any) -> Any:
+        """``state`` on the devices: one from a file is of numpy's arrays. ``UserError`` for a strange one."""
+        require_state(state, self._first)
+        here = all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+        return state if here else self._devices.place(state)
 
 
 def _require_config(config: Any) -> None:

@@ -289,7 +289,10 @@ def test_a_state_is_one_of_this_update_s_and_not_consumed(config, expert, update
         ):
             with pytest.raises(UserError, match=message):
                 ask()
-    update(jax.device_get(state), *batch)  # as numpy arrays, from a file
+    stored = jax.device_get(state)  # as numpy arrays, from a file
+    np.testing.assert_array_equal(update.reward(stored, frames), update.reward(state, frames))
+    np.testing.assert_array_equal(update.act(stored, stacks), update.act(state, stacks))
+    update(stored, *batch)
 
 
 def test_what_is_returned_can_be_written_to(run, update):
@@ -322,7 +325,7 @@ def test_a_checkpoint_is_a_whole_number_and_an_input_a_name(run, config):
     for odd in (40.0, "40", True):
         with pytest.raises(UserError, match="must be a whole number"):
             patchail_jax.load_run(config.run_folder, checkpoint=odd)
-    for odd in (["expert"], np.zeros(3), "", None, Path("expert")):
+    for odd in (["expert"], np.zeros(3), "", None, Path("expert"), "a" * 300, "a\0b"):
         with pytest.raises(UserError, match="no input"):
             run.frames(odd)
     for odd in ("", None, 3):

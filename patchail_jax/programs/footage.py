@@ -33,8 +33,8 @@ def footage(source: str | os.PathLike[str], trained: Trained) -> np.ndarray:
         raise UserError(f"no input {source!r}; use {', '.join(INPUTS)}, or the name of a file")
     if isinstance(source, str) and source in INPUTS:
         return INPUTS[source](trained)
-    path = expanded(os.fspath(source))
-    if not path.exists():
+    path = expanded(os.fsdecode(source))
+    if not os.path.exists(path):  # False too for what no file can be called
         raise UserError(f"no input {str(path)!r}; use {', '.join(INPUTS)}, or a file that is there: a video or an npz")
     if path.suffix == ".npy":
         raise UserError(f"{path} is an .npy: write the frames by numpy.savez('FILE.npz', frames=...) and name FILE.npz")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
+KINDS = {int: "a whole number (int)", float: "a number (float)", bool: "True or False", str: "text (str)"}
 
 
 def is_of(kind: type, value: Any) -> bool:
