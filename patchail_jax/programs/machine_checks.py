@@ -90,8 +90,10 @@ def check_rendering(config: ConfigDict) -> Finding:
             last, steps = environment.step(np.zeros(environment.action_size)).last, steps + 1
         milliseconds, name = 1e3 * (time.perf_counter() - before) / steps, environment.renderer or ""
     software = any(word in name.lower() for word in SOFTWARE)
-    drawn_by = f"{os.environ['MUJOCO_GL']}, {name}{', software rendering' * software}"
-    line = f"{width}x{height} by {config.env.factory or drawn_by}: {milliseconds:.1f} ms an agent step"
+    drawn = f"by {os.environ['MUJOCO_GL']}, {name}{', software rendering' * software}"
+    if config.env.factory:
+        drawn = f"from {config.env.factory}"
+    line = f"{width}x{height} {drawn}: {milliseconds:.1f} ms an agent step"
     if software and config.env.quality == "full":
         remedy = "a GPU's EGL, more config.env.num_envs, or config.env.quality=fast (other pixels than the paper's)"
         return Finding("rendering", "warning", line, remedy)
