@@ -14,10 +14,8 @@ from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
 from patchail_jax.launch.sweeps.sweep import PlannedRun, refuse_form, runs, selected
 from patchail_jax.programs import command_line
 from patchail_jax.programs.arguments import Arguments, number_ranges
-from patchail_jax.storage.remote import is_remote
+from patchail_jax.storage.remote import READERS, is_remote
 
-# What buckets of each scheme that storage reads need beside the program: an extra of setup.py.
-STORAGE_EXTRAS = {"gs": "gcs", "s3": "s3", "az": "az"}
 _OWN = ("--config.seed=", "--config.run_folder=")  # flags in which runs of one kind differ
 _seeds = functools.partial(number_ranges, what="seed")
 
@@ -93,7 +91,7 @@ def refuse_configs(runs: Sequence[PlannedRun]) -> None:
 
 def extras_for(root: str, extras: str) -> str:
     """What ``setup.sh`` has to install beside ``extras`` for run folders in ``root``."""
-    storage = STORAGE_EXTRAS.get(root.partition("://")[0], "") if is_remote(root) else ""
+    _, storage = READERS.get(root.partition("://")[0], ("", "")) if is_remote(root) else ("", "")
     return ",".join(filter(None, (extras, storage)))
 
 

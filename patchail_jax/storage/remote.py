@@ -17,8 +17,8 @@ from patchail_jax.storage.remote_files import MANIFEST, download, read_manifest,
 if TYPE_CHECKING:
     from etils import epath
 
-# The library that reads each scheme, and what pip calls it.
-_READERS = {"gs": ("gcsfs", "'.[gcs]'"), "s3": ("s3fs", "s3fs"), "az": ("adlfs", "adlfs")}
+# The library that reads each scheme, and the extra that installs it.
+READERS = {"gs": ("gcsfs", "gcs"), "s3": ("s3fs", "s3"), "az": ("adlfs", "az")}
 _STATUSES_THAT_PASS = (408, 429, *range(500, 600))
 _TRIES = 3  # to read a run that goes on: what was listed may be gone
 
@@ -42,12 +42,12 @@ def local_folder(location: str, purpose: str = "runs") -> Path:
 def storage(location: str) -> "epath.Path":
     """The address as a path of ``etils.epath``; ``UserError`` for a scheme that nobody can open."""
     scheme = location.split("://", 1)[0]
-    if scheme not in _READERS:
-        known = ", ".join(f"{name}://" for name in _READERS)
+    if scheme not in READERS:
+        known = ", ".join(f"{name}://" for name in READERS)
         raise UserError(f"{location} cannot be opened: use {known} or a local folder")
     from etils import epath
 
-    logging.getLogger(_READERS[scheme][0]).setLevel(logging.CRITICAL)  # it logs tracebacks of what it raises as well
+    logging.getLogger(READERS[scheme][0]).setLevel(logging.CRITICAL)  # it logs tracebacks of what it raises as well
     return epath.Path(location.rstrip("/"))
 
 
@@ -59,8 +59,8 @@ def reachable(location: str) -> Iterator[None]:
     except UserError:
         raise
     except ImportError as error:
-        scheme = location.split("://", 1)[0]
-        raise UserError(f"{location} cannot be opened without a library: pip install {_READERS[scheme][1]}") from error
+        _, extra = READERS[location.split("://", 1)[0]]
+        raise UserError(f"{location} cannot be opened without a library: pip install '.[{extra}]'") from error
     except Exception as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
         if _may_pass(error):

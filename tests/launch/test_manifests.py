@@ -332,10 +332,8 @@ def test_skypilot_installs_the_jax_of_the_accelerators(words, extras, capsys):
 
 
 def test_every_bucket_that_storage_reads_has_its_extra():
-    assert options.STORAGE_EXTRAS.keys() == remote._READERS.keys()
     known = (Path(__file__).parents[2] / "setup.py").read_text()
-    for scheme, extra in options.STORAGE_EXTRAS.items():
-        library, _ = remote._READERS[scheme]
+    for scheme, (library, extra) in remote.READERS.items():
         assert re.search(rf'"{extra}": \[.*"{library}>=', known)
         assert options.extras_for(f"{scheme}://mine/x", "cuda12") == f"cuda12,{extra}"
     assert options.extras_for("gs/mine", "cuda12") == options.extras_for("gs", "cuda12") == "cuda12"
