@@ -239,7 +239,7 @@ import patchail_jax
 from patchail_jax.configs import quickstart
 
 config = quickstart.get_config()
-config.num_frames, config.env.num_envs = 100, 2
+config.num_frames = 100
 patchail_jax.train(config)
 """
 
