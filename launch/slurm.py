@@ -30,6 +30,7 @@ SAVE_SECONDS = 300  # between the warning and the end, for a checkpoint with a l
 REQUEUES = 100
 TRIES = 3  # of a run that crashes, which goes on from its checkpoint
 POLL_SECONDS = 0.5
+_OUT_OF_MEMORY = -signal.SIGKILL  # which the run would be again
 
 
 class Task:
@@ -50,7 +51,7 @@ class Task:
         try:
             status = self._run()
             for _ in range(TRIES - 1):
-                if status <= 0 or status in (BAD_INPUT, *STOPPED) or self._asked:
+                if status in (0, BAD_INPUT, _OUT_OF_MEMORY, *STOPPED) or self._asked:
                     break
                 status = self._run()
         finally:

@@ -78,7 +78,9 @@ def refuse_other_pictures(path: Path) -> None:
     except ERRORS:
         ours = False
     if not ours:
-        raise UserError(f"{path}: is no contact sheet, and is not replaced by one: name another file with --sheet")
+        raise UserError(
+            f"{path}: is not known to be a contact sheet, and stays: remove it, or name another with --sheet"
+        )
 
 
 def _mark() -> PngImagePlugin.PngInfo:

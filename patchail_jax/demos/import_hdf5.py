@@ -60,9 +60,7 @@ def _robomimic(inside: Inside, gathering: Gathering, camera: str, mask: str) -> 
         group = f"data/{name}"
         chosen = _camera(inside, group, camera)
         frames = inside.take(f"{group}/obs/{chosen}")
-        told, steps = inside.get(group).attrs.get("num_samples", len(frames)), len(frames)
-        if not np.array_equal(told, steps):
-            gathering.leave_out(f"num_samples is {told}, and there are pictures of {steps}")
+        steps = len(frames)
         next_pictures = f"{group}/next_obs/{chosen}"
         if next_pictures in inside and inside.shape(next_pictures)[0] == steps:
             last = inside.take(next_pictures, steps - 1)
@@ -71,6 +69,8 @@ def _robomimic(inside: Inside, gathering: Gathering, camera: str, mask: str) -> 
         if len(frames) < 2:
             gathering.notes.setdefault(f"{name} has {len(frames)} frames, no step, and is left out")
             continue
+        if not np.array_equal(told := inside.get(group).attrs.get("num_samples", steps), steps):
+            gathering.leave_out(f"num_samples is {told}, and there are pictures of {steps}")
         wanted = ("actions", "rewards") if gathering.request.actions else ("rewards",)
         held = {part: inside.take(f"{group}/{part}") for part in wanted if f"{group}/{part}" in inside}
         gathering.add_arrays(frames, held.get("actions"), held.get("rewards"), name=name)

@@ -13,7 +13,7 @@ import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.listed_files import files_of, leaps
+from patchail_jax.demos.listed_files import files_of, step, usual_step
 from patchail_jax.demos.row_marks import Columns, marks
 from patchail_jax.errors import UserError
 from patchail_jax.files import npz
@@ -53,7 +53,8 @@ class EpisodeCutter:
     """Cuts the rows of ``files``, which come one by one, into episodes and hands them to ``gathering``."""
 
     def __init__(self, gathering: Gathering, files: Sequence[Path]) -> None:
-        self._gathering, self._leaps = gathering, leaps(files)
+        self._gathering, self._usual = gathering, usual_step(files)
+        self._before: tuple[Path, int] | None = None  # the last file, and its rows
         self._whole: dict[int, int] = {}  # pictures of the demonstrations that lie in one file
         self._joined: dict[int, int] = {}  # and of those that are put together from several
         self._over = False
@@ -61,6 +62,16 @@ class EpisodeCutter:
         self._name, self._ended = "", False
         self._lost = {False: 0, True: 0}  # rows that are of no episode, before the first one and behind it
         self._shifted: list[bool] = []
+
+    def _refuse_gap(self, path: Path, count: int) -> None:
+        """UserError where ``path`` of ``count`` rows does not follow the last file: files count up, or by rows."""
+        assert self._before is not None
+        before, rows = self._before
+        if step(before, path) not in (None, 1, self._usual, rows, count):
+            raise UserError(
+                f"{path}: continues the episode of {self._name}, and its number does not follow that of "
+                f"{before.name}: is a file missing? Convert what lies before it and behind it one by one"
+            )
 
     def add(self, table: Columns) -> None:
         """The rows of the next file."""
@@ -74,11 +85,8 @@ class EpisodeCutter:
             self._close()
         elif self._open and 0 not in firsts:
             self._over = True
-            if before := self._leaps.get(table.path):
-                raise UserError(
-                    f"{table.path}: continues the episode of {self._name}, and its number does not follow that of "
-                    f"{before.name}: is a file missing? Convert what lies before it and behind it one by one"
-                )
+            self._refuse_gap(table.path, count)
+        self._before = table.path, count
         cuts = sorted({0, count, *firsts, *(last + 1 for last in lasts)})
         for start, end in itertools.pairwise(cuts):
             if self._gathering.full:

@@ -1,18 +1,15 @@
 """The files that an import is given: those of folders in the order of their numbers, none twice or missing between."""
 
+import collections
 import itertools
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from patchail_jax.demos.natural_order import by_number
 from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError
-
-_LEAP = 1.5  # times the usual step from one file's number to the next
 
 
 def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
@@ -43,22 +40,17 @@ def refuse_twice(paths: Sequence[Path]) -> None:
         seen[file] = path
 
 
-def leaps(files: Sequence[Path]) -> dict[Path, Path]:
-    """Of files in order those whose numbers leap over others or go back, each with the file before it."""
-    steps = {
-        later: step
-        for earlier, later in itertools.pairwise(files)
-        if (step := _step(earlier.name, later.name)) is not None
-    }
-    usual = float(np.median(list(steps.values()))) if len(steps) > 1 else 1.0
-    before = dict(itertools.pairwise(reversed(files)))
-    return {later: before[later] for later, step in steps.items() if not 0 < step <= _LEAP * usual}
+def usual_step(files: Sequence[Path]) -> int:
+    """By how much the number in a name grows from one of ``files`` to the next: 1, or what more than half have."""
+    steps = [step(earlier, later) for earlier, later in itertools.pairwise(files)]
+    found, count = collections.Counter(steps).most_common(1)[0] if steps else (1, 0)
+    return found if found and count > max(1, len(steps) // 2) else 1
 
 
-def _step(earlier: str, later: str) -> int | None:
-    """From the number in a name to that in the next one; None where they differ in more than one number."""
-    if re.sub(r"[0-9]+", "0", earlier) != re.sub(r"[0-9]+", "0", later):
+def step(earlier: Path, later: Path) -> int | None:
+    """From the number in a file's name to that in another's; None where the names differ in more than one number."""
+    if re.sub(r"[0-9]+", "0", earlier.name) != re.sub(r"[0-9]+", "0", later.name):
         return None
-    numbers = zip(re.findall(r"[0-9]+", earlier), re.findall(r"[0-9]+", later), strict=True)
+    numbers = zip(re.findall(r"[0-9]+", earlier.name), re.findall(r"[0-9]+", later.name), strict=True)
     steps = [step for first, second in numbers if (step := int(second) - int(first))]
     return steps[0] if len(steps) == 1 else None

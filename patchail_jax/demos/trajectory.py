@@ -53,13 +53,13 @@ def save(path: str | Path, trajectories: Trajectories, *, replace: bool = True) 
     path = expanded(path)
     check(trajectories, name=str(path))
     arrays = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
+    arrays["metadata"] = np.array(json.dumps(trajectories.metadata))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays["metadata"] = np.array(json.dumps(trajectories.metadata))
         npz.write(path, arrays, compressed=True, replace=replace)
-    except FileExistsError as error:
-        raise UserError(f"{path} already exists, and was left as it is") from error
     except OSError as error:
+        if isinstance(error, FileExistsError) and path.exists():
+            raise UserError(f"{path} already exists, and was left as it is") from error
         raise UserError(f"{path}: cannot be written ({one_line(error)})") from error
 
 

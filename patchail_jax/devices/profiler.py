@@ -18,34 +18,35 @@ class Profiler:
     """Traces what happens between the ``FIRST`` and the ``LAST`` tick into ``folder``; None traces nothing."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder, self._ticks, self._state = folder, 0, None
+        self._folder, self._ticks = folder, 0
 
     def tick(self, state: Any) -> None:
         """Counts a call of the update, which gave ``state``."""
-        self._ticks, self._state = self._ticks + 1, state
+        self._ticks += 1
+        if self._folder is None or self._ticks not in (FIRST, LAST):
+            return
+        jax.block_until_ready(state)  # or the trace has work from before, or misses some
         if self._ticks == FIRST:
-            self._do(lambda: jax.profiler.start_trace(str(self._folder)))
-        elif self._ticks == LAST:
+            self._try(lambda: jax.profiler.start_trace(str(self._folder)))
+        else:
             self._end()
 
     def close(self) -> None:
         """Ends a trace that is still being made; a run that was too short for one says so."""
-        if FIRST <= self._ticks < LAST:
+        if self._folder is not None and FIRST <= self._ticks < LAST:
             self._end()
-        elif self._ticks < FIRST and self._folder is not None:
+        elif self._folder is not None and self._ticks < FIRST:
             _log.warning("no trace is written: it begins at the run's %dth call of the update", FIRST)
 
     def _end(self) -> None:
-        self._do(jax.profiler.stop_trace)
-        if self._folder is not None:
-            _log.info("trace of %d calls of the update: %s", min(self._ticks, LAST) - FIRST, self._folder)
+        if self._try(jax.profiler.stop_trace):
+            _log.info("trace of the calls %d to %d of the update: %s", FIRST, self._ticks, self._folder)
 
-    def _do(self, action: Callable[[], None]) -> None:
-        if self._folder is None:
-            return
-        jax.block_until_ready(self._state)  # or the trace has work from before, or misses some
+    def _try(self, action: Callable[[], None]) -> bool:
         try:
             action()
+            return True
         except (OSError, RuntimeError) as error:  # a full disk is the latter
             _log.warning("no trace is written to %s (%s), and the run goes on", self._folder, one_line(error, 300))
             self._folder = None
+            return False

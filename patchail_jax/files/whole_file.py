@@ -5,6 +5,7 @@ import errno
 import glob
 import os
 import platform
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +32,13 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 def _beside(path: Path, process: str) -> Path:
-    """Where the process of that number writes ``path``; of this machine, as others count theirs on their own."""
-    return path.with_name(f".{path.name}.{platform.node()[:16]}.{process}.unfinished")
+    """Where the process of that number writes ``path``; a machine or container counts its processes on its own."""
+    try:
+        counted_in = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        counted_in = 0
+    place = zlib.crc32(f"{platform.node()} {counted_in}".encode())
+    return path.with_name(f".{path.name}.{place:08x}.{process}.unfinished")
 
 
 def _remove_remains(path: Path) -> None:

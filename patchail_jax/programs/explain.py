@@ -2,8 +2,8 @@
 
 ``--input`` names episodes, ``expert,agent`` unless asked otherwise, and ``--kind`` one of four maps over their frames.
 Writes a contact sheet (PNG, PDF), a film (mp4, gif) and the maps (npz), all inputs on one scale, and prints the names.
-A name says what is shown, and ends in eight digits that stand for the folders of runs and files: nothing of another run
-or file is replaced.
+A name says what is shown, and ends in eight hex digits that stand for the folders of runs and files: nothing of another
+run or file is replaced.
 ``--compare RUN RUN ...`` draws the rows of the paper's Figures 1 and 5 instead: the same frames under each run's maps.
 """
 

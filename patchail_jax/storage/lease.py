@@ -40,11 +40,11 @@ class Lease:
     def __init__(self, remote: "epath.Path", *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._remote, self._path = remote, remote / LEASE
         self._owner, self._due = secrets.token_hex(8), 0.0
-        held = self._read()
+        held = _read(self._path)
         if held is not None and _may_live(held):
             self._watch(held, sleep)
         self._write()
-        held = self._read()
+        held = _read(self._path)
         if held is None or held["owner"] != self._owner:
             raise _refusal(remote, held)
 
@@ -52,14 +52,14 @@ class Lease:
         """Says that this process lives, if it is time to; ``LeaseLost`` where another holds the lease."""
         if time.monotonic() < self._due:
             return
-        held = self._read()
+        held = _read(self._path)
         if held is not None and held["owner"] != self._owner:
             raise LeaseLost(f"{self._remote} is now written by process {held['pid']} on {held['host']}")
         self._write()
 
     def release(self) -> None:
         """Lets the next run in."""
-        held = self._read()
+        held = _read(self._path)
         if held is not None and held["owner"] == self._owner:
             self._path.unlink(missing_ok=True)
 
@@ -68,14 +68,11 @@ class Lease:
         _log.info("%s was running in %s; waiting %.0f s to see whether it still is", who, self._remote, WATCH_SECONDS)
         for _ in range(int(WATCH_SECONDS / _POLL_SECONDS)):
             sleep(_POLL_SECONDS)
-            now = self._read()
+            now = _read(self._path)
             if now is None:
                 return
             if now != held:
                 raise _refusal(self._remote, now)
-
-    def _read(self) -> dict[str, Any] | None:
-        return _read(self._path)
 
     def _write(self) -> None:
         content = {"owner": self._owner, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}

@@ -91,6 +91,14 @@ def test_a_count_that_contradicts_the_pictures_is_said(tmp_path):
     said = notes(read(robomimic(tmp_path / "a.hdf5", change)))
     assert said == "demonstration 0: num_samples is 100, and there are pictures of 6"
 
+    def shorten(group, number):
+        if number == 1:  # which is left out, and its count with it
+            del group["next_obs"]
+            again(group, "obs/camera", pictures(1))
+            group.attrs["num_samples"] = LENGTH
+
+    assert "num_samples" not in notes(read(robomimic(tmp_path / "b.hdf5", shorten), actions=False))
+
 
 @pytest.mark.parametrize(
     ("last", "said"),
@@ -198,9 +206,11 @@ def test_a_missing_file_between_two_episodes_glues_nothing(tmp_path):
     assert len(read(shards(tmp_path, (6, 12, 18), missing=(1,))).steps) == 5
 
 
-def test_files_that_are_named_by_their_first_rows_follow_each_other(tmp_path):
-    for number, start in enumerate((0, *CUTS)):
-        shards(tmp_path, CUTS, missing={*range(5)} - {number}, name=f"rows_{start}.hdf5")
+@pytest.mark.parametrize("cuts", [CUTS, (8,), (3, 10, 26)])
+@pytest.mark.parametrize("last", [False, True])
+def test_files_that_are_named_by_their_first_or_last_rows_follow_each_other(tmp_path, cuts, last):
+    for number, rows in enumerate((*cuts, 36) if last else (0, *cuts)):
+        shards(tmp_path, cuts, missing={*range(len(cuts) + 1)} - {number}, name=f"rows_{rows}.hdf5")
     assert len(read(tmp_path).steps) == 6
 
 

@@ -248,3 +248,9 @@ def test_subsample_drops_a_remainder(tiny):
     np.testing.assert_array_equal(thinned.states, tiny.states[:, [0, 3]])
     np.testing.assert_allclose(thinned.rewards, tiny.rewards[:, :3].sum(axis=1, keepdims=True), rtol=1e-6)
     assert trajectory.subsample(tiny._replace(rewards=None), 6).rewards is None
+
+
+def test_a_file_in_the_place_of_a_folder_is_not_taken_for_the_output(tmp_path, tiny):
+    (tmp_path / "file").write_text("of somebody")
+    with pytest.raises(UserError, match="file/o.npz: cannot be written"):
+        trajectory.save(tmp_path / "file" / "o.npz", tiny, replace=False)

@@ -270,7 +270,8 @@ def task_of(tmp_path, code):
         ("sys.exit(2)", 2, 1),  # refused: it would be again
         ("sys.exit(143)", 143, 1),
         ("os.kill(os.getpid(), signal.SIGTERM)", -15, 1),
-        ("os.kill(os.getpid(), signal.SIGKILL)", -9, 1),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -9, 1),  # out of memory: it would be again
+        ("os.kill(os.getpid(), signal.SIGABRT)", -6, 3),
         ("sys.exit(1 * (tries.tell() < 2))", 0, 2),
     ],
 )

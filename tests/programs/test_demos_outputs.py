@@ -45,12 +45,12 @@ def test_a_contact_sheet_replaces_contact_sheets_alone(own, tmp_path, capsys):
     for name in (sheet, tmp_path / "link.png"):
         (tmp_path / "link.png").unlink(missing_ok=True)
         (tmp_path / "link.png").symlink_to(sheet)
-        assert "is no contact sheet, and is not replaced by one: name another" in fail(
+        assert "is not known to be a contact sheet, and stays: remove it, or name another" in fail(
             capsys, "inspect", own, "--sheet", name
         )
     assert sheet.read_bytes() == theirs
     sheet.write_bytes(b"")
-    assert "is no contact sheet" in fail(capsys, "inspect", own)
+    assert "is not known to be a contact sheet" in fail(capsys, "inspect", own)
     program.main(["inspect", str(own), "--sheet", str(tmp_path / "other.png")])
     assert (tmp_path / "other.png").exists()
 
