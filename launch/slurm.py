@@ -49,11 +49,10 @@ class Task:
         """Runs to the end; ``RuntimeError`` names an exit status other than 0."""
         before = signal.signal(signal.SIGTERM, self._pass_on)  # submitit lets it pass
         try:
-            status = self._run()
-            for _ in range(TRIES - 1):
+            for _ in range(TRIES):
+                status = self._run()
                 if status in (0, BAD_INPUT, _OUT_OF_MEMORY, *STOPPED) or self._asked:
                     break
-                status = self._run()
         finally:
             signal.signal(signal.SIGTERM, before)
         if status in STOPPED and _keeps_its_place():

@@ -136,6 +136,7 @@ def make_update(config: ConfigDict, *, action_size: int | None = None) -> "Updat
     ``action_size`` is asked of the config's task where it is not given.
     """
     _require_config(config)
+    refuse_numbers(config)
     if action_size is None:
         action_size = action_size_of(config)
     return Update(config, whole_number("action_size", action_size, least=1, most=_MOST_ACTIONS))
@@ -239,7 +240,5 @@ class Update:
 
 
 def _require_config(config: Any) -> None:
-    """``UserError`` for what is no config, and for one whose fields are not those of ``run.config``."""
     if not isinstance(config, ConfigDict):
         raise UserError(f"config is a {type(config).__name__}; give one that configs.cheetah.get_config() makes")
-    refuse_numbers(config)

@@ -6,12 +6,7 @@ FILMS = (".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".avi", ".webm", ".mkv", ".ts")
 MOVING = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG", ".png": "PNG"}  # by Pillow's names
 STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 HDF5 = (".hdf5", ".h5", ".hdf")
-_PICKLES = (".pkl", ".pickle")
-_FORMS = {
-    "video": (*FILMS, *MOVING),
-    "hdf5": HDF5,
-    "pickle": _PICKLES,
-}
+_FORMS = {"video": (*FILMS, *MOVING), "hdf5": HDF5, "pickle": (".pkl", ".pickle")}
 
 
 def how_to_convert(path: Path) -> str:

@@ -60,7 +60,7 @@ class EpisodeCutter:
         self._over = False
         self._open: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
         self._name, self._ended = "", False
-        self._lost = {False: 0, True: 0}  # rows that are of no episode, before the first one and behind it
+        self._before_all = self._between = 0  # rows of no episode: before the first one, and behind it
         self._shifted: list[bool] = []
 
     def _refuse_gap(self, path: Path, count: int) -> None:
@@ -95,7 +95,10 @@ class EpisodeCutter:
                 self._close()
                 self._name = f"row {start} of {table.path.name}"
             elif not self._open:
-                self._lost[self._name != ""] += end - start
+                if self._name:
+                    self._between += end - start
+                else:
+                    self._before_all += end - start
                 continue
             self._open.append(
                 (
@@ -111,20 +114,19 @@ class EpisodeCutter:
     def finish(self) -> None:
         """After the last file. UserError where no episode starts in any."""
         self._close()
-        before, behind = self._lost.values()
-        if before and not self._name:
+        if self._before_all and not self._name:
             raise UserError(
-                f"{self._gathering.source}: no episode starts in it; its {before} rows continue an episode of another "
-                "file: give the whole folder"
+                f"{self._gathering.source}: no episode starts in it; its {self._before_all} rows continue an episode "
+                "of another file: give the whole folder"
             )
-        if before:
+        if self._before_all:
             self._gathering.notes.setdefault(
-                f"{before} rows before the first step of any episode are left out: is a file missing?"
+                f"{self._before_all} rows before the first step of any episode are left out: is a file missing?"
             )
-        if behind:
+        if self._between:
             self._gathering.notes.setdefault(
-                f"{behind} rows behind the last step of an episode and before the first of the next are left out: is a "
-                "file missing, or is an end marked where the episode goes on?"
+                f"{self._between} rows behind the last step of an episode and before the first of the next are left "
+                "out: is a file missing, or is an end marked where the episode goes on?"
             )
         usual = set(self._whole.values())
         for number, length in self._joined.items():

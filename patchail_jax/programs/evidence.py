@@ -146,7 +146,7 @@ def _gather(folder: Path, place: Path, *, command: str, machine: str) -> None:
     if not gather([run], place, command=command, machine=machine):
         _say("the run has no evaluation yet; the same command resumes it")
         return
-    table = write_table(place.parent)
+    *_, table = write_table(place.parent)
     _say(f"{run.task}, {run.method}: {run.state()}; the results are in {table}")
 
 

@@ -43,12 +43,10 @@ def main(argv: Sequence[str]) -> None:
             written = write_pages(runs, options.output)
         case "results":
             folder = options.output / (options.size or _size(runs))
-            kept = gather(runs, folder, force=options.force)
-            if not kept:
+            written = gather(runs, folder, force=options.force)
+            if not written:
                 raise UserError("none of the runs has an evaluation yet: there is nothing to keep")
-            page = write_table(options.output)
-            pictures = [picture for size in options.output.iterdir() if (picture := Path(f"{size}.png")).exists()]
-            written = [*(path for csv in kept for path in (csv, csv.with_suffix(".json"))), *sorted(pictures), page]
+            written += write_table(options.output)
         case _:
             written = write_aggregate(runs, options.output, frames=options.frames)
     for path in written:

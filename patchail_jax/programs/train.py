@@ -18,6 +18,7 @@ from patchail_jax.programs.command_line import parse, train_help
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.programs.verbs import asks_for_help
+from patchail_jax.run.config import refuse_numbers
 
 if TYPE_CHECKING:
     from patchail_jax.run.parts import Parts
@@ -59,6 +60,7 @@ def train(config: ConfigDict, *, profile: bool = False) -> None:
     from patchail_jax.storage.replication import replicated
     from patchail_jax.storage.run_folder import open_run
 
+    refuse_numbers(config)
     hosts = join(**config.hosts)
     with losses_in_one_line(hosts):
         require_same_config(config, hosts)

@@ -96,8 +96,8 @@ def estimates(scores: dict[str, dict[str, np.ndarray]], frame: int) -> list[Esti
 
 
 def _ends(groups: Sequence[Strata], statistic: Callable[..., np.ndarray]) -> tuple[float | None, float | None]:
-    low, high = bootstrap_interval(groups, statistic) or (None, None)
-    return None if low is None else float(low), None if high is None else float(high)
+    ends = bootstrap_interval(groups, statistic)
+    return (float(ends[0]), float(ends[1])) if ends else (None, None)
 
 
 def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | None) -> list[Path]:

@@ -94,6 +94,7 @@ def gather(
 ) -> list[Path]:
     """Copies each run's evaluations to ``folder``, and beside them how they were made; none of a run without one.
 
+    Returns the paths of what it has written.
     The command that was last given for a run, and its machine, are what its folder says unless they are given.
     ``UserError``, before anything is written, where two runs would become one file, where a task and method would have
     several configs (``seeds.differences``), and, without ``force``, where the file that is
@@ -115,15 +116,15 @@ def gather(
     if not force:
         _refuse_loss(kept, chosen)
     _refuse_mixture({**kept, **chosen})
+    texts: dict[Path, str] = {}
     for target, run in chosen.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for path, text in (
-            (target, "".join(whole_lines(run.path / "eval.csv"))),
-            (target.with_suffix(".json"), json.dumps(made[target], indent=2) + "\n"),
-        ):
-            with whole_file(path) as unfinished:
-                unfinished.write_text(text)
-    return list(chosen)
+        texts[target] = "".join(whole_lines(run.path / "eval.csv"))
+        texts[target.with_suffix(".json")] = json.dumps(made[target], indent=2) + "\n"
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(text)
+    return list(texts)
 
 
 def _name(text: str) -> str:
@@ -193,25 +194,26 @@ def results(folder: Path) -> Iterator[Result]:
         yield one
 
 
-def write_table(root: Path) -> Path:
-    """Writes ``root/README.md`` and ``root/<size>.png`` from the results of all sizes below ``root``.
+def write_table(root: Path) -> list[Path]:
+    """Writes ``root/<size>.png`` and ``root/README.md`` from the results of all sizes below ``root``.
 
+    Returns their paths, the page's last.
     ``UserError`` where there is no such folder, and for a size whose seeds are of several configs.
     """
     if not root.is_dir():
         raise UserError(f"no results in {root}: gather those of a run first")
-    parts = [_HEAD]
+    parts, pictures = [_HEAD], []
     for size in sorted(path for path in root.iterdir() if path.is_dir()):
         found = list(results(size))
         if not found:
             continue
         runs = [one.run for one in found]
-        picture = root / f"{size.name}.png"
-        save(figure(curves(runs)), picture)
+        pictures.append(root / f"{size.name}.png")
+        save(figure(curves(runs)), pictures[-1])
         parts.append(f"## {_TITLES.get(size.name, size.name)}\n\n{table(_COLUMNS, [one.cells() for one in found])}")
         if rows := list(_methods(runs)):
             parts.append(table(_METHOD_COLUMNS, rows))
-        parts.append(f"![learning curves, {size.name}]({picture.name})\n")
+        parts.append(f"![learning curves, {size.name}]({pictures[-1].name})\n")
         parts += [f"{run.title}: {run.broken()}\n" for run in runs if run.broken_at is not None]
         for one in found:
             if note := one.about.get("note"):
@@ -220,7 +222,7 @@ def write_table(root: Path) -> Path:
                 parts.append(f"![{drawn.stem.replace('_', ' ')}]({drawn.relative_to(root)})\n")
     page = root / "README.md"
     page.write_text("\n".join(parts))
-    return page
+    return [*pictures, page]
 
 
 def _methods(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:

@@ -5,6 +5,7 @@ Each test is left out where its library is not installed: ``pip install -e .[lau
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,12 +66,13 @@ def test_the_job_in_a_job_set_is_one_of_kubernetes(place, capsys):
 
 
 CHECK = """
-import sys, sky
+import json, sys, sky
 for path in sys.argv[1:]:
     task = sky.Task.from_yaml(path)
-    resources = next(iter(task.resources))
-    print(task.name[:-18], task.run.split()[1:3], resources.use_spot, sorted((resources.accelerators or {}).items()),
-          resources.job_recovery["max_restarts_on_errors"])
+    (resources,) = task.resources
+    restarts = resources.job_recovery["max_restarts_on_errors"]
+    held = task.name, task.run.split()[1:3], resources.use_spot, resources.accelerators, restarts
+    sys.stdout.write(json.dumps(held) + chr(10))
 """
 
 
@@ -91,10 +93,10 @@ def test_skypilot_reads_its_tasks(tmp_path, capsys, monkeypatch):
     environment = {**os.environ, "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
     done = subprocess.run([sys.executable, "-c", CHECK, *paths], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    words = "figure7-finger-patchail-pair-seed-0 ['-m', 'patchail_jax.main']"
-    said = [line for line in done.stdout.splitlines() if line.startswith("figure7")]
-    assert said == [
-        f"{words} True [('L4', 1)] 3",
-        f"{words} False [('tpu-v6e-8', 1)] 3",
-        f"{words} False [] 3",
+    names, *held = zip(*(json.loads(line) for line in done.stdout.splitlines() if "figure7" in line), strict=True)
+    assert all(re.fullmatch("figure7-finger-patchail-pair-seed-0(-[0-9a-f]{8}){2}", name) for name in names)
+    assert list(zip(*held, strict=True)) == [
+        (["-m", "patchail_jax.main"], True, {"L4": 1}, 3),
+        (["-m", "patchail_jax.main"], False, {"tpu-v6e-8": 1}, 3),
+        (["-m", "patchail_jax.main"], False, None, 3),
     ]
