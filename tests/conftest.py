@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import xla_flags
+
 # Most of a run's time in tests is checkpoints' fsync, which memory does not wait for. Containers may have little of it.
 _MEMORY, _ENOUGH = Path("/dev/shm"), 4 * 1024**3
 if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH:
@@ -19,9 +21,7 @@ _COMPILED = Path(tempfile.gettempdir()) / f"patchail_jax_compiled_{_RUN}"
 
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_COMPILED)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-# Tests compile far longer than they compute, so XLA is told not to optimise.
-_FLAGS = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags.devices(4)}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["WANDB_MODE"] = "disabled"

@@ -4,7 +4,9 @@ import os
 import sys
 
 if __name__ == "__main__":  # before JAX looks
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    from tests import xla_flags
+
+    os.environ["XLA_FLAGS"] = xla_flags.devices(8)
     import jax
     import numpy as np
 

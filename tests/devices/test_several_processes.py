@@ -12,6 +12,7 @@ import pytest
 from patchail_jax.storage.remote_files import local_steps
 from tests.devices.test_hosts import free_port
 from tests.test_train import arguments, cache, lines  # noqa: F401
+from tests.xla_flags import FAST_COMPILE
 
 LOST_SECONDS = 10  # the least that JAX accepts
 PATIENCE = 240  # seconds, for what takes a few on a machine with nothing else to do
@@ -27,7 +28,7 @@ class Processes:
         overrides += ["--config.devices=0", "--config.num_frames=3200", "--config.evaluation.every_frames=1600"]
         overrides += ["--config.agent.steps_per_update=4", "--config.log.every_updates=5"]  # gloo is slow
         words = arguments(folder, cache, *overrides, *both)[1:]
-        environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+        environment = os.environ | {"XLA_FLAGS": FAST_COMPILE}
         self.folders = [folder, folder / "process_1"]
         self.logs = [folder.parent / f"{folder.name}_{process}.log" for process in range(2)]
         self.running = []

@@ -3,8 +3,10 @@
 import os
 import sys
 
+from tests import xla_flags
+
 if __name__ == "__main__":  # before JAX looks; not where a test imports the settings
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    os.environ["XLA_FLAGS"] = xla_flags.devices(2)
 
 import jax
 import numpy as np

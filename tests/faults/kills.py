@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from patchail_jax.envs.rendering import choose_backend
+from tests.xla_flags import FAST_COMPILE
 
 METHODS = ("patchail", "rot", "bc")
 PHASES = (
@@ -235,7 +236,7 @@ def main(argv):
     with tempfile.TemporaryDirectory(prefix="patchail_kills_") as folder:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/compiled")
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        os.environ.setdefault("XLA_FLAGS", FAST_COMPILE)
         os.environ |= {"JAX_PLATFORMS": "cpu", "WANDB_MODE": "disabled"}
         choose_backend()
         import tests.test_train  # noqa: F401  jax and the whole program, once for all starts
