@@ -20,6 +20,7 @@ METHOD_LABELS = {
     "bco": "BCO",
     "rot": "ROT",
     "drqv2": "DrQ-v2",
+    "drqv2_features": "DrQ-v2 from features",
 }
 EXPERT = "Expert"
 

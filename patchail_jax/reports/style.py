@@ -18,9 +18,10 @@ from patchail_jax.reports.published import METHOD_LABELS
 mpl.use("Agg")
 
 # In the order of METHOD_LABELS. Okabe and Ito's colours, which people who do not see red or green can tell apart, and
-# for LAIfO and BCO a violet and a teal.
+# for LAIfO, BCO and DrQ-v2 from features a violet, a teal and a grey.
 _COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#6A3D9A", "#56B4E9", "#1B9E9E", "#8C6D31", "#000000",
+    "#8A8A8A",
 )  # fmt: skip
 INK, MUTED, RULE = "#1a1a1a", "#6b6b6b", "#c8c8c8"
 HIGH, LOW = "#b2182b", "#2166ac"  # of signed values, as in overlays
