@@ -4,7 +4,6 @@ Without a config it is the quickstart's. Each problem comes with its remedy; exi
 """
 
 import functools
-import logging
 import sys
 from collections.abc import Sequence
 
@@ -53,7 +52,6 @@ def main(argv: Sequence[str]) -> int:
         return 0
     words = argv if names_config(argv) else ["--config=quickstart", *argv]
     config = parse(["patchail doctor", *words]).config
-    logging.getLogger("absl").setLevel(logging.ERROR)  # dm_control's talk about its own models
     findings = []
     for name, check in CHECKS.items():
         findings.append(examine(name, functools.partial(check, config)))

@@ -1,5 +1,8 @@
 """Any task of the suite by its name; a wrong name is told with the nearest right one."""
 
+import subprocess
+import sys
+
 import pytest
 from dm_control import suite
 
@@ -31,3 +34,14 @@ def test_an_unknown_task_is_one_line_with_the_nearest_name(name, near):
     with pytest.raises(UserError, match=near) as error:
         facts(name)
     assert "\n" not in str(error.value) and repr(name) in str(error.value)
+
+
+def test_what_mujoco_deprecates_in_the_suite_s_models_is_not_said_to_whoever_trains():
+    program = (
+        "from patchail_jax.envs.dmc import load\n"
+        "from patchail_jax.envs.tasks import PAPER_TASKS\n"
+        "for task in PAPER_TASKS: load(task, quality='full')\n"
+        "import logging; logging.getLogger('absl').warning('what else there is')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == ["WARNING:absl:what else there is"]
