@@ -3,9 +3,9 @@
 import os
 import sys
 
-if __name__ == "__main__":  # before JAX looks
-    from tests import xla_flags
+from tests import xla_flags
 
+if __name__ == "__main__":  # before JAX looks
     os.environ["XLA_FLAGS"] = xla_flags.devices(8)
     import jax
     import numpy as np
