@@ -35,6 +35,7 @@ CHECKED = ["patchail_jax.equations", "patchail_jax.networks", "patchail_jax.upda
 install_import_hook(CHECKED, "beartype.beartype")
 
 from patchail_jax.envs.rendering import choose_backend  # noqa: E402
+from tests.shared_programs import share  # noqa: E402
 
 choose_backend()
 
@@ -43,6 +44,14 @@ def maps() -> int:
     """Memory maps of this process, 0 where the system does not say."""
     path = Path("/proc/self/maps")
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def shared_programs():
+    """For modules of many runs."""
+    with pytest.MonkeyPatch.context() as patched:
+        share(patched)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,6 +18,8 @@ from patchail_jax.programs.train import train
 from patchail_jax.run.design import load_experts
 from tests.test_train import arguments, cache, fail, last_checkpoint, lines  # noqa: F401
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 ROBOT = [
     "--config.env.task=corridor",
     "--config.env.factory=tests.envs.fakes:corridor",

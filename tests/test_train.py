@@ -35,6 +35,8 @@ from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.storage.run_config import MAY_DIFFER
 from patchail_jax.storage.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 SMALL = [
     "--config.num_frames=800",
     "--config.env.image_size=16",

@@ -17,6 +17,8 @@ from patchail_jax.storage.remote import reading_copy
 from tests.storage.bucket import make_bucket
 from tests.test_train import arguments, assert_same_run, lines
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 RUN = "gs://bucket/runs/x"
 SHORT = ("--config.num_frames=320", "--config.checkpoint.every_frames=160", "--config.evaluation.every_frames=160")
 

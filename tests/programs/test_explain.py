@@ -29,6 +29,8 @@ from tests.films import film
 from tests.storage.bucket import make_bucket
 from tests.test_train import arguments
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 STEPS, SIDE = 10, 16  # 80 frames an episode at action repeat 8
 WORDS_OF_CONVERT = ["--task=cartpole_swingup", "--action_repeat=2", f"--image_size={SIDE}"]  # 50 steps a second
 

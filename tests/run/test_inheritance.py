@@ -16,6 +16,8 @@ from patchail_jax.run.reopened import open_trained
 from patchail_jax.types import Specs
 from tests.test_train import arguments, cache, last_checkpoint
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 __all__ = ["cache"]
 
 SHORT = ["--config.num_frames=60", "--config.agent.first_update_step=4", "--config.evaluation.every_frames=0"]
