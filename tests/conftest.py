@@ -23,6 +23,7 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_COMPILED)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags.devices(4)}"
 os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # the places in the code that an operation names are not read here
+os.environ["GALLIVM_PERF"] = "nopt"  # Mesa compiles shaders for each context, and tests draw little with each
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["WANDB_MODE"] = "disabled"

@@ -25,7 +25,7 @@ class Processes:
         """``second`` are flags of the second one alone, ``both`` more of both."""
         hosts = {"coordinator": f"127.0.0.1:{free_port()}", "count": 2, "lost_seconds": LOST_SECONDS}
         overrides = [f"--config.hosts.{field}={value}" for field, value in hosts.items()]
-        overrides += ["--config.devices=0", "--config.num_frames=3200", "--config.evaluation.every_frames=1600"]
+        overrides += ["--config.devices=0", "--config.num_frames=1920", "--config.evaluation.every_frames=960"]
         overrides += ["--config.agent.steps_per_update=4", "--config.log.every_updates=5"]  # gloo is slow
         words = arguments(folder, cache, *overrides, *both)[1:]
         environment = os.environ | {"XLA_FLAGS": FAST_COMPILE}

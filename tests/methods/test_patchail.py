@@ -9,6 +9,8 @@ from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.types import Batch
 from tests.small import SPECS, for_devices, make_batch, make_method
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 def black_against_white(seed: int) -> Batch:
     """Experts are bright, the agent is dark: a discriminator has an easy life."""
@@ -31,33 +33,22 @@ def test_the_discriminator_learns_to_tell_expert_from_agent():
     assert learner.patch_rewards(state, bright).mean() > learner.patch_rewards(state, dark).mean()
 
 
-# Each form with one aggregation: their product is tested equation by equation.
+# Each choice once, and each form with one aggregation: their product is tested equation by equation.
 @pytest.mark.parametrize(
-    ("form", "aggregation"), [("airl", "median"), ("gail", "max"), ("gail_log_d", "min"), ("fairl", "mean")]
+    ("form", "aggregation", "overrides"),
+    [
+        ("airl", "median", {"discriminator__kernel_size": 1, "discriminator__augmentation": "none"}),
+        ("gail", "max", {"discriminator__kernel_size": 5, "discriminator__agent_successor": "n_step"}),
+        ("gail_log_d", "min", {"discriminator__observation": "single", "network__precision": "bfloat16"}),
+        ("fairl", "mean", {"discriminator__architecture": "transformer"}),
+    ],
 )
-def test_every_reward_form_and_aggregation_updates_to_finite_numbers(form, aggregation):
-    learner = Devices(make_method(reward__form=form, reward__aggregation=aggregation), SPECS, count=1)
+def test_every_choice_updates_to_finite_numbers(form, aggregation, overrides):
+    method = make_method(reward__form=form, reward__aggregation=aggregation, **overrides)
+    learner = Devices(method, SPECS, count=1)
     state, metrics = learner.update(learner.init(0), for_devices([make_batch()], 1))
     assert np.isfinite(np.asarray(metrics.values)).all()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fetch(state)))
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        {"discriminator__kernel_size": 1},
-        {"discriminator__kernel_size": 5},
-        {"discriminator__observation": "single"},
-        {"discriminator__agent_successor": "n_step"},
-        {"discriminator__augmentation": "none"},
-        {"network__precision": "bfloat16"},
-        {"discriminator__architecture": "transformer"},
-    ],
-)
-def test_every_choice_updates_to_finite_numbers(overrides):
-    learner = Devices(make_method(**overrides), SPECS, count=1)
-    state, metrics = learner.update(learner.init(0), for_devices([make_batch()], 1))
-    assert np.isfinite(np.asarray(metrics.values)).all()
     assert {leaf.dtype for leaf in jax.tree.leaves(fetch(state).discriminator.params)} == {np.dtype(np.float32)}
 
 

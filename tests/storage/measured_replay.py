@@ -1,4 +1,4 @@
-"""A program that fills a replay of 1 GiB and saves it, or resumes one: the memory that this took, as a line of JSON.
+"""A program that fills a replay of so many bytes and saves it, or resumes one: the memory it took, as a line of JSON.
 
 ``resume-on-device`` has its frames on a device too, which on a CPU is the same memory.
 """
