@@ -1,4 +1,4 @@
-"""Four virtual CPU devices, strict ranks, no wandb, and one compilation of each program for the whole test run."""
+"""Four virtual CPU devices, strict ranks, no wandb, and one compilation of what the programs that tests start share."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY
     os.environ["TMPDIR"], tempfile.tempdir = str(_MEMORY), None  # for the programs that tests start too
 
 _FIRST = "PATCHAIL_TEST_RUN" not in os.environ
-# Shared by pytest-xdist's workers and by the programs that tests start; new for each run, so nothing stale is in it.
+# Shared by the programs that tests start; new for each run, so nothing stale is in it.
 _RUN = os.environ.setdefault("PATCHAIL_TEST_RUN", os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
 _COMPILED = Path(tempfile.gettempdir()) / f"patchail_jax_compiled_{_RUN}"
 
@@ -29,6 +29,10 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["WANDB_MODE"] = "disabled"
 
 import jax  # noqa: E402
+
+# Tests themselves seldom compile what another has compiled, and to write it for others takes a sixth as long again.
+jax.config.update("jax_enable_compilation_cache", False)
+
 from jaxtyping import install_import_hook  # noqa: E402
 
 # Before anything imports them: each call of their functions is checked against its types, shapes of arrays included.
