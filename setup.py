@@ -54,8 +54,9 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
-        # patchail bench --compile_for: XLA's compilers of the two plugins, without what runs there
-        "aot": ["jax-cuda12-plugin>=0.10,<0.13", "libtpu"],
+        # patchail bench --compile_for: XLA's compilers of the two plugins, without CUDA's libraries. jax[tpu] names the
+        # libtpu that fits: what a newer one compiles for v6e, jaxlib cannot read.
+        "aot": ["jax-cuda12-plugin>=0.10,<0.13", "jax[tpu]>=0.10,<0.13"],
         "torch": ["torch>=2.4"],  # patchail bench --against=torch
         "tensorboard": ["tensorboardX>=2.6.2"],
         "gymnasium": ["gymnasium[classic-control]>=1.0"],
