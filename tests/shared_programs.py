@@ -31,8 +31,9 @@ def share(patched):
         key = method, specs, *sorted(places.items())
         if key not in devices:
             begin(self, method, specs, **places)
-            devices[key] = vars(self)
-        vars(self).update(devices[key])
+            devices[key] = self
+        for name, value in vars(devices[key]).items():
+            setattr(self, name, value)
 
     for name, make in METHODS.items():
         patched.setitem(METHODS, name, sharing(name, make))
