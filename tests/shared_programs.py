@@ -31,7 +31,7 @@ def share(patched):
         key = method, specs, *sorted(places.items())
         if key not in devices:
             begin(self, method, specs, **places)
-            devices[key] = self
+            devices[key] = self  # not its dict alone: with Python 3.13.0 what that held had lost attributes
         for name, value in vars(devices[key]).items():
             setattr(self, name, value)
 

@@ -18,9 +18,14 @@ def start(words, log, flags):
 def _program(words, log, flags):
     from patchail_jax.main import run
 
-    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for descriptor in (1, 2):
-        os.dup2(stream, descriptor)
+    say_into(log)
     os.environ["XLA_FLAGS"] = flags
     sys.argv = ["patchail_jax", *words]
     run()
+
+
+def say_into(log):
+    """What this process says, on both streams, goes to the end of ``log`` from now on."""
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for descriptor in (1, 2):
+        os.dup2(stream, descriptor)

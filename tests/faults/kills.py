@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from patchail_jax.envs.rendering import choose_backend
+from tests.devices.forked import say_into
 from tests.xla_flags import FAST_COMPILE
 
 METHODS = ("patchail", "rot", "bc")
@@ -160,9 +161,7 @@ def fork(action, log):
         return child
     status = 1
     try:
-        stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(stream, 1)
-        os.dup2(stream, 2)
+        say_into(log)
         action()
         status = 0
     except BaseException:
