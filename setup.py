@@ -16,7 +16,7 @@ setup(
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=["patchail_jax", "patchail_jax.*"]),
     # What launch/ has beside modules stays out: it installs from a checkout, and has nothing to do without one.
     package_data={
@@ -54,9 +54,9 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "cuda13": ["jax[cuda13]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
-        # patchail bench --compile_for: XLA's compilers of the two plugins, without CUDA's libraries. jax[tpu] names the
-        # libtpu that fits: what a newer one compiles for v6e, jaxlib cannot read.
-        "aot": ["jax-cuda12-plugin>=0.10,<0.13", "jax[tpu]>=0.10,<0.13"],
+        # patchail bench --compile_for: XLA's compilers of the two plugins, with CUDA's ptxas but not its libraries.
+        # jax[tpu] names the libtpu that fits: what a newer one compiles for v6e, jaxlib cannot read.
+        "aot": ["jax-cuda12-plugin>=0.10,<0.13", "nvidia-cuda-nvcc-cu12>=12.6", "jax[tpu]>=0.10,<0.13"],
         "torch": ["torch>=2.4"],  # patchail bench --against=torch
         "tensorboard": ["tensorboardX>=2.6.2"],
         "gymnasium": ["gymnasium[classic-control]>=1.0"],

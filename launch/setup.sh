@@ -110,6 +110,12 @@ install() {
   "${pip[@]}" "${versions[@]}" --editable "$1"
 }
 
+wanted=${EXTRAS-} offered=$(<setup.py)
+IFS=, read -ra wanted <<<"$wanted"
+for extra in ${wanted[@]+"${wanted[@]}"}; do
+  [[ $offered == *$'\n        "'"$extra"'": ['* ]] ||
+    stop "EXTRAS has $extra, which is no extra of setup.py: cuda12, cuda13 or tpu, with gcs, s3 or az behind a comma"
+done
 python=$(find_python)
 missing=()
 if [ -z "$python" ]; then

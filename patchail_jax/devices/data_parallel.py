@@ -137,7 +137,7 @@ class Devices:
 
     def lowered(self, devices: Sequence[Any], state: Any, batches: Any, shards: Any = None) -> Any:
         """A call of updates for as many other ``devices`` (``jax.stages.Lowered``); of leaves, shapes are enough."""
-        return self._update_on(Pmap(devices)).lower(state, batches, shards)
+        return self._update_on(self.mapping(devices)).lower(state, batches, shards)
 
     def publish(self, state: Any) -> Any:
         """A copy of the acting parameters on the first device: it survives the donation of the state."""

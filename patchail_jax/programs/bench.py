@@ -31,11 +31,13 @@ from ml_collections import ConfigDict
 
 from patchail_jax.envs.rendering import QUALITIES
 from patchail_jax.envs.tasks import PAPER_TASKS
+from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
+from patchail_jax.files.whole_file import whole_file
 from patchail_jax.programs.arguments import Arguments
 from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.compile_for import compile_all, targets
-from patchail_jax.programs.update_timing import medians, update_here
+from patchail_jax.programs.update_timing import made_here, medians, update_here
 from patchail_jax.programs.verbs import asks_for_help
 from patchail_jax.storage.versions import command, machine, versions
 
@@ -122,23 +124,27 @@ def main(argv: Sequence[str]) -> None:
         return
     flags = Arguments(prog="patchail bench", add_help=False, allow_abbrev=False)
     flags.add_argument("--quick", action="store_true")
-    flags.add_argument("--tasks", action="store_true")
-    flags.add_argument("--against", choices=("torch",))
-    flags.add_argument("--compile_for")
+    kinds = flags.add_mutually_exclusive_group()
+    kinds.add_argument("--tasks", action="store_true")
+    kinds.add_argument("--against", choices=("torch",))
+    kinds.add_argument("--compile_for")
     flags.add_argument("--output", type=expanded, default=Path("bench.json"))
     own, words = flags.parse_known_args(argv)
-    absent = targets(own.compile_for) if own.compile_for else []
+    absent = [] if own.compile_for is None else targets(own.compile_for)
     words = words if names_config(words) else ["--config=quickstart", *words]
     config = parse(["patchail bench", *words]).config
     made = {"command": command(), "commit": versions()["git_commit"], "machine": machine()}
     result: dict[str, Any] = {**made, "config": config.to_dict(), "environments": {}, "update": {}}
 
+    if own.output.exists() and not own.output.is_file():
+        raise UserError(f"--output={own.output} is no file that could be replaced: name another")
     own.output.parent.mkdir(parents=True, exist_ok=True)
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-        own.output.write_text(json.dumps(result, indent=2) + "\n")
+        with whole_file(own.output) as unfinished:
+            unfinished.write_text(json.dumps(result, indent=2) + "\n")
 
     if own.tasks:
         result["tasks"] = {}
@@ -162,15 +168,18 @@ def main(argv: Sequence[str]) -> None:
         compile_all(both, absent, action_size_of(config), say=say, result=result)
         return
 
-    action_size = 1
+    import jax
+
+    accelerator, action_size = jax.default_backend() != "cpu", 1
+    timed = cases(config, everything=not own.quick, accelerator=accelerator)
+    for case in timed.values():
+        made_here(case, action_size)  # a config that makes no run is refused before minutes of measuring
     for num_envs in (1, 2, 4, 8, 16):
         if num_envs > max(2, (os.cpu_count() or 1)):
             break
         rate, action_size = steps_per_second(config, num_envs)
         result["environments"][str(num_envs)] = rate
         say(f"environments  {num_envs:2d} processes  {rate:8.1f} agent steps/s")
-
-    import jax
 
     from patchail_jax.devices.matrix_rate import matrix_rate
 
@@ -179,8 +188,7 @@ def main(argv: Sequence[str]) -> None:
     rates = result["matrix_rate"] = {precision: matrix_rate(precision) for precision in ("bfloat16", "float32")}
     for precision, rate in rates.items():
         say(f"matrices      {precision:8s}  {rate / 1e12:8.2f} Tflop/s on {device}")
-    accelerator = jax.default_backend() != "cpu"
-    for label, case in cases(config, everything=not own.quick, accelerator=accelerator).items():
+    for label, case in timed.items():
         with update_here(case, action_size) as here:
             (milliseconds, _), operations = medians([here.runner], seconds=SECONDS)[0], here.operations
         floor = 1e3 * operations / rates[case.network.precision] / devices

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.devices.described import TARGETS, Compiled, Target, compiled, describe, prepare
 from patchail_jax.errors import UserError, one_line
-from patchail_jax.programs.update_timing import EPISODES, on_noise
+from patchail_jax.programs.update_timing import EPISODES, made_here, on_noise
 from patchail_jax.run.sizes import ring_slots
 
 COUNTS = (1, 4)  # devices
@@ -23,7 +23,7 @@ _GIB = 1024**3
 
 def targets(names: str) -> list[str]:
     """The targets of ``--compile_for=h100,v5e-4``; ``UserError`` for others. Comes before JAX computes anything."""
-    found = names.split(",")
+    found = list(dict.fromkeys(names.split(",")))
     for name in found:
         if name not in TARGETS:
             raise UserError(f"--compile_for is {name!r}; use one of {', '.join(TARGETS)}, or several with commas")
@@ -41,10 +41,13 @@ def compile_all(
 ) -> None:
     """Compiles each of the ``cases`` for each target, and puts the numbers into ``result``.
 
-    ``UserError`` at the end if some did not compile; each is said when it fails, and the others go on.
+    ``UserError`` before anything is compiled for a config that makes no run, and at the end if some did not compile;
+    each of these is said when it fails, and the others go on.
     """
     import jax
 
+    for count, case in itertools.product(COUNTS, cases.values()):
+        made_here(_placed(case, count), action_size)
     result |= {"jax": jax.__version__, "compiled": []}
     for name, count in itertools.product(names, COUNTS):
         devices = describe(name, count)
@@ -62,7 +65,7 @@ def _row(config: ConfigDict, devices: Sequence[Any], target: Target, action_size
     began = time.monotonic()
     try:
         program, operations = _compile(config, devices, action_size)
-    except (UserError, RuntimeError, TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         return {"error": one_line(error, 500)}
     seconds, bound = program.least_seconds(target, operations, config.network.precision)
     numbers = {"operations": operations, "least_ms": 1e3 * seconds, "bound": bound}
@@ -82,12 +85,18 @@ def _line(row: Mapping[str, Any]) -> str:
     )
 
 
+def _placed(config: ConfigDict, count: int) -> ConfigDict:
+    """The config on ``count`` devices, whatever platform it asks for: the target is the platform."""
+    placed = config.copy_and_resolve_references()
+    placed.devices, placed.platform = count, ""
+    return placed
+
+
 def _compile(config: ConfigDict, devices: Sequence[Any], action_size: int) -> tuple[Compiled, float]:
     """The config's update for ``devices``, and the operations of each; nothing of replay's size is allocated here."""
     import jax
 
-    short = config.copy_and_resolve_references()
-    short.devices = len(devices)
+    short = _placed(config, len(devices))
     short.replay.capacity = min(config.replay.capacity, 2 * EPISODES * config.env.episode_frames)
     if config.replay.frames_on_device == "auto":
         short.replay.frames_on_device = "yes"  # as on an accelerator that has the room

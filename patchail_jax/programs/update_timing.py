@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.types import Batch, Episode, Specs
 
-if TYPE_CHECKING:  # these import jax, which must not be here before the environments' processes are
+if TYPE_CHECKING:  # these import jax, which must not be here before ``compile_for`` has set its flags
     from patchail_jax.devices.data_parallel import Devices
     from patchail_jax.methods import Method
     from patchail_jax.run.experience import Experience
@@ -53,21 +53,31 @@ class Noise(NamedTuple):
     experience: "Experience"
 
 
-@contextmanager
-def on_noise(config: ConfigDict, action_size: int) -> Iterator[Noise]:
-    """The config's method with replay and demonstrations of noise, on this machine's devices; nothing is compiled."""
-    from patchail_jax.demos.expert_set import ExpertSet
+def made_here(config: ConfigDict, action_size: int) -> tuple["Specs", "Method", "Devices"]:
+    """The config's ``Specs``, ``Method`` and ``Devices`` on this machine; ``UserError`` for a config of no run.
+
+    Nothing is allocated, so it can be asked before anything is measured.
+    """
     from patchail_jax.devices.data_parallel import Devices
-    from patchail_jax.devices.hosts import Hosts
     from patchail_jax.run.design import make_method, make_specs
-    from patchail_jax.run.experience import make_experience
     from patchail_jax.run.refusals import refuse
-    from patchail_jax.run.stopwatch import Stopwatch
 
     specs = make_specs(config, action_size)
     method = make_method(config, specs)
     devices = Devices(method, specs, count=config.devices, mapping=config.device_mapping)
     refuse(config, method, specs, devices=devices.count, processes=1)
+    return specs, method, devices
+
+
+@contextmanager
+def on_noise(config: ConfigDict, action_size: int) -> Iterator[Noise]:
+    """The config's method with replay and demonstrations of noise, on this machine's devices; nothing is compiled."""
+    from patchail_jax.demos.expert_set import ExpertSet
+    from patchail_jax.devices.hosts import Hosts
+    from patchail_jax.run.experience import make_experience
+    from patchail_jax.run.stopwatch import Stopwatch
+
+    specs, method, devices = made_here(config, action_size)
     episodes = [random_episode(config, specs, seed) for seed in range(EPISODES)]
     experts = ExpertSet(episodes[0].frames[None], episodes[0].actions[None], None, action_size)
     experience = make_experience(config, method, specs, devices, experts, Hosts(), Stopwatch())

@@ -40,7 +40,10 @@ def read_eval_csv(path: Path) -> EvalCsv:
         for row in reader:
             if None in row or None in row.values():
                 raise ValueError("not as many columns as in the header")
-            found[int(np.int64(int(row["frame"])))] = float(row["episode_reward"]), float(row["hour"])
+            frame, hour = int(np.int64(int(row["frame"]))), float(row["hour"])
+            if frame < 0 or not 0 <= hour < math.inf:
+                raise ValueError("a frame or a time that no run has")
+            found[frame] = float(row["episode_reward"]), hour
     except (ValueError, OverflowError, csv.Error) as error:
         raise UserError(f"{path}, line {reader.line_num}, is no evaluation: mend it, or remove the line") from error
     frames = sorted(found)

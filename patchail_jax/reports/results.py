@@ -76,7 +76,7 @@ class Result:
             share,
             f"{reached:,} of {run.num_frames:,}",
             f"{60 * self.evaluations.last_hour:.1f}",
-            self.about["machine"],
+            self.about["machine"] or "-",  # runs of before it was noted have none
         )
 
     def row(self) -> str:

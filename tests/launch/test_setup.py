@@ -30,6 +30,7 @@ class Machine:
             path.mkdir(parents=True)
         for file in ("setup.sh", "locks/without_labmaze.txt"):
             shutil.copy(ROOT / "launch" / file, self.tree / "launch" / file)
+        shutil.copy(ROOT / "setup.py", self.tree)
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool))
         self.script("ldconfig", 'cat "$MACHINE/libraries" 2>/dev/null')
@@ -107,6 +108,12 @@ def test_a_machine_with_everything_is_ready_in_a_path_with_a_space(machine, extr
         f"{BY_UV} {LOCKED.format('3.11')} --editable .[dev{',' if extras else ''}{extras}]",
     ]
     assert "(Python 3.11.2)" in done.stderr
+
+
+@pytest.mark.parametrize("extras", ["cuda", "tpu,gsc", ".*", "tpu, gcs"])
+def test_an_extra_that_there_is_not_is_named_before_anything_is_installed(machine, extras):
+    said = refused(machine.with_python("python3", "3.11.2"), EXTRAS=extras)
+    assert "which is no extra of setup.py: cuda12, cuda13 or tpu" in said and not machine.diary
 
 
 def test_a_machine_that_only_trains_gets_no_tools(machine):

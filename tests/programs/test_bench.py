@@ -1,10 +1,13 @@
 """What the benchmark times can be built; its loop and its clock give figures."""
 
+import errno
 import json
+import re
 
 import pytest
 
 from patchail_jax.configs import quickstart
+from patchail_jax.errors import UserError
 from patchail_jax.programs import bench
 from patchail_jax.run.design import make_method, make_specs
 from patchail_jax.run.presets import PRESETS
@@ -21,6 +24,14 @@ TINY = [
 ]
 
 
+@pytest.fixture
+def one(monkeypatch):
+    """Measurements take a moment, and one case is timed."""
+    every = bench.cases
+    monkeypatch.setattr(bench, "SECONDS", 0.1)
+    monkeypatch.setattr(bench, "cases", lambda *args, **options: {"one": every(*args, **options)[FEATURES]})
+
+
 def test_every_method_is_timed_in_the_precisions_of_the_device():
     config = quickstart.get_config()
     both = bench.cases(config, everything=True, accelerator=True)
@@ -33,12 +44,11 @@ def test_every_method_is_timed_in_the_precisions_of_the_device():
     assert config.method == "patchail" and config.similarity.regularizer == "none"
 
 
-def test_a_benchmark_that_is_cut_short_leaves_what_it_has_measured(tmp_path, monkeypatch):
+def test_a_benchmark_that_is_cut_short_leaves_what_it_has_measured(one, tmp_path, monkeypatch):
     def cut(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench, "SECONDS", 0.1)
-    monkeypatch.setattr(bench, "cases", cut)
+    monkeypatch.setattr(bench, "update_here", cut)
     output = tmp_path / "figures.json"
     with pytest.raises(KeyboardInterrupt):
         bench.main([*TINY, f"--output={output}"])
@@ -46,11 +56,44 @@ def test_a_benchmark_that_is_cut_short_leaves_what_it_has_measured(tmp_path, mon
     assert figures["matrix_rate"]["float32"] > 0 and figures["environments"]["1"] > 0
 
 
-def test_a_benchmark_ends_with_a_file_of_its_figures(tmp_path, monkeypatch, capsys):
-    every = bench.cases
-    monkeypatch.setattr(bench, "SECONDS", 0.1)
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--config.devices=99"], "config.devices is 99, but only"),
+        (["--output=FOLDER"], "is no file that could be replaced"),
+        (["--output=/dev/null"], "is no file that could be replaced"),
+        (["--tasks", "--compile_for=h100"], "not allowed with argument"),
+        (["--against=torch", "--tasks"], "not allowed with argument"),
+        (["--compile_for=h100", "--against=torch"], "not allowed with argument"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is(one, tmp_path, monkeypatch, flags, said):
+    def measured(*_, **__):
+        raise AssertionError("it measures")
+
+    monkeypatch.setattr(bench, "steps_per_second", measured)
+    output = tmp_path / "figures.json"
+    output.write_text("{}")
+    flags = [flag.replace("FOLDER", str(tmp_path)) for flag in flags]
+    with pytest.raises(UserError, match=re.escape(said)):
+        bench.main([*TINY, f"--output={output}", *flags])
+    assert output.read_text() == "{}"
+
+
+def test_a_full_disk_leaves_the_figures_that_were_written_before(one, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "no space")
+
+    output = tmp_path / "figures.json"
+    output.write_text("{}")
+    monkeypatch.setattr(bench, "whole_file", full)
+    with pytest.raises(OSError, match="no space"):
+        bench.main([*TINY, f"--output={output}"])
+    assert output.read_text() == "{}"
+
+
+def test_a_benchmark_ends_with_a_file_of_its_figures(one, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "LOOP_SECONDS", 0.1)
-    monkeypatch.setattr(bench, "cases", lambda *args, **options: {"one": every(*args, **options)[FEATURES]})
     output = tmp_path / "figures.json"
     bench.main([*TINY, f"--output={output}"])
     figures = json.loads(output.read_text())

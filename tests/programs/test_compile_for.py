@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from patchail_jax.configs import quickstart
+from patchail_jax.devices.mapping import MAPPINGS
 from patchail_jax.errors import UserError
 from patchail_jax.programs import compile_for
 
@@ -87,10 +88,41 @@ def bench(tmp_path, names):
     return subprocess.run([*command, f"--output={tmp_path}/figures.json"], capture_output=True, text=True)
 
 
-def test_an_unknown_target_is_one_line(tmp_path):
-    result = bench(tmp_path, "v5e-4,h101")
+def test_a_config_that_makes_no_run_is_refused_before_anything_is_compiled(here):
+    case = tiny_case()
+    case.replay.batch_size = 7
+    lines, result = compile_tiny({"one": tiny_case(), "two": case})
+    assert lines == ["config.replay.batch_size (7) must be a multiple of expert_batch_size (8)"]
+    assert result.get("compiled", []) == []
+
+
+def test_the_platform_that_a_config_asks_for_is_the_target(here):
+    case = tiny_case()
+    case.platform = "gpu"
+    _, result = compile_tiny({"one": case})
+    assert result["compiled"][0]["kernels"] > 10
+
+
+@pytest.mark.parametrize("mapping", list(MAPPINGS))
+def test_the_mapping_that_a_config_asks_for_is_compiled(here, monkeypatch, mapping):
+    case, mapped = tiny_case(), []
+    case.device_mapping = mapping
+    for name, kind in MAPPINGS.items():
+
+        def noted(self, *args, name=name, real=kind.map, **options):
+            mapped.append(name)
+            return real(self, *args, **options)
+
+        monkeypatch.setattr(kind, "map", noted)
+    _, result = compile_tiny({"one": case})
+    assert mapped[-1] == mapping and result["compiled"][0]["kernels"] > 10
+
+
+@pytest.mark.parametrize(("names", "named"), [("v5e-4,h101", "h101"), ("", "")])
+def test_an_unknown_target_is_one_line(tmp_path, names, named):
+    result = bench(tmp_path, names)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: --compile_for is 'h101'; use one of h100, a100, v5e-4, v6e-4")
+    assert result.stderr.startswith(f"error: --compile_for is {named!r}; use one of h100, a100, v5e-4, v6e-4")
 
 
 @pytest.mark.parametrize(("name", "plugin"), [("h100", "jax_cuda12_plugin"), ("v5e-4", "libtpu")])
