@@ -9,6 +9,7 @@ import numpy as np
 
 from patchail_jax.errors import UserError
 from patchail_jax.files.lines import whole_lines
+from patchail_jax.outputs.identity import RunIdentity
 
 _COLUMNS = ("frame", "episode_reward", "hour")
 
@@ -27,11 +28,12 @@ class EvalCsv(NamedTuple):
     last_hour: float
 
 
-def read_eval_csv(path: Path) -> EvalCsv:
+def read_eval_csv(path: Path, *, of: RunIdentity | None = None) -> EvalCsv:
     """The whole lines of an ``eval.csv``, none for no file. Of a frame that comes twice the later line counts.
 
-    ``UserError`` names the file and the line that is no evaluation.
+    ``UserError`` names the file and the line that is no evaluation, or not one ``of`` the run.
     """
+    own = {field: str(value) for field, value in of._asdict().items()} if of else {}
     reader = csv.DictReader(whole_lines(path))
     if not set(_COLUMNS) <= set(reader.fieldnames or _COLUMNS):
         raise UserError(f"{path} does not begin with the header of its columns: put it back, or remove the file")
@@ -44,6 +46,8 @@ def read_eval_csv(path: Path) -> EvalCsv:
             if frame < 0 or not 0 <= hour < math.inf:
                 raise ValueError("a frame or a time that no run has")
             found[frame] = float(row["episode_reward"]), hour
+            if of and any(row.get(field, value) != value for field, value in own.items()):
+                raise UserError(f"{path}, line {reader.line_num}, is not of the run {of.name}: put its own file back")
     except (ValueError, OverflowError, csv.Error) as error:
         raise UserError(f"{path}, line {reader.line_num}, is no evaluation: mend it, or remove the line") from error
     frames = sorted(found)

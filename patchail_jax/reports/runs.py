@@ -10,6 +10,7 @@ import numpy as np
 from patchail_jax.demos import trajectory
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
+from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.reports.eval_csv import read_eval_csv
 from patchail_jax.storage.lease import is_held
 from patchail_jax.storage.remote import is_remote, reading_copy, runs_in
@@ -143,13 +144,15 @@ def read_run(path: Path) -> Run:
     try:
         config = read_config(path)
         task, last = config["env"]["task"], int(config["num_frames"])
-        _ = config["method"], int(config["seed"]), config["evaluation"]["every_frames"]
+        identity = RunIdentity(config["method"], task, int(config["seed"]))
+        if last < 1 or config["evaluation"]["every_frames"] < 0:
+            raise ValueError("its numbers of frames are below what a run can have")
         demos = dict(config.get("demos", {}))
         if not isinstance(demos.get("path", ""), str):
             raise TypeError("demos.path is no text")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not the folder of a run: its config.json is not a run's ({error})") from error
-    found = read_eval_csv(path / "eval.csv")
+    found = read_eval_csv(path / "eval.csv", of=identity)
     reached = found.last_frame >= last
     # The lock first: a finished run may have been started again with more frames.
     status = RUNNING if is_running(path) or is_held(path) else FINISHED if reached else STOPPED

@@ -157,6 +157,8 @@ def test_a_task_leads_nowhere_else(tmp_path, task):
     run = made(tmp_path / "runs")
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**config, "env": {**config["env"], "task": task}}))
+    evaluations = (run / "eval.csv").read_text()
+    (run / "eval.csv").write_text(evaluations.replace(",cheetah_run,", f",{task},"))
     assert "cannot be called" in refused(tmp_path, "--size=x")
 
 
@@ -221,6 +223,31 @@ def test_a_return_that_is_no_number_is_said_and_not_in_the_table(tmp_path):
     assert "nan" not in page and "| cheetah_run | patchail | 0 | 480.0 | 480.0 |" in page
     assert "| 480,000 of 1,000,000 |" in page
     assert "cheetah_run, patchail, seed 0: its return is not a number from 500,000 frames on" in page
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("drqv2,cheetah_run,0,40000,9.0,0.2", "is not of the run cheetah_run/patchail/0: put its own file back"),
+        ("patchail,cheetah_run,1,40000,9.0,0.2", "is not of the run cheetah_run/patchail/0"),
+        ("patchail,cheetah_run,0,-5,9.0,0.2", "is no evaluation"),
+        ("patchail,cheetah_run,0,40000,9.0,nan", "is no evaluation"),
+        ("patchail,cheetah_run,0,40000,9.0,-1", "is no evaluation"),
+    ],
+)
+def test_evaluations_of_another_run_or_of_no_time_are_refused(tmp_path, row, said):
+    folder = made(tmp_path / "runs", num_frames=40_000, until=20_000)
+    with (folder / "eval.csv").open("a") as stream:
+        stream.write(row + "\n")
+    message = refused(tmp_path)
+    assert said in message and "eval.csv, line 4" in message
+
+
+def test_a_run_whose_machine_is_not_known_is_kept(tmp_path):
+    folder = made(tmp_path / "runs", num_frames=40_000)
+    (folder / "versions.json").write_text("{}")
+    kept(tmp_path, "--size=small")
+    assert "| 40,000 of 40,000 | 6.0 | - |" in (tmp_path / "results/README.md").read_text()
 
 
 def test_a_line_that_is_being_written_is_not_kept(tmp_path):
