@@ -100,3 +100,11 @@ def output_folder(text: str) -> Path:
     if taken.exists() and not taken.is_dir():
         raise UserError(f"{taken} is a file; name a folder to write into")
     return path
+
+
+def output_file(text: str) -> Path:
+    """A file to write, or to replace, as ``type=`` of a flag; ``UserError`` for a folder or a device."""
+    path = expanded(text)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file that could be replaced: name another")
+    return path

@@ -31,10 +31,8 @@ from ml_collections import ConfigDict
 
 from patchail_jax.envs.rendering import QUALITIES
 from patchail_jax.envs.tasks import PAPER_TASKS
-from patchail_jax.errors import UserError
-from patchail_jax.files.home import expanded
 from patchail_jax.files.whole_file import whole_file
-from patchail_jax.programs.arguments import Arguments
+from patchail_jax.programs.arguments import Arguments, output_file
 from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.compile_for import compile_all, targets
 from patchail_jax.programs.update_timing import made_here, medians, update_here
@@ -128,7 +126,7 @@ def main(argv: Sequence[str]) -> None:
     kinds.add_argument("--tasks", action="store_true")
     kinds.add_argument("--against", choices=("torch",))
     kinds.add_argument("--compile_for")
-    flags.add_argument("--output", type=expanded, default=Path("bench.json"))
+    flags.add_argument("--output", type=output_file, default=Path("bench.json"))
     own, words = flags.parse_known_args(argv)
     absent = [] if own.compile_for is None else targets(own.compile_for)
     words = words if names_config(words) else ["--config=quickstart", *words]
@@ -136,8 +134,6 @@ def main(argv: Sequence[str]) -> None:
     made = {"command": command(), "commit": versions()["git_commit"], "machine": machine()}
     result: dict[str, Any] = {**made, "config": config.to_dict(), "environments": {}, "update": {}}
 
-    if own.output.exists() and not own.output.is_file():
-        raise UserError(f"--output={own.output} is no file that could be replaced: name another")
     own.output.parent.mkdir(parents=True, exist_ok=True)
 
     def say(line: str) -> None:
