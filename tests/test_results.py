@@ -1,5 +1,6 @@
 """What the README says was measured is what the files in results/ hold."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -26,6 +27,17 @@ def test_the_readme_s_speed_is_that_measured():
     (shown,) = re.findall(r"\| ([\d.]+) ms on an H200 \|", README)
     measured = json.loads((RESULTS / "paper/bench_h200.json").read_text())
     assert shown == f"{measured['update']['patchail, at_update, bfloat16']['ms']:.1f}"
+
+
+def test_the_paper_s_scores_that_the_page_of_results_compares_with_are_table_1_s():
+    page = (ROOT / "docs" / "results.md").read_text().replace("\n", " ")
+    shown = re.findall(r"(\d+) of (?:the expert's )?(\d+) on ([a-z_]+)", page.partition("after 500,000 frames")[2])
+    with (ROOT / "third_party" / "paper_table1.csv").open() as stream:
+        paper = {
+            row["task"]: (row["PatchAIL"], row["Expert"]) for row in csv.DictReader(stream) if row["frames"] == "500000"
+        }
+    assert len(shown) == 6
+    assert all(paper[task] == (score, expert) for score, expert, task in shown)
 
 
 def test_the_readme_is_one_screen_after_another_and_no_book():

@@ -37,7 +37,9 @@ Learning curves that this code made, one row per run. `<size>/<task>/<method>/se
 JSON beside it has the command, the commit, the machine, the versions and the whole config. This page is written from
 these files: by `make evidence` on a machine with a GPU, by `make results` at small size on a CPU.
 """
-_COLUMNS = ("task", "method", "seed", "last return", "best", "last, of the expert's", "frames", "minutes", "machine")
+_COLUMNS = (
+    "task", "method", "seed", "first return", "last", "best", "last, of the expert's", "frames", "minutes", "machine"
+)  # fmt: skip
 _METHOD_COLUMNS = (
     "method", "tasks", "complete runs", "interquartile mean of their last returns, of the expert's", "95% interval"
 )  # fmt: skip
@@ -62,15 +64,17 @@ class Result:
     def cells(self) -> tuple[str, ...]:
         """Its row of the table."""
         run = self.run
-        last, best, share, reached = "-", "-", "", 0
+        first, last, best, share, reached = "-", "-", "-", "", 0
         if len(run.returns):
-            last, best, reached = f"{run.returns[-1]:.1f}", f"{run.returns.max():.1f}", int(run.frames[-1])
+            first, last, best = (f"{score:.1f}" for score in (run.returns[0], run.returns[-1], run.returns.max()))
+            reached = int(run.frames[-1])
             ratio = share_of_expert(run.returns[-1], run.expert_return)
             share = "" if ratio is None else f"{ratio:.0%}"
         return (
             run.task,
             run.method,
             str(run.seed),
+            first,
             last,
             best,
             share,

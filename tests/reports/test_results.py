@@ -89,7 +89,7 @@ def test_the_page_has_a_row_a_run_and_the_methods_means_over_all_of_theirs(root)
     cheetah = next(results(root / "small")).run.expert_return
     for seed, last in ((0, 200.0), (1, 400.0)):
         share = f"{last / cheetah:.0%}"
-        row = f"| cheetah_run | patchail | {seed} | {last:.1f} | {last:.1f} | {share} | 200,000 of 200,000 | 6.0 |"
+        row = f"| cheetah_run | patchail | {seed} | 0.0 | {last:.1f} | {last:.1f} | {share} | 200,000 of 200,000 | 6.0 |"
         assert f"{row} a machine, 1 core |" in page
     low, middle, high = (f"{last / cheetah:.0%}" for last in (200.0, 300.0, 400.0))
     assert f"| PatchAIL | 1 | 2 | {middle} | {low} to {high} |" in page  # of two runs none is cut off
@@ -220,7 +220,7 @@ def test_a_return_that_is_no_number_is_said_and_not_in_the_table(tmp_path):
     made(tmp_path / "runs", seed=1)
     kept(tmp_path, "--size=x")
     page = (tmp_path / "results/README.md").read_text()
-    assert "nan" not in page and "| cheetah_run | patchail | 0 | 480.0 | 480.0 |" in page
+    assert "nan" not in page and "| cheetah_run | patchail | 0 | 0.0 | 480.0 | 480.0 |" in page
     assert "| 480,000 of 1,000,000 |" in page
     assert "cheetah_run, patchail, seed 0: its return is not a number from 500,000 frames on" in page
 
