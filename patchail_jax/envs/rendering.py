@@ -101,7 +101,7 @@ class Renderer:
             raise UserError(f"an image of {image_size} pixels cannot be drawn; use 1 to {largest}")
         if not -1 <= camera_id < cameras:
             raise UserError(
-                f"no camera {camera_id}; use 0 to {cameras - 1}, or -1 for the free camera, as config.env.camera_id"
+                f"no camera {camera_id}; use 0 to {cameras - 1}, or -1 for the task's own, as config.env.camera_id"
             )
         with opengl():
             physics.contexts  # noqa: B018 - they are made when they are asked for

@@ -9,7 +9,7 @@ import numpy as np
 
 from patchail_jax.acting.evaluate import evaluate
 from patchail_jax.demos.video_frames import every_picture, open_clip
-from patchail_jax.envs.look import square
+from patchail_jax.envs.look import square, video_look
 from patchail_jax.envs.workers import InlinePool
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
@@ -24,8 +24,9 @@ FRAMES = "frames"  # of an npz file: [T+1,H,W,3] uint8
 def footage(source: str | os.PathLike[str], trained: Trained) -> np.ndarray:
     """Frames ``[T+1,H,W,3] uint8`` of the run's size; ``source`` is "expert", "agent", "random" or a file's name.
 
-    A ``Path`` is a file's name. A file is a video or a folder of pictures, a frame a step; an npz with ``frames``; or
-    an npz of demonstrations, of which the first is taken.
+    A ``Path`` is a file's name. A file is a video or a folder of pictures, each frame of which is one agent step and
+    gets the run's look (``env.look``); an npz with ``frames``, which are taken as the run saw its own; or an npz of
+    demonstrations, of which the first is taken.
     Of frames that are not square the middle square is taken, as ``patchail demos convert`` does. ``UserError`` for
     anything else, for fewer than two frames, and for frames smaller than the run's.
     """
@@ -39,7 +40,13 @@ def footage(source: str | os.PathLike[str], trained: Trained) -> np.ndarray:
     if path.suffix == ".npy":
         raise UserError(f"{path} is an .npy: write the frames by numpy.savez('FILE.npz', frames=...) and name FILE.npz")
     side = trained.specs.image_size
-    frames = _read_npz(path, trained) if path.suffix == ".npz" else read_film(path, image_size=side)
+    if path.suffix == ".npz":
+        frames = _read_npz(path, trained)
+    else:
+        frames = read_film(path, image_size=side)
+        if trained.config.env.look != "none":  # as the run saw the expert and the agent
+            for number, frame in enumerate(frames):
+                frames[number] = video_look(frame, side)
     _check_count(path, len(frames))
     return frames
 

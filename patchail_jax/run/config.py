@@ -31,7 +31,9 @@ FIELDS: Mapping[str, Any] = {
     "init_from": "",  # RUN: the first state takes over "init_parts" of that run's newest checkpoint
     "init_parts": "policy",  # "policy" (encoder and actor), "encoder", "discriminator"; several with + between
     "hosts": {  # several processes that train one run together
-        "coordinator": "",  # "": if JAX finds SLURM, Open MPI or a TPU pod; "auto": it must; "alone"; or address:port
+        # "": asks JAX whether SLURM, Open MPI or a TPU pod started several; "auto": it must find them; "alone": this
+        # process trains by itself; or address:port of the first.
+        "coordinator": "",
         "count": Number(0, 0),  # processes, with address:port
         "index": Number(-1, -1),  # this process's number, with address:port
         "lost_seconds": Number(60, 10),  # a process not heard of for so long ends the others
@@ -43,7 +45,7 @@ FIELDS: Mapping[str, Any] = {
         "frame_stack": Number(3, 1, 64),  # frames an observation, one agent step apart
         "image_size": Number(84, 1, 4096),  # pixels a side
         "camera_id": Number(-1, -1),  # -1 is the task's own: 2 for quadruped, 0 for all others
-        "quality": "full",  # "full", or "fast": no shadows and reflections, for software rendering
+        "quality": "full",  # "full", or "fast": no shadows, no reflections, coarser round shapes, for drawing on a CPU
         "factory": "",  # "module:function" that makes an environment of your own; "" is the suite
         "look": "none",  # "video": all frames, the expert's too, compressed and blurred alike, for experts from videos
         "look_size": Number(0, 0, 4096, zero="image_size"),  # pixels a side that are drawn before the "video" look
@@ -61,7 +63,7 @@ FIELDS: Mapping[str, Any] = {
         "capacity": Number(150_000, 1),  # transitions
         "n_step": Number(3, 1, 1000),  # steps of the n-step return
         "batch_size": Number(256, 1, 2**20),  # agent windows an update, over all devices
-        "expert_batch_size": Number(128, 0, 2**20, zero="batch_size"),  # expert pairs an update, and the agent's
+        "expert_batch_size": Number(128, 0, 2**20, zero="batch_size"),  # pairs of the expert, and of the agent
         "updates_per_call": Number(1, 1, 10_000),  # updates dispatched to the devices at once
         # Updates between two scorings of all of replay, where rewards are stored; at first after 32, 64, 128, ...
         "rescore_updates": Number(0, 0, zero="never"),
@@ -77,7 +79,7 @@ FIELDS: Mapping[str, Any] = {
         "std_initial": Number(1.0, 0.0, 100.0),  # exploration noise, linear in steps
         "std_final": Number(0.1, 0.0, 100.0),
         "std_duration": Number(500_000, 1),  # steps
-        "noise_clip": Number(0.3, 0.0),  # in targets and the actor's loss
+        "noise_clip": Number(0.3, 0.0),  # bound of the noise in the critic's targets and in the actor's loss
         # Weight of E[u^2] in the actor's loss, u what an action is the tanh of: keeps actions from their bounds.
         "preactivation_penalty": Number(0.0, 0.0),
         "shift_pad": Number(4, 0, 1024),  # pixels of the random shift
@@ -149,7 +151,8 @@ FIELDS: Mapping[str, Any] = {
     "optimal_transport": {
         "features": "encoder",  # what costs are between; "trunk": the actor's 50, as in the published program
         "first_observation": False,  # True: s_0 is transported too, as in the published program
-        "filter_features": "online",  # where the Q-filter asks; "reference": the frozen encoder's, as published
+        # At which features the Q-filter asks the critic: the policy's; "reference": the frozen encoder's, as published.
+        "filter_features": "online",
         "epsilon": Number(0.01, 1e-6),  # entropy's weight in the plan, in units of the cosine cost
         "iterations": Number(100, 1),  # of Sinkhorn's algorithm, at most
         "first_sum": Number(10.0, 0.0),  # magnitude of the sum of the first episode's rewards
@@ -161,7 +164,7 @@ FIELDS: Mapping[str, Any] = {
         "num_envs": Number(1, 1, 4096),  # environments that evaluate side by side
     },
     "log": {
-        "every_updates": Number(500, 0, 10_000, zero="never"),  # what updates measure is kept until then
+        "every_updates": Number(500, 0, 10_000, zero="never"),  # and until then scalars stay in memory
         "wandb_mode": "auto",  # "auto", "online", "offline", "disabled"
         "wandb_project": "patchail_jax",
         "tensorboard": False,  # event files in the run folder; needs the extra "tensorboard"

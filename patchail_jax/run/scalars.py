@@ -84,7 +84,8 @@ class Scalars:
             self._saturated = True
             _log.warning(
                 "the actor's gradient has been 0 for %d updates: its actions are at their bounds, and it learns no "
-                "more. Start again with config.agent.preactivation_penalty=0.01, or a lower actor_learning_rate",
+                "more. Start again with a larger config.agent.preactivation_penalty (0.03 keeps small actors off their "
+                "bounds), or a lower actor_learning_rate",
                 len(values) * self.updates_per_call,
             )
         self.updates, self.returns = [], []

@@ -144,6 +144,18 @@ def test_a_film_is_cut_to_its_middle_square_as_the_import_of_videos_cuts_it(trai
     assert np.abs(seen.astype(int) - exact).mean() < 8  # a codec's colours
 
 
+def test_a_film_has_the_look_that_the_run_s_demonstrations_have(trained, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
+    film, converted = tmp_path / "film.mp4", tmp_path / "demos.npz"
+    write_video(film, frames, fps=50)
+    demos.main(["convert", "video", str(film), str(converted), *WORDS_OF_CONVERT])
+    config = trained.config.copy_and_resolve_references()
+    config.env.look, config.env.action_repeat = "video", 2  # as converted
+    seen = footage(str(film), trained._replace(config=config))
+    np.testing.assert_array_equal(seen, footage(str(converted), trained._replace(config=config)))
+    assert (seen != footage(str(film), trained)).any()
+
+
 def test_every_frame_of_a_film_of_irregular_times_is_seen_once(tmp_path):
     greys = np.linspace(20, 220, 12).round()
     frames = np.broadcast_to(greys[:, None, None, None], (12, 32, 48, 3)).astype(np.uint8)
