@@ -1,5 +1,7 @@
 """The fast forms of a convolution are the plain one: values and gradients."""
 
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -52,3 +54,27 @@ def test_a_bias_gradient_is_summed_over_all_places_in_float32(dtype):
     params = network.init(jax.random.PRNGKey(0), x)
     gradient = jax.grad(lambda params: jnp.mean(network.apply(params, x).astype(jnp.float32)))(params)
     np.testing.assert_allclose(gradient["params"]["bias"], 1.0, rtol=1e-3)  # in bfloat16 256 of 2,048 terms
+
+
+@pytest.mark.parametrize(
+    ("form", "layer", "filters", "fast"),
+    [
+        ("space_to_depth", Layer(4, 2, 1), 8, "2x2x12x8"),
+        ("one_channel", Layer(4, 1, 1), 1, "dot_general"),
+    ],
+)
+def test_the_platform_that_a_program_is_lowered_for_decides_and_not_the_one_that_lowers_it(form, layer, filters, fast):
+    """So what is compiled for an accelerator that is not here is what runs on it, forward and backward."""
+    network = Convolution(filters, layer, jnp.float32, form)
+    x = jnp.ones((2, 12, 12, 3))
+    params = network.init(jax.random.PRNGKey(0), x)
+
+    def gradient(params, x):
+        return jax.grad(lambda params, x: network.apply(params, x).sum(), argnums=(0, 1))(params, x)
+
+    for function in (network.apply, gradient):
+        for platform in ("cpu", "cuda", "tpu"):
+            text = jax.jit(function).trace(params, x).lower(lowering_platforms=(platform,)).as_text()
+            computed = [line for line in text.splitlines() if re.search("stablehlo.(convolution|dot_general)", line)]
+            assert any(fast in line for line in computed) == (platform != "cpu"), (platform, function)
+        assert "conditional(" not in jax.jit(function).lower(params, x).compile().as_text()  # decided beforehand

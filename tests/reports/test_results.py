@@ -89,7 +89,9 @@ def test_the_page_has_a_row_a_run_and_the_methods_means_over_all_of_theirs(root)
     cheetah = next(results(root / "small")).run.expert_return
     for seed, last in ((0, 200.0), (1, 400.0)):
         share = f"{last / cheetah:.0%}"
-        row = f"| cheetah_run | patchail | {seed} | 0.0 | {last:.1f} | {last:.1f} | {share} | 200,000 of 200,000 | 6.0 |"
+        row = (
+            f"| cheetah_run | patchail | {seed} | 0.0 | {last:.1f} | {last:.1f} | {share} | 200,000 of 200,000 | 6.0 |"
+        )
         assert f"{row} a machine, 1 core |" in page
     low, middle, high = (f"{last / cheetah:.0%}" for last in (200.0, 300.0, 400.0))
     assert f"| PatchAIL | 1 | 2 | {middle} | {low} to {high} |" in page  # of two runs none is cut off
