@@ -37,6 +37,7 @@ from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.compile_for import compile_all, targets
 from patchail_jax.programs.update_timing import made_here, medians, update_here
 from patchail_jax.programs.verbs import asks_for_help
+from patchail_jax.storage.run_config import flatten
 from patchail_jax.storage.versions import command, machine, versions
 
 SECONDS = 2.0  # of one measurement
@@ -97,6 +98,7 @@ def loop_steps_per_second(config: ConfigDict) -> float:
     config = config.copy_and_resolve_references()
     episode = config.env.num_envs * (config.env.episode_frames // config.env.action_repeat)
     config.agent.first_update_step = config.agent.random_steps = episode
+    config.cloning.pretraining_updates = min(config.cloning.pretraining_updates, 1)  # they are no part of a step
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as resources:
         opened = open_run(Path(folder) / "run", config=config.to_dict())
@@ -196,18 +198,16 @@ def main(argv: Sequence[str]) -> None:
 
 def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[str, ConfigDict]:
     """What is timed, by label: each method with its own settings, and what makes an update dearer."""
-    from patchail_jax.run.config import apply_preset
     from patchail_jax.run.presets import PRESETS
 
-    own = config.network.precision
+    own, capacity = config.network.precision, _with_method(config, "patchail").replay.capacity
     other = "float32" if own == "bfloat16" else "bfloat16"
     found = {}
 
     def add(label: str, *, method: str = "patchail", precisions: tuple[str, ...], **fields: str) -> None:
         for precision in precisions:
-            case = config.copy_and_resolve_references()
-            apply_preset(case, method)
-            case.replay.capacity = config.replay.capacity
+            case = _with_method(config, method)
+            case.replay.capacity = capacity
             case.replay.rescore_updates = 0  # no part of an update
             case.network.precision = precision
             case.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
@@ -230,3 +230,16 @@ def cases(config: ConfigDict, *, everything: bool, accelerator: bool) -> dict[st
         if not method.startswith("patchail"):
             add(method, method=method, precisions=precisions)
     return found
+
+
+def _with_method(config: ConfigDict, method: str) -> ConfigDict:
+    """``config`` for ``method``: where that is another one, the fields that its own sets go back to the defaults."""
+    from patchail_jax.run.config import apply_preset, paper_config
+    from patchail_jax.run.presets import PRESETS
+
+    other = config.copy_and_resolve_references()
+    if method != config.method:
+        standard = flatten(paper_config(config.env.task).to_dict())
+        other.update_from_flattened_dict({name: standard[name] for name in PRESETS[config.method]})
+        apply_preset(other, method)
+    return other

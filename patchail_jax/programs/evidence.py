@@ -110,7 +110,7 @@ def _choose(results: Path, runs: Path, overrides: Sequence[str]) -> _Choice:
             folder = runs / place
             words = [f"--config={name}", *asked, f"--config.run_folder={folder}"]
             choice = _Choice(words, folder, results / question.folder)
-            if any((folder / "checkpoints").glob("[0-9]*")) and not (folder / "finished.json").exists():
+            if (folder / "config.json").exists() and not (folder / "finished.json").exists():
                 return choice
             if not (results / place).with_suffix(".csv").exists():
                 choices.append(choice)
@@ -120,14 +120,19 @@ def _choose(results: Path, runs: Path, overrides: Sequence[str]) -> _Choice:
 
 
 def _bench(results: Path, words: Sequence[str], *, seconds: float) -> str:
-    """Measures for so long at most, into a file named after the machine; the machine in words."""
+    """Measures for so long at most, into a file named after the machine; the machine in words.
+
+    "" where the device was not measured: the run's folder says its machine too.
+    """
     unnamed = results / "bench.json"
+    unnamed.unlink(missing_ok=True)
     _call("bench", *words, f"--output={unnamed}", seconds=seconds)
     found = json.loads(unnamed.read_text()) if unnamed.exists() else {}
-    device = found.get("device", "unknown device")
-    if unnamed.exists():
-        unnamed.replace(results / f"bench_{'_'.join(device.lower().split())}.json")
-    return f"{found.get('devices', 1)} x {device}, {os.cpu_count()} CPU cores"
+    if "device" not in found:
+        unnamed.unlink(missing_ok=True)
+        return ""
+    unnamed.replace(results / f"bench_{'_'.join(found['device'].lower().split())}.json")
+    return f"{found['devices']} x {found['device']}, {os.cpu_count()} CPU cores"
 
 
 def _train(command: Sequence[str], *, seconds: float) -> int:

@@ -9,8 +9,10 @@ import pytest
 from patchail_jax.configs import quickstart
 from patchail_jax.errors import UserError
 from patchail_jax.programs import bench
+from patchail_jax.run.config import paper_config
 from patchail_jax.run.design import make_method, make_specs
 from patchail_jax.run.presets import PRESETS
+from patchail_jax.run.refusals import refuse
 from patchail_jax.storage.versions import machine, versions
 
 FEATURES = "drqv2_features, float32"
@@ -42,6 +44,17 @@ def test_every_method_is_timed_in_the_precisions_of_the_device():
     one = bench.cases(config, everything=True, accelerator=False)
     assert set(one) < set(both) and {case.method for case in one.values()} == set(PRESETS)
     assert config.method == "patchail" and config.similarity.regularizer == "none"
+
+
+@pytest.mark.parametrize("variant", ["", "+small", "+published"])
+@pytest.mark.parametrize("method", PRESETS)
+def test_each_method_is_timed_as_itself_whatever_method_the_config_is_of(method, variant):
+    timed = bench.cases(paper_config("cartpole_swingup", method + variant), everything=True, accelerator=True)
+    for case in timed.values():
+        refuse(case, make_method(case, specs := make_specs(case, 1)), specs, devices=1, processes=1)
+        weighted = {"patchail_w": "weight", "patchail_b": "bonus"}.get(case.method, "none")
+        assert case.similarity.regularizer == weighted
+        assert case.network.trunk == ("shared" if case.method == "laifo" else "own")
 
 
 def test_a_benchmark_that_is_cut_short_leaves_what_it_has_measured(one, tmp_path, monkeypatch):

@@ -67,16 +67,17 @@ def test_a_run_out_of_time_saves_itself_is_kept_and_goes_on_to_its_end(spared, t
     (one,) = results(tmp_path / "results" / "paper")
     assert one.about["finished"] and one.evaluations.last_frame == reached + 160
     page = (tmp_path / "results/README.md").read_text()
-    assert f"| finger_spin | patchail | 0 | {one.run.returns[-1]:.1f} |" in page
+    assert f"| finger_spin | patchail | 0 | {one.run.returns[0]:.1f} | {one.run.returns[-1]:.1f} |" in page
 
 
 def made(place, *, finished=None):
-    """A result, or with ``finished`` a run folder with a checkpoint."""
+    """A result, or with ``finished`` a run folder; what crashed before its first checkpoint has none."""
     if finished is None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.with_suffix(".csv").write_text("frame,episode_reward,hour\n0,1.0,0.1\n")
         return
-    (place / "checkpoints/40").mkdir(parents=True)
+    place.mkdir(parents=True)
+    (place / "config.json").write_text("{}")
     if finished:
         (place / "finished.json").write_text("{}")
 
@@ -101,6 +102,22 @@ def test_what_was_begun_here_comes_first_and_then_what_nobody_has_made(tmp_path)
     assert chosen() == "paper/cheetah_run/patchail_w/seed_0"
     (runs / "paper/cheetah_run/patchail_w/seed_0/finished.json").write_text("{}")
     assert chosen() == "paper/cartpole_swingup/patchail/seed_0"
+
+
+def test_a_run_that_crashed_before_its_first_checkpoint_is_made_though_its_evaluations_are_kept(tmp_path):
+    begun = "paper/finger_spin/patchail/seed_0"
+    made(tmp_path / "runs" / begun, finished=False)
+    made(tmp_path / "results" / begun)
+    assert evidence._choose(tmp_path / "results", tmp_path / "runs", []).folder == tmp_path / "runs" / begun
+
+
+def test_a_benchmark_that_did_not_come_to_the_device_names_no_machine(tmp_path, monkeypatch):
+    def call(*words, seconds=None):
+        (tmp_path / "bench.json").write_text(json.dumps({"environments": {}}))
+        return 1
+
+    monkeypatch.setattr(evidence, "_call", call)
+    assert evidence._bench(tmp_path, [], seconds=1.0) == "" and not list(tmp_path.iterdir())
 
 
 def test_nothing_left_to_make_is_one_line(tmp_path, monkeypatch):
