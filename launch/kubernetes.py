@@ -195,6 +195,8 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--restarts", type=not_negative, default=10, help="how often a run is restarted")
     chosen, runs = options.parse(flags, argv, parent=MOUNT)
     require_shared(chosen.root, mount=MOUNT if chosen.volume else "", flag="--volume")
+    if chosen.tpu and chosen.gpu_type:
+        raise UserError("--tpu and --gpu_type exclude each other: a run has one kind of accelerator")
     if chosen.tpu:
         _require_all_chips(chosen.topology, hosts=chosen.hosts, chips=chosen.chips)
     if chosen.tpu and chosen.hosts > 1:

@@ -129,4 +129,7 @@ def _folder(root: Path) -> Path:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in text.split(",") if word)
+    found = tuple(word for word in text.split(",") if word)
+    if not found:  # an unset variable of a shell's, which must not stand for all
+        raise argparse.ArgumentTypeError(f"{text!r} names none; leave the flag out for all")
+    return found

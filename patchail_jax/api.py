@@ -171,7 +171,7 @@ class Update:
         - ``agent.frames [B,S+n,H,W,3] uint8``, ``agent.actions [B,A]`` of each window's first step,
           ``agent.rewards [B,n]`` and ``agent.discounts [B,n]``;
         - ``expert.frames [E,S+k,H,W,3] uint8``, ``expert.actions [E,A]``, read by methods that clone;
-        - ``demonstration [M,S+k,H,W,3] uint8``, all pairs of one demonstration, for methods that read one.
+        - ``demonstration [M,S+1,H,W,3] uint8``, all pairs (s, s') of one demonstration, for methods that read one.
 
         ``UserError`` for other shapes, for frames that are not uint8, and for a state that is another method's or was
         consumed.
@@ -191,10 +191,10 @@ class Update:
             field_of("expert", expert, "frames", expert_frames, np.uint8),
             field_of("expert", expert, "actions", (pairs, specs.action_size)),
         )
-        whole = np.zeros((0, *expert_frames[1:]), np.uint8)
+        each = (specs.frame_stack + 1, *specs.frame_shape)
+        whole = np.zeros((0, *each), np.uint8)
         if demonstration is not None or needs.demonstration:
-            given = whole if demonstration is None else demonstration
-            whole = fitting("demonstration", given, ("M", *expert_frames[1:]), np.uint8)
+            whole = fitting("demonstration", whole if demonstration is None else demonstration, ("M", *each), np.uint8)
 
         def shared(leaf: np.ndarray) -> np.ndarray:
             return leaf.reshape(count, 1, len(leaf) // count, *leaf.shape[1:])

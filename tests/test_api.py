@@ -374,9 +374,10 @@ def test_pairs_of_laifo_are_n_steps_apart(config, expert):
         update(update.init(0), agent, pairs._replace(frames=pairs.frames[:, 1:]))
 
 
-def test_a_method_that_reads_a_demonstration_is_not_run_without_one(config, expert):
+@pytest.mark.parametrize("successor", ["one_step", "n_step"])  # of the update's pairs, not of a demonstration's
+def test_a_method_that_reads_a_demonstration_is_not_run_without_one(config, expert, successor):
     config = of_method(config, "patchail_w")
-    config.similarity.expert_pairs = "trajectory"
+    config.similarity.expert_pairs, config.discriminator.expert_successor = "trajectory", successor
     update = patchail_jax.make_update(config, action_size=ACTIONS)
     batch = windows(config, expert, batch=config.replay.batch_size)
     with pytest.raises(

@@ -45,7 +45,7 @@ class Explainer:
         self._attention, self._gradcam = jax.jit(self._attend), jax.jit(self._attribute)
 
     def logits(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "N-1 *patches"]:
-        """The discriminator's logits ``[T]`` or ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
+        """The discriminator's logits ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
         return self._devices.over_episode(self._logits, state, frames)
 
     def explain(self, state: PyTree, frames: Pixels, kinds: Collection[str]) -> Explanation:

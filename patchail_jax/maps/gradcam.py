@@ -10,7 +10,7 @@ from jaxtyping import Float, Real
 
 from patchail_jax.arrays import Scalar
 
-# look(frames, offsets) -> (logits [T] or [T,P,P], activations {layer: [T,h,w,c]}): ``offsets`` of the same form are
+# look(frames, offsets) -> (logits [T,P,P], activations {layer: [T,h,w,c]}): ``offsets`` of the same form are
 # added to the activations, {} is none.
 Activations = Mapping[str, Float[Array, "T _h _w _c"]]
 Frames = Real[Array | np.ndarray, "N H W C"]

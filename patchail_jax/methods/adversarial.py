@@ -76,8 +76,9 @@ def make_rewards(
             return rewards, state.similarity_scale, {}
         if logits is None or reward.augmented or reward.every_step != regularizer.every_step:
             logits = judged(state, batch, every_step=regularizer.every_step)
-        expert_frames = batch.demonstration if regularizer.whole_demonstration else batch.expert.frames
-        expert_logits = discriminator.logits(state, pairs.at(expert_frames, 0))
+        whole = regularizer.whole_demonstration
+        experts = pairs.at(batch.demonstration, 0) if whole else pairs.at(batch.expert.frames, 0, pairs.expert_step)
+        expert_logits = discriminator.logits(state, experts)
         return regularizer.apply(rewards, logits, expert_logits, state.similarity_scale)
 
     return rewards_of

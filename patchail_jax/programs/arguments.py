@@ -90,6 +90,8 @@ def number_ranges(text: str, *, what: str) -> tuple[int, ...]:
         if len(numbers) + asked.stop - asked.start > _MOST_NUMBERS:
             raise argparse.ArgumentTypeError(f"{word!r} makes more than {_MOST_NUMBERS} numbers")
         numbers += asked
+    if not numbers:  # an unset variable of a shell's, which must not stand for all
+        raise argparse.ArgumentTypeError(f"{text!r} names no {what}; leave the flag out for all")
     return tuple(numbers)
 
 

@@ -71,12 +71,14 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
     found: list[ExplainedRun] = []
     titles = _titles(sources)
     words = ["comparison", kind, *titles.values()]
-    shown: dict[tuple[str, int, str], np.ndarray] = {}
+    first: dict[str, Trained] = {}
+    shown: dict[tuple[str, str], np.ndarray] = {}
     for path in paths:
         trained = open_trained(path)
+        _refuse_other_view(first.setdefault(trained.config.env.task, trained), trained)
         explainer, episodes = trained.explainer(), {}
         for source in sources:
-            place = trained.config.env.task, trained.specs.image_size, source
+            place = trained.config.env.task, source
             if place not in shown:  # the first run's: all rows of a task show the same
                 shown[place] = footage(source, trained)
             maps = explainer.explain(trained.state, shown[place], [kind]).maps[kind]
@@ -85,6 +87,18 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
         found.append(ExplainedRun(path, config.method, config.env.task, config.seed, trained.frame, episodes))
         words += [*_words(trained), f"at_{trained.frame}"]
     return comparison(output / _stem(words, paths, sources), found, label=KINDS[kind])
+
+
+def _refuse_other_view(one: "Trained", other: "Trained") -> None:
+    """``UserError`` where ``other`` has learned from frames of another form than ``one``, whose frames it would see."""
+    from patchail_jax.run.design import view_of
+
+    fields = zip(view_of(one.config)._asdict().items(), view_of(other.config), strict=True)
+    if differ := [f"env.{name} ({mine} and {its})" for (name, mine), its in fields if mine != its]:
+        raise UserError(
+            f"{one.path} and {other.path} see {one.config.env.task} in other ways, by {', '.join(differ)}: "
+            "compare runs that see the same frames"
+        )
 
 
 def _titles(sources: Sequence[str]) -> dict[str, str]:

@@ -51,10 +51,9 @@ def stratified_bootstrap(
     return statistic(*map(resampled, groups))
 
 
-def interval(samples: np.ndarray, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """The percentile interval of bootstrap ``samples [repetitions,...]``: its low and high ends ``[...]``."""
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(samples, [tail, 1.0 - tail], axis=0)
+def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95% percentile interval of bootstrap ``samples [repetitions,...]``: its low and high ends ``[...]``."""
+    low, high = np.quantile(samples, [0.025, 0.975], axis=0)
     return low, high
 
 

@@ -79,7 +79,7 @@ class Learner:
     def score(self, frames: np.ndarray) -> np.ndarray:
         """Rewards ``[T]`` of an episode's frames ``[T+1,H,W,3]`` by the discriminator as it is now."""
         rewards = self._score(frames)
-        assert rewards is not None  # parts.refuse
+        assert rewards is not None  # refusals.refuse
         return rewards
 
     def _score(self, frames: np.ndarray) -> np.ndarray | None:

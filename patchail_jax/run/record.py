@@ -7,12 +7,9 @@ from typing import Any
 
 from patchail_jax.acting.record import record
 from patchail_jax.demos.form import Trajectories
-from patchail_jax.devices.data_parallel import Devices, fetch
 from patchail_jax.errors import UserError
-from patchail_jax.run.clock import agent_step_of
-from patchail_jax.run.config import stored_config
-from patchail_jax.run.design import environment_factory, make_method, make_specs
-from patchail_jax.storage.checkpoint_reading import read_state
+from patchail_jax.run.design import environment_factory
+from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.remote import reading_copy
 from patchail_jax.storage.run_folder import reopen_run
 from patchail_jax.types import Purpose
@@ -35,20 +32,17 @@ def record_run(
     if episodes < 1:
         raise UserError(f"--episodes is {episodes}; record at least one")
     with ExitStack() as resources:
-        run, stored = reopen_run(reading_copy(location))
+        run, _ = reopen_run(reading_copy(location))
         resources.callback(run.close)
-        config = stored_config(stored)
+        trained = open_trained(run.path)
+        config, devices = trained.config, trained.devices
         environment = environment_factory(config)()
         resources.callback(environment.close)
-        specs = make_specs(config, environment.action_size)
-        devices = Devices(make_method(config, specs), specs, count=1)
-        state, number = read_state(run.checkpoints, fetch(devices.init(config.seed)))
-        policy = devices.publish(devices.place(state))
-        played = agent_step_of(number, config) * config.env.action_repeat
+        policy = devices.publish(trained.state)
         metadata = {
             "task": config.env.task,
             "action_repeat": config.env.action_repeat,
-            "source": f"{config.method}, seed {config.seed}, checkpoint at {played} frames",
+            "source": f"{config.method}, seed {config.seed}, checkpoint at {trained.frame} frames",
             "recording_seed": seed,
             **{package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")},
         }
@@ -57,7 +51,7 @@ def record_run(
             environment,
             lambda observations: devices.exploit(policy, observations),
             episodes=episodes,
-            specs=specs,
+            specs=trained.specs,
             root=(seed, Purpose.RECORDING),
             metadata=metadata,
             report=report,

@@ -393,6 +393,11 @@ def test_a_slice_whose_hosts_would_not_have_all_its_chips_is_refused(words):
         kubernetes.main([*RUNS, *CLUSTER, *TPU, *words])
 
 
+def test_a_run_has_one_kind_of_accelerator():
+    with pytest.raises(UserError, match="--tpu and --gpu_type exclude each other"):
+        kubernetes.main([*RUNS, *CLUSTER, *TPU, "--gpu_type=nvidia-l4"])
+
+
 @pytest.mark.parametrize("topology", ["2x4", "2x2x2"])
 def test_a_slice_whose_hosts_have_all_its_chips_is_asked_for(topology, capsys):
     words = [f"--topology={topology}", "--hosts=2", "--chips=4"]

@@ -29,8 +29,8 @@ def descend(loss, params, rate):
 
 def discriminator(config, state, batch):
     judging = config["discriminator"]
-    step = {"one_step": 1, "n_step": N}[judging["agent_successor"]]
-    expert = pair(batch.expert.frames, 0, pad=judging["augmentation_pad"])
+    step, expert_step = ({"one_step": 1, "n_step": N}[judging[f"{of}_successor"]] for of in ("agent", "expert"))
+    expert = pair(batch.expert.frames, 0, expert_step, judging["augmentation_pad"])
     every = len(batch.agent.frames) // len(expert)
     agent = pair(batch.agent.frames[::every], 0, step, judging["augmentation_pad"])
 
@@ -87,8 +87,9 @@ def shares(positive):
 def similarity(config, params, batch):
     """``[B,n]``, or ``[B,1]`` of whole windows."""
     choice = config["similarity"]
-    frames = {"batch": batch.expert.frames, "trajectory": batch.demonstration}[choice["expert_pairs"]]
-    experts = judge(params, pair(frames, 0))
+    apart = {"one_step": 1, "n_step": N}[config["discriminator"]["expert_successor"]]
+    pairs = {"batch": (batch.expert.frames, 0, apart), "trajectory": (batch.demonstration, 0, 1)}
+    experts = judge(params, pair(*pairs[choice["expert_pairs"]]))
     steps = {"steps": [(t, 1) for t in range(N)], "window": [(0, N)]}[choice["agent_pairs"]]
     agents = [distribution(config, judge(params, pair(batch.agent.frames, *step))) for step in steps]
 

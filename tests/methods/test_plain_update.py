@@ -19,15 +19,15 @@ CASES = {
     "patchail": {},
     "patchail+published": {},
     "patchail_w": {},
-    "patchail_b": {"reward__form": "gail", "cloning__weight_initial": 0.8},
+    "patchail_b": {"reward__form": "gail", "cloning__weight_initial": 0.8, "discriminator__expert_successor": "n_step"},
     "patchail_w+published": {"similarity__expert": "nearest", "reward__aggregation": "median"},
     "patchail_b+published": {"similarity__expert": "mean_logits", "similarity__distribution": "softmax"},
 }
 
 
-def make_pixels(seed):
+def make_pixels(seed, expert_steps=1):
     """A batch of pixels that augmentation cannot take past 255, some windows of which end."""
-    batch = make_batch(seed, demonstration=5, specs=SPECS)
+    batch = make_batch(seed, demonstration=5, specs=SPECS, expert_steps=expert_steps)
     rng = np.random.default_rng(seed)
 
     def darker(frames):  # and no two frames alike, or one in another's place would not be seen
@@ -61,7 +61,7 @@ def test_two_updates_are_those_of_the_paper(name, plain_networks):
     method, groups = make(config), config.to_dict()
     update, state = compiled(method.update), method.init(jax.random.PRNGKey(0))
     for seed in range(2):
-        batch = make_pixels(seed)
+        batch = make_pixels(seed, method.needs.expert_steps)
         expected, numbers = plain_update.update(groups, state, batch)
         before = parameters(state)
         state, metrics = update(state, batch)

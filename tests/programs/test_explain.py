@@ -362,6 +362,28 @@ def test_a_folder_without_a_run_or_without_a_checkpoint_is_one_line(run, tmp_pat
         open_trained(tmp_path)
 
 
+def test_runs_that_see_other_frames_are_not_compared_on_one_s(run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    for field, value, said in (("quality", "full", "fast and full"), ("look", "video", "none and video")):
+        config = json.loads((run / "config.json").read_text())
+        config["env"][field] = value
+        (other / "config.json").write_text(json.dumps(config))
+        with pytest.raises(UserError, match=rf"see cartpole_swingup in other ways, by env.{field} \({said}\)"):
+            main(["--compare", str(run), str(other), "--input=random", f"--output={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_another_version_is_not_recorded(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["agent"] = "drqv2"
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="another version of this program"):
+        demos.main(["record", str(tmp_path / "run"), str(tmp_path / "out.npz"), "--episodes=1"])
+    assert not (tmp_path / "out.npz").exists()
+
+
 def test_a_run_in_a_bucket_is_explained_reported_and_recorded_too(run, tmp_path, monkeypatch, capsys):
     make_bucket(monkeypatch, tmp_path / "cache")
     replica = Replica(epath.Path("gs://bucket/run"), tmp_path / "copy")
