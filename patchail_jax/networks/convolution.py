@@ -1,4 +1,4 @@
-"""One convolution layer in three exact forms: as it is written, and two that accelerators run several times faster.
+"""One convolution layer in three exact forms: as it is written, and two that GPUs run several times faster.
 
 Tensor cores want many channels on both sides. The first layer of a stack reads few (9 or 18), the discriminator's last
 one writes one; both are rearranged into larger matrix products that give the same numbers.
@@ -78,7 +78,7 @@ FORMS: dict[str, Form] = {
 
 
 def form_for(layer: Layer, channels: int) -> str:
-    """The fastest form of a layer of the patch discriminator on accelerators, as measured on an H100."""
+    """The fastest form of a layer of the patch discriminator on GPUs, as measured on an H100."""
     if layer.stride > 1:
         return "space_to_depth"
     return "one_channel" if channels == 1 else "plain"
@@ -93,6 +93,9 @@ def _computed(
         x,
         kernel,
         cpu=lambda x, kernel: plain(x, kernel, layer),
+        # By its own estimate XLA's TPU compiler makes 38 million cycles of the paper's update on a v5e in the plain
+        # form, and 52 million in these: space-to-depth moves half as many bytes again.
+        tpu=lambda x, kernel: plain(x, kernel, layer),
         default=lambda x, kernel: FORMS[form](x, kernel, layer),
     )
     return found
@@ -101,7 +104,7 @@ def _computed(
 class Convolution(Network):
     """A square convolution ``[B,H,W,C]`` to ``[B,P,P,channels]``, orthogonal weights with gain sqrt(2), zero biases.
 
-    ``form`` is how accelerators compute it; a CPU is fastest with the plain one. The platform is that for which the
+    ``form`` is how GPUs compute it; CPUs and TPUs are faster with the plain one. The platform is that for which the
     program is lowered. Parameters and values are those of ``flax.linen.Conv`` in every form.
     """
 
