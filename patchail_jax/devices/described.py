@@ -23,6 +23,8 @@ _ENVIRONMENT: Mapping[str, str] = {
 }
 _FLAGS = (
     "--xla_gpu_autotune_level=0",
+    # Products by cuBLAS: Triton's have tiles that are chosen by timing, and without it there may be none that fit.
+    "--xla_gpu_enable_triton_gemm=false",
     "--xla_gpu_enable_command_buffer=",  # kernels one by one, so that they can be counted
     f"--xla_force_host_platform_device_count={_MOST}",  # batches are shared by as many devices here
 )
