@@ -73,9 +73,13 @@ class Gathering:
             if frames.ndim != 4:
                 raise UserError(f"pictures must have four axes (time and three), not {list(frames.shape)}")
             layout = pictures.find_layout(frames.shape[1:], asked=self.request.layout)
+            if not self.request.layout:
+                pictures.refuse_grey_stacks(frames, layout)
             newest = pictures.from_array(frames, layout, self.notes)
             colours = pictures.to_bytes(newest, self.notes)
-            self._check_scale(newest)
+            found = pictures.scale(newest)
+            pictures.refuse_two_scales(found, self._scale)
+            self._scale = self._scale or found
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         self.add(colours, actions, rewards, name=name)
@@ -198,14 +202,6 @@ class Gathering:
                 "--no_actions"
             )
         return np.clip(actions, -1.0, 1.0).astype(np.float32)
-
-    def _check_scale(self, frames: np.ndarray) -> None:
-        """``UserError`` where numbers of one demonstration lie in another range than those of the ones before."""
-        found = pictures.scale(frames)
-        self._scale = self._scale or found
-        if found not in ("", self._scale):
-            one, other = sorted((found, self._scale))
-            raise UserError(f"some pictures have values in {one} and others in {other}: bring them all to one range")
 
 
 def require_as_many(held: int, wanted: int, *, source: str) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from patchail_jax.demos import pictures
 from patchail_jax.demos.file_kinds import HDF5
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
@@ -81,9 +80,6 @@ def _refuse_another_kind(frames: np.ndarray, last: np.ndarray, where: str) -> No
     if (frames.dtype, frames.shape[1:]) != (last.dtype, last.shape[1:]):
         held, wanted = (f"{kind.dtype}{list(kind.shape[1:])}" for kind in (last, frames))
         raise UserError(f"{where} has pictures of {held}, and obs of {wanted}: delete or make anew one of the two")
-    scales = {pictures.scale(frames), pictures.scale(last)} - {""}
-    if len(scales) > 1 and pictures.UNIT in scales:
-        raise UserError(f"{where} and obs differ in scale ({' and '.join(sorted(scales))}): delete or make anew one")
 
 
 def _names(inside: Inside, mask: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Rows of observations one after the other, as V-D4RL, Dreamer and AIME keep them: HDF5 shards, or npz files.
 
 Each row has a picture with the action and the reward that led to it, and says whether an episode starts or ends there.
+Where AIME has both, ``pre_action`` led to the picture, and ``action`` is taken behind it.
 An episode may begin in one file and end in the next; without such marks a file is an episode.
 """
 
@@ -18,7 +19,7 @@ from patchail_jax.demos.row_marks import Columns, marks
 from patchail_jax.errors import UserError
 from patchail_jax.files import npz
 
-_PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("action", "pre_action"), ("reward",)
+_PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("pre_action", "action"), ("reward",)
 _PARTS = ("pictures", "actions", "rewards")
 _AXES = 4  # of pictures: rows, height, width and channels
 
@@ -46,7 +47,7 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
 
 def is_rows(table: Columns) -> bool:
     """Whether the file has pictures in rows."""
-    return _one_of(_PICTURES, table) is not None
+    return any(name in table for name in _PICTURES)
 
 
 class EpisodeCutter:
@@ -75,7 +76,11 @@ class EpisodeCutter:
 
     def add(self, table: Columns) -> None:
         """The rows of the next file."""
-        pictures, actions, rewards = self._pictures(table), _one_of(_ACTIONS, table), _one_of(_REWARDS, table)
+        held = [name for name in _PICTURES if name in table]
+        pictures = next((name for name in held if len(table.shape(name)) == _AXES), held[0])
+        actions, rewards = (next((name for name in names if name in table), None) for names in (_ACTIONS, _REWARDS))
+        self._note_choice(table, _PICTURES, pictures, "pictures")
+        self._note_choice(table, _ACTIONS, actions, "actions")
         count = table.shape(pictures)[0]
         for column in (actions, rewards):
             if column is not None and table.shape(column)[0] != count:
@@ -141,14 +146,10 @@ class EpisodeCutter:
                 "after its picture? It was read as the action that led to the picture"
             )
 
-    def _pictures(self, table: Columns) -> str:
-        """The column of pictures: of two the one that has their axes, and it is noted which."""
-        held = [name for name in _PICTURES if name in table]
-        name = next((name for name in held if len(table.shape(name)) == _AXES), held[0])
-        if len(held) > 1:
-            others = ", ".join(other for other in held if other != name)
-            self._gathering.notes.setdefault(f"{table.path.name}: pictures are those of {name}, not of {others}")
-        return name
+    def _note_choice(self, table: Columns, names: Sequence[str], taken: str | None, what: str) -> None:
+        """Notes which column is taken where the file has several of ``names``."""
+        if others := ", ".join(name for name in names if name in table and name != taken):
+            self._gathering.notes.setdefault(f"{what} are those of {taken}, not of {others}")
 
     def _close(self) -> None:
         """The open episode is whole, or will not be."""
@@ -206,7 +207,3 @@ class _Archive:
         self.shape(name)
         taken: np.ndarray = self.arrays[name][start:end]
         return taken
-
-
-def _one_of(names: Sequence[str], table: Columns) -> str | None:
-    return next((name for name in names if name in table), None)

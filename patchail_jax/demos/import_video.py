@@ -11,11 +11,11 @@ import numpy as np
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import MIDDLE, Gathering, Request
 from patchail_jax.demos.listed_files import refuse_twice
+from patchail_jax.demos.picture_files import SLACK
 from patchail_jax.demos.task_fit import steps_per_second
 from patchail_jax.demos.video_frames import Clip, open_clip
 from patchail_jax.errors import UserError
 
-_SLACK = 1.02  # of the video's rate: 29.97 frames a second are 30
 _LARGEST_DRAWN = 480  # pixels, of the suite's off-screen buffer
 
 
@@ -92,8 +92,8 @@ def advice(metadata: dict[str, Any], image_size: int) -> list[str]:
 
 
 def _check_rate(clip: Clip, rate: float, action_repeat: int) -> None:
-    if rate > clip.rate * _SLACK:
-        enough = math.ceil(action_repeat * rate / clip.slowest / _SLACK)
+    if rate > clip.rate * SLACK:
+        enough = math.ceil(action_repeat * rate / clip.slowest / SLACK)
         raise UserError(
             f"{clip.path}: {clip.rate:g} frames a second cannot show {rate:g} agent steps a second (shown twice, the "
             f"expert would stand still): use --action_repeat {enough} here and in training, or --frames_per_second "

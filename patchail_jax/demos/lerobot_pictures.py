@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from patchail_jax.demos import pictures
 from patchail_jax.demos.gathering import Gathering
@@ -31,8 +31,11 @@ def sized(shown: Iterator[np.ndarray], gathering: Gathering) -> Iterator[np.ndar
 
 def decoded(images: Any, gathering: Gathering, where: str) -> Iterator[np.ndarray]:
     """Each PNG or JPEG of a table's column as ``[H,W,3] uint8``; UserError for any other, named by ``where``."""
+    series = pictures.Series(gathering.notes)
     for number, image in enumerate(images):
         held = image.as_py()
+        if held is None:
+            raise UserError(f"{where}: picture {number} is missing: choose others with --episodes")
         content = held.get("bytes") if isinstance(held, dict) else held
         if not isinstance(content, bytes):
             raise UserError(f"{where}: picture {number} is not in the table but elsewhere: refused")
@@ -40,6 +43,12 @@ def decoded(images: Any, gathering: Gathering, where: str) -> Iterator[np.ndarra
             with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as picture:
                 gathering.lossy |= picture.format == "JPEG"
                 gathering.video_size = max(gathering.video_size, min(picture.size))
-                yield pictures.from_picture(picture, gathering.notes)
+                yield series.take(picture)
+        except UserError as error:
+            raise UserError(f"{where}: picture {number}: {error}") from error
+        except UnidentifiedImageError as error:
+            raise UserError(
+                f"{where}: picture {number} is no whole PNG or JPEG: write it again as one of them"
+            ) from error
         except pictures.ERRORS as error:
             raise UserError(f"{where}: picture {number} cannot be read ({one_line(error, 80)})") from error

@@ -12,11 +12,13 @@ from PIL import Image
 
 from patchail_jax.demos.file_kinds import MOVING, STILL
 from patchail_jax.demos.natural_order import by_number
-from patchail_jax.demos.pictures import ERRORS, Notes, from_picture
+from patchail_jax.demos.ordinary import require_file
+from patchail_jax.demos.pictures import ERRORS, Notes, Series
 from patchail_jax.errors import UserError, one_line
 
 _LOSSY = ("JPEG", "WEBP", "GIF")  # of gif the colours
 VARIES = 1.5  # times the usual gap between two frames, from which on a video is said to vary
+SLACK = 1.02  # of a video's rate: 29.97 frames a second are 30
 EARLY = 0.25  # of a frame: times in a container are rounded
 
 
@@ -34,10 +36,11 @@ class _Pictures(abc.ABC):
     def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
         """``[H,W,3] uint8`` at each of ``times``; UserError for a picture that cannot be read."""
         numbers = np.searchsorted(self._times, times + EARLY / self.rate, side="right") - 1
+        series = Series(self.notes)
         for number in numbers[times + EARLY / self.rate < self.length]:
             name = f"{self.path}: {self._called(int(number))}"
             try:
-                yield from_picture(self._picture(int(number)), self.notes)
+                yield series.take(self._picture(int(number)))
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
             except ERRORS as error:
@@ -67,8 +70,10 @@ class Folder(_Pictures):
             raise UserError(f"{path}: a folder of pictures does not say its frame rate: give --frames_per_second")
         self.path, self.notes = path, {}
         self.rate = self.slowest = frames_per_second
-        self._files = sorted(files, key=lambda file: (by_number(file.stem), file.name))
-        self._kind, self._size = kinds[0], (0, 0)
+        self._files = sorted(
+            (require_file(file, "picture") for file in files), key=lambda file: (by_number(file.stem), file.name)
+        )
+        self._kind = kinds[0]
         self.lossy = self._kind in _LOSSY
         self._times = np.arange(len(files)) / self.rate
         self.length = len(files) / self.rate
@@ -79,10 +84,6 @@ class Folder(_Pictures):
     def _picture(self, number: int) -> Any:
         with Image.open(self._files[number], formats=[self._kind]) as picture:
             picture.load()
-            self._size = self._size if any(self._size) else picture.size
-            if picture.size != self._size:
-                sizes = "{}x{} and {}x{}".format(*self._size, *picture.size)
-                raise UserError(f"pictures of one video are of one size, not {sizes}")
             return picture
 
     def _called(self, number: int) -> str:

@@ -12,9 +12,11 @@ Notes = dict[str, None]  # lines, each once, in order
 
 ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)  # that Pillow raises on damage
 _MOST_FRAMES = 16  # in a stack
-_SMALLEST = 8  # pixels a side: fewer are channels
+SMALLEST = 8  # pixels a side: fewer are channels, and show nothing
 FLIPS = {"none": (), "vertical": (0,), "horizontal": (1,), "both": (0, 1)}  # the axes of [H,W,C] that are turned round
-UNIT, BYTES, SIXTEEN_BITS = "0..1", "0..255", "16 bits"
+UNIT, BYTES, SIXTEEN_BITS, DOUBTFUL = "0..1", "0..255", "16 bits", "a range that cannot be told"
+_MOST_UNIT, _LEAST_BYTES = 1.5, 16  # of floats: resampling overshoots, and darker pictures of 0..255 show nothing
+_LEAST_SIXTEEN = 2**14  # of 16 bits: below, they may be 10, 12 or 14
 _SIXTEEN = "16-bit pictures are reduced to 8 bits"
 _ALPHA = "transparent pictures are laid on black"
 
@@ -34,15 +36,14 @@ class Layout(NamedTuple):
     def __str__(self) -> str:
         return f"channels_{'first' if self.first else 'last'}" + {1: "_grey", 3: "", 4: "_depth"}[self.channels]
 
-    def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether pictures ``[C,H,W]`` or ``[H,W,C]`` can be stacks of such frames."""
-        count = shape[0] if self.first else shape[2]
-        return count in range(self.channels, self.most + 1, self.channels) and min(self.sides(shape)) >= _SMALLEST
+    def fits(self, shape: tuple[int, ...], *, asked: bool = False) -> bool:
+        """Whether pictures ``[C,H,W]`` or ``[H,W,C]`` can be stacks of such frames.
 
-    @property
-    def most(self) -> int:
-        """Channels of the longest stack; grey frames are not stacked, as three of them would be colours."""
-        return 1 if self.channels == 1 else _MOST_FRAMES * self.channels
+        Grey frames are stacked only where they are ``asked`` for, as three of them may be colours.
+        """
+        count = shape[0] if self.first else shape[2]
+        most = self.channels * (_MOST_FRAMES if asked or self.channels > 1 else 1)
+        return count in range(self.channels, most + 1, self.channels) and min(self.sides(shape)) >= SMALLEST
 
     def sides(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Height and width."""
@@ -60,7 +61,7 @@ def find_layout(shape: tuple[int, ...], *, asked: str = "") -> Layout:
     if len(shape) != 3:
         raise UserError(f"pictures must have three axes (channels, height, width), not {list(shape)}")
     if asked:
-        if not LAYOUTS[asked].fits(shape):
+        if not LAYOUTS[asked].fits(shape, asked=True):
             raise UserError(f"pictures of {list(shape)} are not {asked}")
         return LAYOUTS[asked]
     fitting = [layout for layout in LAYOUTS.values() if layout.fits(shape)]
@@ -69,7 +70,7 @@ def find_layout(shape: tuple[int, ...], *, asked: str = "") -> Layout:
     if len(found) > 1:
         raise UserError(f"pictures of {list(shape)} may be {' or '.join(map(str, found))}: choose one with --layout")
     if not found and {1, 3, 4} & {shape[0], shape[2]}:
-        raise UserError(f"pictures of {list(shape)} have a side of fewer than {_SMALLEST} pixels")
+        raise UserError(f"pictures of {list(shape)} have a side of fewer than {SMALLEST} pixels")
     if not found:
         raise UserError(f"pictures of {list(shape)} have no axis of 1, 3 or 4 channels, or of a stack of such frames")
     return found[0]
@@ -91,55 +92,120 @@ def from_array(pictures: np.ndarray, layout: Layout, notes: Notes) -> np.ndarray
     return newest[..., :3]
 
 
-def scale(pictures: np.ndarray) -> str:
-    """In what range numbers of pictures lie, or "" for the range of bytes and where it cannot be told.
+def refuse_grey_stacks(pictures: np.ndarray, layout: Layout) -> None:
+    """UserError where the channels of ``pictures [T,C,H,W]`` or ``[T,H,W,C]`` are grey frames one after the other.
 
-    Floats that are all whole numbers are 0..255, so that nearly black pictures stay so.
+    Such stacks slide: what a channel shows, its neighbour shows one step later. Colours do not.
     """
-    kind = pictures.dtype.kind
-    if kind not in "iuf":
+    planes = pictures if layout.first else np.moveaxis(pictures, 3, 1)
+    for order, remedy in ((1, ""), (-1, "turn their channels round, as the first is the newest, and ")):
+        slides = [
+            np.array_equal(later[::order][:-1], earlier[::order][1:])
+            for earlier, later in itertools.pairwise(planes)
+            if (earlier[0] != earlier[-1]).any()
+        ]
+        if 2 * sum(slides) > len(slides):
+            raise UserError(
+                f"pictures of {list(pictures.shape[1:])} are stacks of grey frames, as each channel shows what its "
+                f"neighbour shows a step later: {remedy}use --layout {layout._replace(channels=1)}"
+            )
+
+
+def scale(pictures: np.ndarray) -> str:
+    """In what range numbers of pictures lie, or "" for the range of bytes and where all ranges fit.
+
+    Floats that are all whole numbers are 0..255, so that nearly black pictures stay so. Other floats are 0..1 where
+    none is above 1.5, and 0..255 where one is 16 or more. Numbers of 16 bits are 0..255 where none is above it, and
+    use all bits where one is 16384 or more. What lies between is ``DOUBTFUL``.
+    """
+    kind, size = pictures.dtype.kind, pictures.dtype.itemsize
+    if kind not in "iuf" or size == 1:
         return ""
     high = pictures.max(initial=0)
-    if kind == "f" and high <= 1:
-        return UNIT if (pictures != np.floor(pictures)).any() else ""
-    if high > 1 and (kind == "f" or pictures.dtype.itemsize > 1):
-        return SIXTEEN_BITS if kind == "u" and pictures.dtype.itemsize == 2 and high > 255 else BYTES
-    return ""
+    if kind == "f" and high < _LEAST_BYTES and (pictures != np.floor(pictures)).any():
+        return UNIT if high <= _MOST_UNIT else DOUBTFUL
+    if kind == "u" and size == 2 and high > 255:
+        return SIXTEEN_BITS if high >= _LEAST_SIXTEEN else DOUBTFUL
+    return BYTES if high > 1 else ""
+
+
+def refuse_two_scales(found: str, before: str) -> None:
+    """UserError where ``scale`` has ``found`` another range than ``before``; "" fits all."""
+    if found and before and found != before:
+        one, other = sorted((found, before))
+        raise UserError(f"some pictures have values in {one} and others in {other}: bring them all to one range")
 
 
 def to_bytes(pictures: np.ndarray, notes: Notes) -> np.ndarray:
-    """``uint8`` of pictures in other numbers: 0..255, floats in 0..1, 16 bits. UserError for any other range."""
+    """``uint8`` of ``pictures [T,...]`` in other numbers: 0..255, floats in 0..1, 16 bits, see ``scale``.
+
+    UserError for any other range, and where some lie in 0..1 and others in 0..255.
+    """
     if pictures.dtype == np.uint8:
         return pictures
     if pictures.dtype.kind not in "iuf" or not pictures.size:
         raise UserError(f"pictures must be numbers, not {pictures.dtype}")
-    low, high = pictures.min(), pictures.max()
-    if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
+    low, high, found = pictures.min(), pictures.max(), scale(pictures)
+    if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or (high > 255 and found in ("", BYTES)):
         raise UserError(f"pictures must lie in 0..255 or 0..1, not {low:g} to {high:g}")
-    found = scale(pictures)
+    if found == DOUBTFUL:
+        raise _doubtful(f"{pictures.dtype}", high)
     if found == UNIT:
         notes.setdefault(f"pictures of {pictures.dtype} in 0..1 are multiplied by 255")
-        return (pictures * 255 + 0.5).astype(np.uint8)
+        if high > 1:
+            notes.setdefault(f"pictures in 0..1 have values up to {high:.7g}, and those above 1 are taken for 1")
+        return (np.minimum(pictures, 1) * 255 + 0.5).astype(np.uint8)
     if found == SIXTEEN_BITS:
         notes.setdefault(_SIXTEEN)
         return (pictures >> 8).astype(np.uint8)
-    if high > 255:
-        raise UserError(f"pictures must lie in 0..255 or 0..1, not {low:g} to {high:g}")
+    for picture in pictures if pictures.dtype.kind == "f" else ():
+        refuse_two_scales(scale(picture).replace(DOUBTFUL, ""), found)
     notes.setdefault(f"pictures of {pictures.dtype} in 0..255 are rounded to whole numbers")
     return (pictures + 0.5).astype(np.uint8)
 
 
-def from_picture(picture: Any, notes: Notes) -> np.ndarray:
-    """A picture that Pillow has opened, ``[H,W,3] uint8``, upright; UserError for one of floats."""
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode == "F":
-        raise UserError("pictures of floats, of an unknown range")
-    if upright.mode.startswith("I"):
-        notes.setdefault(_SIXTEEN)
-        return np.repeat((np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-    if not upright.has_transparency_data:
-        return np.asarray(upright.convert("RGB"))
-    return on_black(np.asarray(upright.convert("RGBA")), notes)
+def _doubtful(kind: str, high: float) -> UserError:
+    return UserError(
+        f"pictures of {kind} have values up to {high:g}, of a range that is not known: bring them to 0..255"
+    )
+
+
+class Series:
+    """The pictures of one video or episode, as Pillow opens them one by one; what is done to them is noted."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes, self._size, self._scale = notes, (0, 0), ""
+
+    def take(self, picture: Any) -> np.ndarray:
+        """The next picture, ``[H,W,3] uint8``, upright.
+
+        UserError for one of floats or of another size than the first, and for numbers of 16 bits in a range that
+        ``scale`` cannot tell, or in another than those of the first that is not black.
+        """
+        upright = ImageOps.exif_transpose(picture)
+        self._size = self._size if any(self._size) else upright.size
+        if upright.size != self._size:
+            sizes = "{}x{} and {}x{}".format(*self._size, *upright.size)
+            raise UserError(f"pictures of one video are of one size, not {sizes}")
+        if upright.mode == "F":
+            raise UserError("pictures of floats, of an unknown range")
+        if upright.mode.startswith("I"):
+            return np.repeat(self._sixteen_bits(np.asarray(upright).astype(np.uint16))[..., None], 3, axis=2)
+        if not upright.has_transparency_data:
+            return np.asarray(upright.convert("RGB"))
+        return on_black(np.asarray(upright.convert("RGBA")), self._notes)
+
+    def _sixteen_bits(self, picture: np.ndarray) -> np.ndarray:
+        found = scale(picture)
+        if found == DOUBTFUL and self._scale != SIXTEEN_BITS:
+            raise _doubtful("16 bits", picture.max())
+        self._scale = self._scale or found
+        if self._scale == SIXTEEN_BITS:  # of which some may be dark
+            self._notes.setdefault(_SIXTEEN)
+            return (picture >> 8).astype(np.uint8)
+        refuse_two_scales(found, self._scale)
+        self._notes.setdefault("16-bit pictures with values in 0..255 keep them")
+        return picture.astype(np.uint8)
 
 
 def on_black(picture: np.ndarray, notes: Notes) -> np.ndarray:

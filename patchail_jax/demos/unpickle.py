@@ -49,7 +49,10 @@ def load(path: Path, *, memory: int) -> Any:
         with path.open("rb") as stream:
             if other := _other_kind(stream):
                 raise UserError(other)
-            return _Reader(_Stream(stream, path.stat().st_size, memory)).load()
+            held = _Reader(_Stream(stream, path.stat().st_size, memory)).load()
+            if stream.read(1):
+                raise UserError("goes on behind its first object: write one list of all demonstrations by one dump")
+            return held
     except UserError as error:
         raise UserError(f"{path}: {_text_copy(path) or error}") from error
     except OSError as error:

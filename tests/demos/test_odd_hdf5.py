@@ -122,7 +122,7 @@ def test_the_last_picture_is_of_the_scale_of_the_others(tmp_path):
         again(group, "obs/camera", pictures().astype(np.float32))
         again(group, "next_obs/camera", pictures().astype(np.float32) / 255)
 
-    with pytest.raises(UserError, match=r"next_obs and obs differ in scale \(0..1 and 0..255\)"):
+    with pytest.raises(UserError, match=r"some pictures have values in 0..1 and others in 0..255"):
         read(robomimic(tmp_path / "a.hdf5", change))
 
 
@@ -167,7 +167,7 @@ def test_of_two_columns_of_observations_the_pictures_are_taken_and_named(tmp_pat
     got = import_rows.read_npz([tmp_path / "a.npz"], Request(**ASKED))
     taken, other = ("image", "observation") if vector == "observation" else ("observation", "image")
     np.testing.assert_array_equal(got.frames[0], columns[taken])
-    assert notes(got) == f"a.npz: pictures are those of {taken}, not of {other}"
+    assert notes(got) == f"pictures are those of {taken}, not of {other}"
 
 
 def shards(folder, cuts, *, missing=(), lengths=(LENGTH,) * 6, name="shard_{}.hdf5"):

@@ -227,3 +227,9 @@ def test_other_files_are_refused(tmp_path, content):
     refusal(tmp_path, content)
     with pytest.raises(UserError, match="no such file"):
         unpickle.load(tmp_path / "missing.pkl", memory=MEMORY)
+
+
+def test_a_second_object_in_the_file_is_refused_not_lost(tmp_path):
+    assert "write one list of all demonstrations by one dump" in refusal(
+        tmp_path, pickle.dumps([1]) + pickle.dumps([2])
+    )

@@ -117,12 +117,14 @@ def test_a_gif_of_varying_times_says_so_and_the_repeat_that_is_advised_will_do(t
 def test_pipes_and_devices_are_refused_at_once(tmp_path, make):
     path, request = tmp_path / "odd.npz", Request("my_robot", 2, 10**8)
     make(path)
+    make(tmp_path / "1.png")
     for opening in (
         lambda: import_rows.read_npz([path], request),
         lambda: import_hdf5.read([path], request),
         lambda: unpickle.load(path, memory=10**8),
         lambda: trajectory.load(path),
         lambda: open_clip(path, frames_per_second=None),
+        lambda: open_clip(tmp_path, frames_per_second=50.0),
     ):
         with pytest.raises(UserError, match="not an ordinary file"):
             opening()
@@ -133,6 +135,9 @@ def test_a_pointer_of_git_lfs_is_named(tmp_path):
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
     with pytest.raises(UserError, match="fetch it with git lfs pull"):
         require_file(path, "video")
+    path.rename(tmp_path / "7.png")
+    with pytest.raises(UserError, match="7.png: is a Git LFS pointer, not the picture"):
+        open_clip(tmp_path, frames_per_second=50.0)
 
 
 @pytest.mark.parametrize(
