@@ -10,6 +10,8 @@ import numpy as np
 
 from patchail_jax.errors import UserError
 
+_SLACK = 1.05  # of a rate: times are rounded, and some are measured
+
 
 class ListedEpisode(NamedTuple):
     """Its number, its table, its film (None: pictures are in the table) from ``start`` seconds on, and its rows.
@@ -52,8 +54,11 @@ def choose(
     return chosen
 
 
-def refuse_other_rows(episode: ListedEpisode, frame_index: np.ndarray, timestamp: np.ndarray) -> None:
-    """UserError where the rows of an episode, in order, are not 0, 1, 2, ... of as many as it has, each with a time."""
+def refuse_other_rows(episode: ListedEpisode, frame_index: np.ndarray, timestamp: np.ndarray, *, fps: float) -> None:
+    """UserError where the rows of an episode, in order, are not 0, 1, 2, ... of as many as it has, each with a time.
+
+    Also where their usual distance in time is not that of ``fps`` rows a second.
+    """
     count, name = len(frame_index), f"{episode.table}: episode {episode.number}"
     if episode.length not in (None, count) or not np.array_equal(frame_index, np.arange(count)):
         told = "" if episode.length is None else f" of {episode.length}"
@@ -61,6 +66,12 @@ def refuse_other_rows(episode: ListedEpisode, frame_index: np.ndarray, timestamp
                         "missing or doubled; download it again, or choose others with --episodes")  # fmt: skip
     if not np.isfinite(timestamp).all():
         raise UserError(f"{name} has rows without a timestamp, such as row {np.isfinite(timestamp).argmin()}")
+    apart = float(np.median(np.diff(timestamp))) if count > 1 else 1 / fps
+    if not 1 / _SLACK <= apart * fps <= _SLACK:
+        raise UserError(
+            f"{name} has rows {apart:.4g} s apart by their timestamps, and info.json says fps {fps:g}: one of the two "
+            "is wrong; mend it"
+        )
 
 
 def _refuse_overlaps(folder: Path, held: Sequence[ListedEpisode], chosen: set[int], fps: float) -> None:

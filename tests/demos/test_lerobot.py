@@ -195,7 +195,7 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
         (lambda f: change_info(f, features={"../../x": {"dtype": "video"}}), "lead out of the dataset: refused"),
         (lambda f: change_info(f, data_path="/etc/passwd", video_path="{0.__class__}"), None),
         (lambda f: (f / EPISODES).unlink(), "lists no episodes"),
-        (lambda f: (f / EPISODES).write_bytes(b"PAR1"), "not a complete LeRobot dataset"),
+        (lambda f: (f / EPISODES).write_bytes(b"PAR1"), "file-000.parquet: no whole table"),
         (lambda f: (f / "data/chunk-000/file-001.parquet").unlink(), "file-001.parquet: is not there"),
         (lambda f: table(f / "data/chunk-000/file-001.parquet", rows([3])), "has no rows of episode 2"),
         (lambda f: (f / f"videos/{TOP}/chunk-000/file-001.mp4").unlink(), "no such video"),
@@ -210,7 +210,10 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
             "its film is damaged: . of . frames can be read",
         ),
         (lambda f: rewrite(f / EPISODES, **{"data/file_index": ["../x"] * 4}), "not a complete LeRobot dataset"),
-        (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", timestamp=[0.0] * 10), "demonstration 0 .episode 0"),
+        (
+            lambda f: rewrite(f / "data/chunk-000/file-000.parquet", timestamp=[0.0] * 10),
+            "episode 0 has rows 0 s apart",
+        ),
         (lambda f: rewrite(f / "data/chunk-000/file-000.parquet", action=[[1.0], *[[1.0, 0.0]] * 9]), "as many numb"),
     ],
 )
@@ -228,11 +231,23 @@ def test_pictures_that_are_elsewhere_or_broken_are_one_line(tmp_path):
     in_tables(tmp_path)
     for image, said in (
         ({"bytes": None, "path": "/etc/passwd"}, "demonstration 0 .episode 0.: picture 0 is not in the table"),
-        ({"bytes": b"\x89PNG", "path": ""}, "demonstration 0 .episode 0.: picture 0 cannot be read"),
+        ({"bytes": b"\x89PNG", "path": ""}, "demonstration 0 .episode 0.: picture 0 is no whole PNG or JPEG"),
+        (None, "demonstration 0 .episode 0.: picture 0 is missing"),
     ):
         rewrite(tmp_path / "data/chunk-000/file-000.parquet", **{TOP: [image] * 10})
         with pytest.raises(UserError, match=said):
             read(tmp_path)
+
+
+def test_pictures_of_an_episode_have_one_size(tmp_path):
+    held = pq.read_table(in_tables(tmp_path) / "data/chunk-000/file-000.parquet").column(TOP).to_pylist()
+    Image.new("RGB", (48, 48)).save(stream := io.BytesIO(), "PNG")
+    held[8]["bytes"] = stream.getvalue()
+    rewrite(tmp_path / "data/chunk-000/file-000.parquet", **{TOP: held})
+    with pytest.raises(
+        UserError, match=r"episode 1\): picture 2: pictures of one video are of one size, not 32x32 and 48"
+    ):
+        read(tmp_path)
 
 
 def test_the_camera_is_named_where_there_are_several(tmp_path):

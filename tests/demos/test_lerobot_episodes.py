@@ -15,6 +15,7 @@ from tests.demos.test_lerobot import (
     change_info,
     check,
     in_tables,
+    pictures,
     pyarrow,
     read,
     rewrite,
@@ -23,6 +24,7 @@ from tests.demos.test_lerobot import (
     v3,
     v21,
 )
+from tests.films import film
 
 DATA = "data/chunk-000/file-000.parquet"  # of episodes 0 and 1
 START = f"videos/{TOP}/from_timestamp"
@@ -32,6 +34,10 @@ def times(value, at):
     held = [float(time) for time in rows([0, 1])["timestamp"]]
     held[at] = value
     return pyarrow.array(held, pyarrow.float32())
+
+
+def at_half_the_pace():
+    return pyarrow.array(rows([0, 1])["timestamp"] / np.where(np.arange(10) < 6, 2, 1), pyarrow.float32())
 
 
 def actions(kind, at, row):
@@ -59,6 +65,7 @@ LISTS, PAIRS = pyarrow.list_(pyarrow.float32()), pyarrow.list_(pyarrow.float32()
         (8, "episode 1 has 3 rows of 4, frame_index 0 to 3: some are missing"),
         (9, "episode 1 has 3 rows of 4, frame_index 0 to 2: some are missing"),
         (0, "episode 0 has 5 rows of 6, frame_index 1 to 5: some are missing"),
+        (lambda: {"timestamp": at_half_the_pace()}, "episode 0 has rows 0.05 s apart .*, and info.json says fps 10"),
         (lambda: {"frame_index": [0, 1, 2, 3, 4, 4, 0, 1, 2, 3]}, "episode 0 has 6 rows of 6, frame_index 0 to 4"),
     ],
 )
@@ -99,6 +106,44 @@ def test_a_list_that_contradicts_itself_is_refused(tmp_path, changes, said):
         check(read(tmp_path, episodes=[3]), [3])
 
 
+@pytest.mark.parametrize(("fps", "said"), [(5, "info.json says fps 5"), (200, "info.json says fps 200")])
+def test_another_rate_than_the_tables_is_refused(tmp_path, fps, said):
+    change_info(in_tables(tmp_path), fps=fps)
+    with pytest.raises(UserError, match=rf"file-000.parquet: episode 0 has rows 0.1 s apart .*{said}"):
+        read(tmp_path)
+    change_info(tmp_path, fps=10.2)  # 29.97 are 30
+    check(read(tmp_path), range(4))
+
+
+def test_a_film_of_fewer_frames_a_second_than_rows_is_refused(tmp_path):
+    film(v21(tmp_path) / f"videos/chunk-000/{TOP}/episode_000001.mp4", pictures(STARTS[1], STARTS[2]), 5)
+    with pytest.raises(UserError, match="episode_000001.mp4: 5 frames a second cannot show the 10 rows a second"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("1e400", "1e400 is no number"),
+        ("Infinity", "Infinity is no number"),
+        ("9" * 400, "a number of 400 digits"),
+        ("[" * 100_000, "lists nested too deep"),
+    ],
+)
+def test_numbers_and_lists_beyond_use_are_one_line(tmp_path, number, said):
+    v21(tmp_path)
+    listed, info = tmp_path / "meta/episodes.jsonl", tmp_path / "meta/info.json"
+    before = listed.read_text()
+    listed.write_text(f'{{"episode_index": {number}}}\n')
+    with pytest.raises(UserError, match=rf"not a complete LeRobot dataset \({said}") as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+    listed.write_text(before)
+    info.write_text(info.read_text().replace('"fps": 10', f'"fps": {number}'))
+    with pytest.raises(UserError, match=rf"info.json: not a complete LeRobot dataset \({said}"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize("make", [v3, v21])
 def test_as_many_episodes_as_the_dataset_says(tmp_path, make):
     change_info(make(tmp_path), total_episodes=4)
@@ -122,5 +167,7 @@ def test_episodes_of_several_tasks_are_noted(tmp_path, make):
     assert "notes" not in read(tmp_path).metadata
     path = next((tmp_path / "data").rglob("*.parquet"))
     held = pyarrow.parquet.read_table(path).to_pydict()
+    rewrite(path, task_index=pyarrow.nulls(len(held["task_index"]), pyarrow.int64()))
+    assert "notes" not in read(tmp_path).metadata
     table(path, held | {"task_index": [1 + number for number in held["episode_index"]]})
     assert "episodes of 2 tasks: --episodes takes those of one" in read(tmp_path, episodes=[0, 3]).metadata["notes"]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from patchail_jax.demos import import_lerobot, lerobot_episodes
+from patchail_jax.demos import lerobot_episodes
+from patchail_jax.demos.lerobot_tables import Tables
 from patchail_jax.errors import UserError
 from tests.demos.test_lerobot import TOP, change_info, check, in_tables, read, v3, v21
 
@@ -43,7 +44,7 @@ ORDERS = {
 @pytest.mark.parametrize("order", ORDERS)
 def test_each_episode_has_the_rows_that_a_search_of_the_file_finds(tmp_path, order, row_group_size):
     path = write(tmp_path / "table.parquet", ORDERS[order], row_group_size)
-    tables = import_lerobot._Tables(10**8, TOP)
+    tables = Tables(10**8, TOP, fps=10)
     for place in places(path, [0, 1, 2, 5, 11, 4, 4, *range(EPISODES)]):
         got = tables.rows(place)
         found = pq.read_table(path, filters=[("episode_index", "==", place.number)]).sort_by("frame_index")
@@ -67,7 +68,7 @@ def test_row_groups_are_read_once_and_those_of_one_episode_are_in_memory(tmp_pat
             return super().read_row_group(number, **more)
 
     monkeypatch.setattr(pq, "ParquetFile", Counted)
-    tables = import_lerobot._Tables(10**8, TOP)
+    tables = Tables(10**8, TOP, fps=10)
     for place in places(path, range(EPISODES)):
         tables.rows(place)
         assert len(tables._groups) <= 2
@@ -79,24 +80,24 @@ def test_a_file_that_is_changed_to_is_read_anew(tmp_path):
         write(tmp_path / f"{number}.parquet", ORDERS[order], 1000) for number, order in enumerate(list(ORDERS)[:2])
     ]
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
-    tables = import_lerobot._Tables(10**8, "")
+    tables = Tables(10**8, "", fps=10)
     for path in (*paths, *paths):
         (place,) = places(path, [3])
         assert tables.rows(place)["next.reward"].tolist() == list(range(21, 28))
     for _ in range(2):
-        with pytest.raises(ValueError, match="smaller than the minimum file"):
+        with pytest.raises(UserError, match="broken.parquet: no whole table .*smaller than the minimum file"):
             tables.rows(*places(tmp_path / "broken.parquet", [3]))
 
 
 def test_row_groups_beyond_the_memory_are_refused_before_they_are_read(tmp_path):
     path = write(tmp_path / "table.parquet", ORDERS["one after another"], 10)
     with pytest.raises(UserError, match=r"table.parquet: 0.0 GiB of it must be read together, .* smaller row groups"):
-        import_lerobot._Tables(100, TOP).rows(*places(path, [0]))
-    import_lerobot._Tables(4000, TOP).rows(*places(path, [0]))
+        Tables(100, TOP, fps=10).rows(*places(path, [0]))
+    Tables(4000, TOP, fps=10).rows(*places(path, [0]))
     whole = write(tmp_path / "whole.parquet", ORDERS["one after another"], 1000)
     with pytest.raises(UserError, match="must be read together"):
-        import_lerobot._Tables(4000, TOP).rows(*places(whole, [0]))
-    import_lerobot._Tables(4000, "").rows(*places(whole, [0]))  # its numbers alone
+        Tables(4000, TOP, fps=10).rows(*places(whole, [0]))
+    Tables(4000, "", fps=10).rows(*places(whole, [0]))  # its numbers alone
 
 
 def test_a_number_of_episodes_a_folder_is_asked_of_the_versions_that_use_it(tmp_path):
@@ -122,5 +123,5 @@ def test_a_table_without_the_episodes_numbers_is_one_line(tmp_path):
     in_tables(tmp_path)
     path = tmp_path / "data/chunk-000/file-000.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["episode_index"]), path)
-    with pytest.raises(UserError, match="not a complete LeRobot dataset"):
+    with pytest.raises(UserError, match="file-000.parquet: no whole table"):
         read(tmp_path)
