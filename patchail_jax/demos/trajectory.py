@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from patchail_jax.demos.file_kinds import how_to_convert
+from patchail_jax.demos.file_kinds import refuse_other_kinds
 from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
 from patchail_jax.demos.ordinary import require_file
@@ -106,8 +106,7 @@ def subsample(trajectories: Trajectories, action_repeat: int) -> Trajectories:
 
 def _read(path: Path, memory: int | None) -> Trajectories:
     require_file(path, "file of demonstrations")
-    if advice := how_to_convert(path):
-        raise UserError(f"{path}: {advice}")
+    refuse_other_kinds(path)
     remedy = "convert it again with fewer demonstrations or a smaller image size"
     with npz.reading(path, memory=memory, remedy=remedy) as archive:
         arrays = {key: archive[key] for key in (*DTYPES, "metadata") if key in archive.files}

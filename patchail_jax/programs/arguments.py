@@ -12,7 +12,7 @@ from patchail_jax.files.home import expanded
 
 LARGEST = 1e9  # of the numbers that a flag takes: more is a slip, and sums with it overflow
 _MOST_NUMBERS = 100_000  # in a list of them
-_LONGEST = 40  # signs of a range
+_LONGEST = 40  # signs of a range, or of a number in a message
 
 
 class Arguments(argparse.ArgumentParser):
@@ -20,6 +20,7 @@ class Arguments(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=32), **options)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # also of several, as -2:2 is: no flag begins so
 
     def error(self, message: str) -> NoReturn:
         """``UserError`` with what argparse has to say, and where the flags are explained."""
@@ -36,9 +37,21 @@ def not_negative(text: str) -> int:
     return _whole(text, least=0)
 
 
-def _whole(text: str, *, least: int) -> int:
-    if not re.fullmatch(r"\+?\d+(_\d+)*", text.strip()) or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}")
+def seed(text: str) -> int:
+    """What random numbers are drawn from, as ``type=`` of a flag."""
+    return _whole(text, least=0, most=2**32 - 1)
+
+
+def pixels(text: str) -> int:
+    """The side of a picture on which something can be seen, as ``type=`` of a flag."""
+    return _whole(text, least=8, most=4096)
+
+
+def _whole(text: str, *, least: int, most: float = LARGEST) -> int:
+    if not re.fullmatch(r"\+?\d+(_\d+)*", text.strip()) or float(text) < least:
+        raise argparse.ArgumentTypeError(f"{text[:_LONGEST]!r} is no whole number from {least}")
+    if float(text) > most:
+        raise argparse.ArgumentTypeError(f"{text[:_LONGEST]!r} is more than {most:.10g}")
     return int(text)
 
 
@@ -63,7 +76,7 @@ def _number(text: str, *, least: float, what: str) -> float:
     except ValueError:
         value = math.nan
     if not least <= value <= LARGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no {what}, from {least:.2g} to {LARGEST:g}")
+        raise argparse.ArgumentTypeError(f"{text[:_LONGEST]!r} is no {what}, from {least:.2g} to {LARGEST:g}")
     return value
 
 

@@ -21,12 +21,11 @@ from patchail_jax.demos.gathering import Request
 from patchail_jax.demos.import_video import Cutting
 from patchail_jax.demos.pictures import FLIPS, LAYOUTS
 from patchail_jax.errors import UserError
-from patchail_jax.programs.arguments import LARGEST, Arguments, number_ranges, rate
+from patchail_jax.programs.arguments import Arguments, gigabytes, number_ranges, pixels, positive, rate
 from patchail_jax.storage.memory import available
 
 _GIB = 1024**3
 _REPEAT = 2  # unless the flag says otherwise, or the file
-_POSITIVE = ("action_repeat", "image_size", "num_demonstrations", "memory")
 
 
 def add_forms(kinds: Any) -> list[Arguments]:
@@ -42,8 +41,8 @@ def add_forms(kinds: Any) -> list[Arguments]:
         several = {"nargs": "+"} if form in (video, hdf5, npz) else {}
         form.add_argument("source", type=str if form is minari else Path, metavar="IN", **several)
         form.add_argument("--task", required=True, help="<domain>_<task>, or your environment's name")
-        form.add_argument("--action_repeat", type=int, help=f"control steps in one agent step (default {_REPEAT})")
-        form.add_argument("--memory", type=float, help="GiB to use at most (default: what is free)")
+        form.add_argument("--action_repeat", type=positive, help=f"control steps in one agent step (default {_REPEAT})")
+        form.add_argument("--memory", type=gigabytes, help="GiB to use at most (default: what is free)")
         form.add_argument("--flip", choices=list(FLIPS), default="none", help="turn pictures that are upside down")
         form.set_defaults(read=read)
     for form in (pickle, hdf5, npz, lerobot, minari):
@@ -60,7 +59,7 @@ def add_forms(kinds: Any) -> list[Arguments]:
         form.add_argument("--camera", default="", help=f"camera to take, for example {example}")
     lerobot.add_argument("--episodes", type=_episodes, metavar="0-9,12", help="episode numbers (default: all)")
     hdf5.add_argument("--mask", default="", help="robomimic's name of a list of demonstrations")
-    video.add_argument("--image_size", type=int, default=84, help="pixels a side (default 84)")
+    video.add_argument("--image_size", type=pixels, default=84, help="pixels a side (default 84)")
     video.add_argument("--control_rate", type=rate, help="agent steps a second (default: the suite task's)")
     video.add_argument("--frames_per_second", type=rate, help="frame rate of the video (default: the file's)")
     video.add_argument(
@@ -76,10 +75,6 @@ def add_forms(kinds: Any) -> list[Arguments]:
 
 def convert(options: argparse.Namespace) -> Trajectories:
     """What ``options`` asks to read; UserError for a flag or a file that does not do."""
-    for name in _POSITIVE:
-        value = getattr(options, name, None)
-        if value is not None and not 0 < value <= LARGEST:
-            raise UserError(f"--{name} is {str(value)[:40]}; it must be more than 0, and at most {LARGEST:g}")
     task_fit.refuse_name(options.task)
     read: Trajectories = options.read(options, _request(options))
     if odd := task_fit.compare(read, source=_name_of(options.source)):
@@ -93,8 +88,8 @@ def _name_of(source: Any) -> str:
 
 def _add_flags_of_episodes(form: Arguments) -> None:
     form.add_argument("--control_rate", type=rate, help="agent steps a second, if OUT is a folder")
-    form.add_argument("--image_size", type=int, help="pixels a side (default: the file's)")
-    form.add_argument("--num_demonstrations", type=int, help="how many to take, from the first (default: all)")
+    form.add_argument("--image_size", type=pixels, help="pixels a side (default: the file's)")
+    form.add_argument("--num_demonstrations", type=positive, help="how many to take, from the first (default: all)")
     scale = form.add_mutually_exclusive_group()
     scale.add_argument("--no_actions", action="store_true", help="take the frames alone")
     scale.add_argument(

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.demos import description, first_frames, import_video, render, task_fit, trajectory
+from patchail_jax.demos.file_kinds import refuse_other_kinds
 from patchail_jax.demos.form import Trajectories, check
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
-from patchail_jax.programs.arguments import Arguments, rate
+from patchail_jax.programs.arguments import Arguments, pixels, positive, rate, seed
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.conversions import add_forms, convert
 from patchail_jax.storage.cache import default_cache_dir
@@ -36,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
 
     record = verbs.add_parser("record", help="episodes of a run's newest checkpoint")
     record.add_argument("folder", metavar="RUN", help="the run's folder, which may be gs://")
-    record.add_argument("--episodes", type=int, default=10, help="how many; all are kept (default 10)")
-    record.add_argument("--seed", type=int, default=0, help="seed of the episodes' starts (default 0)")
+    record.add_argument("--episodes", type=positive, default=10, help="how many; all are kept (default 10)")
+    record.add_argument("--seed", type=seed, default=0, help="seed of the episodes' starts (default 0)")
     record.add_argument("--control_rate", type=rate, help="agent steps a second, if OUT is a folder")
     record.set_defaults(run=_record)
 
@@ -59,8 +60,8 @@ def parser() -> argparse.ArgumentParser:
         "--sheet", type=expanded, metavar="PNG", help="where to write the contact sheet (default: FILE.png)"
     )
     inspect.add_argument("--task", help="the task you will train on")
-    inspect.add_argument("--action_repeat", type=int, help="as in training")
-    inspect.add_argument("--image_size", type=int, help="as in training")
+    inspect.add_argument("--action_repeat", type=positive, help="as in training")
+    inspect.add_argument("--image_size", type=pixels, help="as in training")
     inspect.set_defaults(run=_inspect)
     return whole
 
@@ -71,6 +72,8 @@ def _say(*lines: str) -> None:
 
 
 def _refuse_overwriting(options: argparse.Namespace) -> None:
+    if options.output.name == ".npz":
+        raise UserError(f"{options.output}: give the file a name, such as NAME.npz")
     if options.output.suffix not in (".npz", ""):
         raise UserError(f"{options.output}: demonstrations are written to a name that ends in .npz, or to a folder")
     if options.output.exists() and not options.output.suffix:
@@ -136,6 +139,7 @@ def _rate(metadata: dict[str, Any], asked: float | None) -> float:
 
 def _inspect(options: argparse.Namespace) -> None:
     sheet = _output(options)
+    refuse_other_kinds(options.file)
     if sheet.suffix.lower() != ".png" or os.path.realpath(sheet) == os.path.realpath(options.file):
         raise UserError(f"--sheet={sheet}: the contact sheet is a PNG: give a name of its own that ends in .png")
     held = trajectory.load(
