@@ -36,6 +36,11 @@ def one_line(error: BaseException, most: int | None = None) -> str:
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
+def printable(text: str) -> str:
+    """``text`` on one line: what a file is called or says of itself moves no cursor and begins no other line."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def choose(table: Mapping[str, Choice], name: str, *, field: str) -> Choice:
     """``table[name]``, or a ``UserError`` that says what ``field`` of the config may be."""
     if name not in table:

@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from patchail_jax.demos.form import Demonstration, Trajectories
 from patchail_jax.demos.pictures import ERRORS
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, printable
 from patchail_jax.files.whole_file import whole_file
 
 SHEET_COLUMNS, SHEET_ROWS = 8, 10
@@ -34,7 +34,7 @@ def describe(trajectories: Trajectories) -> list[str]:
         f"demonstrations  {len(observed)}, of {lengths} agent steps",
         f"{kind}          {observed.dtype} {list(observed.shape)}, {shown}",
     ]
-    if trajectories.actions is None:
+    if not actions:
         lines.append("actions         none: for methods that imitate from pictures alone")
     else:
         missing = ", ".join(map(str, trajectories.without_actions))
@@ -49,7 +49,7 @@ def describe(trajectories: Trajectories) -> list[str]:
     known = ("task", "action_repeat", "notes")
     lines += [f"{key:15s} {value}" for key, value in metadata.items() if key not in known]
     lines += [f"note            {note}" for note in [*_notes(metadata), *_doubts(trajectories, each)]]
-    return [_printable(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def draw_sheet(path: Path, frames: np.ndarray) -> None:
@@ -98,11 +98,6 @@ def sheet_part(trajectories: Trajectories) -> Trajectories:
         for observed in (few.states, few.frames)
     )
     return few._replace(states=states, frames=frames, actions=None, rewards=None, lengths=None)
-
-
-def _printable(line: str) -> str:
-    """One line: what a file says of itself moves no cursor and begins no other line."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
 
 
 def _notes(metadata: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from patchail_jax.errors import ProcessLost, Unavailable, UserError
+from patchail_jax.errors import ProcessLost, Unavailable, UserError, printable
 
 # A program's exit statuses, beside 0 and 1: what the user gave is wrong, and trying again would say the same; somebody
 # asked it to save and stop.
@@ -58,7 +58,7 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except ProcessLost as lost:
-        sys.stderr.write(f"error: {lost}\n")
+        _say_error(lost)
         _end_at_once(1)
     except KeyboardInterrupt as interrupt:
         saved = bool(interrupt.args)
@@ -79,13 +79,17 @@ def one_line_errors() -> Iterator[None]:
     except ProcessLost:
         raise
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        _say_error(error)
         sys.exit(1 if isinstance(error, Unavailable) else BAD_INPUT)
     except OSError as error:
         if not (line := _said_of_files(error)):
             raise
-        sys.stderr.write(f"error: {line}\n")
+        _say_error(line)
         sys.exit(BAD_INPUT)
+
+
+def _say_error(said: object) -> None:
+    sys.stderr.write(f"error: {printable(str(said))}\n")
 
 
 def _said_of_files(error: OSError) -> str:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from patchail_jax.demos import render, trajectory
+from patchail_jax.demos import description, render, trajectory
 from patchail_jax.demos.expert_set import ExpertSet, load_expert_set, select
 from patchail_jax.demos.form import Demonstration, Trajectories, assemble
 from patchail_jax.envs.look import video_look
@@ -74,6 +74,12 @@ def test_rewards_that_one_lacks_all_lack_and_actions_it_alone(parts, tmp_path):
         assemble([], TASK, name="these")
     with pytest.raises(UserError, match="these: the demonstrations' frames differ in size"):
         assemble([parts[0], demonstration(3, size=5)], TASK, name="these")
+
+
+def test_a_file_whose_actions_are_all_unknown_has_none(tmp_path, seen):
+    trajectory.save(tmp_path / "a.npz", seen._replace(actions=np.full_like(seen.actions, np.nan)))
+    said = "\n".join(description.describe(trajectory.load(tmp_path / "a.npz")))
+    assert "actions         none: for methods that imitate from pictures alone" in said
 
 
 def test_returns_count_nothing_behind_the_end(seen, parts):

@@ -40,6 +40,16 @@ def test_what_may_pass_ends_with_a_status_that_launchers_try_again(error, status
     assert (done.returncode, done.stderr) == (status, "error: one line\n")
 
 
+def test_a_name_of_two_lines_makes_no_two_lines_of_the_error():
+    program = (
+        "from patchail_jax.errors import UserError; from patchail_jax.programs.console import start\n"
+        "def program(words):\n    raise UserError('a' + chr(10) + 'b' + chr(27) + '[2J é.npz: no such file')\n"
+        "start(program, [])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: a\\nb\\x1b[2J é.npz: no such file\n")
+
+
 @pytest.mark.parametrize(
     ("opened", "said"),
     [
