@@ -200,6 +200,7 @@ def _room(parts: Sequence[np.ndarray | None], longest: int, key: str, *, name: s
         return None
     shapes = list({part.shape[1:]: None for part in given})
     if len(shapes) > 1:
-        what, listed = "frames" if key == "observed" else key, " and ".join(str(list(shape)) for shape in shapes[:2])
-        raise UserError(f"{name}: the demonstrations' {what} differ in size ({listed}): convert them to one size")
+        what, remedy = ("frames", "--image_size") if key == "observed" else (key, "--no_actions")
+        listed = " and ".join(str(list(shape)) for shape in shapes[:2])
+        raise UserError(f"{name}: the demonstrations' {what} differ in size ({listed}): use {remedy}")
     return np.zeros((len(parts), longest + (key == "observed"), *shapes[0]), given[0].dtype)

@@ -16,6 +16,7 @@ from patchail_jax.errors import UserError
 TOO_MUCH = "more frames than memory has room for: take fewer or smaller ones (--image_size)"
 MIDDLE = "pictures of {}x{} are cut to their middle square"
 _ROUNDING = 1e-3
+_LARGEST_REWARD = 1e30  # of which many can still be summed
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,19 @@ class Gathering:
         where, kept, spent = self.where(name), KeptFrames(), 0
         flipped, size = pictures.FLIPS[self.request.flip], self.request.image_size
         for frame in frames:
-            size = size or min(frame.shape[:2])
+            side = min(frame.shape[:2])
+            size = size or side
+            if side < pictures.SMALLEST:
+                raise UserError(
+                    f"{where}: frames of {frame.shape[1]}x{frame.shape[0]} pixels are too small to show anything: each "
+                    f"side must have {pictures.SMALLEST} or more"
+                )
             if frame.shape[0] != frame.shape[1]:
                 self.notes.setdefault(MIDDLE.format(frame.shape[1], frame.shape[0]))
             try:
                 spent += kept.append(square(np.flip(frame, flipped), size))
             except UserError as error:
-                raise UserError(f"{where}: {error}: use --image_size {min(frame.shape[:2])}") from error
+                raise UserError(f"{where}: {error}: use --image_size {side}") from error
             if self._spent + 2 * spent > self.request.memory:  # twice while they are put together
                 raise UserError(f"{where}: {TOO_MUCH}")
         if len(kept) < 2:
@@ -115,11 +122,12 @@ class Gathering:
             reward = reward.reshape(steps, -1)
             if reward.shape[1] != 1 or reward.dtype.kind not in "fiub":
                 raise UserError(f"{where}: rewards must be one number a step, not {reward.dtype}[{reward.shape[1]}]")
-            reward = reward[:, 0].astype(np.float32)
-            if not np.isfinite(reward).all():
-                self.leave_out("rewards that are not finite are left out")
+            reward = reward[:, 0].astype(np.float64)
+            if not (np.abs(reward) < _LARGEST_REWARD).all():
+                self.leave_out(f"rewards that are not finite, or beyond {_LARGEST_REWARD:g}, are left out")
                 reward = None
-        self.demonstrations.append(Demonstration(kept.whole(), fitting, reward))
+        single = None if reward is None else reward.astype(np.float32)
+        self.demonstrations.append(Demonstration(kept.whole(), fitting, single))
 
     def leave_out(self, reason: str) -> None:
         """Notes ``reason`` for the demonstration that comes next; equal ones become one line."""

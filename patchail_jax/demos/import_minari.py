@@ -42,7 +42,9 @@ def read(dataset_id: str, request: Request, *, camera: str = "") -> Trajectories
             ended += bool(np.any(episode.terminations))
     except _READ_ERRORS as error:
         found = f"{type(error).__name__}: {one_line(error, 160)}"
-        raise UserError(f"minari {dataset_id}: cannot be read, download it again ({found})") from error
+        raise UserError(
+            f"minari {dataset_id}: cannot be read ({found}): download it again, or install the Minari that wrote it"
+        ) from error
     if ended:
         count = len(gathering.demonstrations)
         gathering.notes.setdefault(f"{ended} of {count} episodes end by a termination")

@@ -33,11 +33,12 @@ def read(path: Path, request: Request) -> Trajectories:
     if not isinstance(content, Sequence) or isinstance(content, str | bytes) or len(content) < 4:
         raise UserError(f"{path}: not a list of observations, states, actions and rewards")
     held = _each(content[0], "observations", path)
-    actions, rewards = (_each(part, name, path) for part, name in ((content[2], "actions"), (content[3], "rewards")))
+    actions = _each(content[2], "actions", path) if request.actions else ()
+    rewards = _each(content[3], "rewards", path)
     stacks = held[: request.num_demonstrations]
     gathering = Gathering(request, str(path))
     sizes = [_newest_bytes(stack, request.layout, f"{path}: demonstration {d}") for d, stack in enumerate(stacks)]
-    _refuse_other_counts(path, len(held), {"actions": actions if request.actions else (), "rewards": rewards})
+    _refuse_other_counts(path, len(held), {"actions": actions, "rewards": rewards})
     # The frames, and all of them again with the shorter demonstrations filled up. A file may hold one array many times.
     needed = path.stat().st_size + sum(sizes) + len(sizes) * (max(sizes, default=0) + _DEMONSTRATION_BYTES)
     needed += 2 * sum(_bytes(part) for part in (actions, rewards))

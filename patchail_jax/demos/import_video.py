@@ -58,16 +58,15 @@ def read(paths: Sequence[Path], request: Request, cutting: Cutting) -> Trajector
         _check_rate(clip, rate, request.action_repeat)
         gathering.source = str(path)
         end = clip.length if cutting.end is None else min(cutting.end, clip.length)
+        cuts = [cutting.start, *cutting.split, end]
         spans = [
-            start + np.arange(max(0, round((end - start) * rate))) / rate
-            for start, end in itertools.pairwise([cutting.start, *cutting.split, end])
+            start + np.arange(max(0, round((stop - start) * rate))) / rate for start, stop in itertools.pairwise(cuts)
         ]
         shown = _cut(clip.pictures(np.concatenate(spans)), cutting.crop, path, gathering)
-        for span in spans:
+        for start, span in zip(cuts, spans, strict=False):
             if len(span) < 2:
-                at = cutting.start if len(spans) == 1 else span[0] if len(span) else end
                 raise UserError(
-                    f"{path}: shows {len(span)} agent steps from {at:g} s on, of {clip.length:.2g} s in all; there "
+                    f"{path}: shows {len(span)} agent steps from {start:g} s on, of {clip.length:.2g} s in all; there "
                     "must be 2 or more"
                 )
             name = path.name if len(spans) == 1 else f"{path.name} from {span[0]:g} s"

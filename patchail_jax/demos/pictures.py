@@ -153,7 +153,7 @@ def to_bytes(pictures: np.ndarray, notes: Notes) -> np.ndarray:
     if found == UNIT:
         notes.setdefault(f"pictures of {pictures.dtype} in 0..1 are multiplied by 255")
         if high > 1:
-            notes.setdefault(f"pictures in 0..1 have values up to {high:.7g}, and those above 1 are taken for 1")
+            notes.setdefault("pictures in 0..1 have values a little above 1, which are taken for 1")
         return (np.minimum(pictures, 1) * 255 + 0.5).astype(np.uint8)
     if found == SIXTEEN_BITS:
         notes.setdefault(_SIXTEEN)

@@ -34,7 +34,7 @@ def reading(path: Path, *, memory: int | None = None, remedy: str = "") -> Itera
     """
     try:
         with path.open("rb") as stream:  # is_zipfile of a name takes an unreadable file for another kind
-            whole = zipfile.is_zipfile(stream)
+            whole = stream.read(2) == b"PK" and zipfile.is_zipfile(stream)  # which also takes one behind other bytes
         if not whole:
             raise UserError(f"{path}: not a complete .npz file (cut short, or of another kind): copy or make it again")
         with np.load(path, allow_pickle=False) as archive:

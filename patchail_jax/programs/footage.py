@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from patchail_jax.acting.evaluate import evaluate
+from patchail_jax.demos.file_kinds import form_of, refuse_other_kinds
 from patchail_jax.demos.video_frames import every_picture, open_clip
 from patchail_jax.envs.look import square, video_look
 from patchail_jax.envs.workers import InlinePool
@@ -16,6 +17,7 @@ from patchail_jax.files.home import expanded
 from patchail_jax.files.npz import reading
 from patchail_jax.run.design import environment_factory, load_experts
 from patchail_jax.run.reopened import Trained
+from patchail_jax.storage.memory import available
 from patchail_jax.types import Purpose
 
 FRAMES = "frames"  # of an npz file: [T+1,H,W,3] uint8
@@ -39,6 +41,8 @@ def footage(source: str | os.PathLike[str], trained: Trained) -> np.ndarray:
         raise UserError(f"no input {str(path)!r}; use {', '.join(INPUTS)}, or a file that is there: a video or an npz")
     if path.suffix == ".npy":
         raise UserError(f"{path} is an .npy: write the frames by numpy.savez('FILE.npz', frames=...) and name FILE.npz")
+    if form_of(path) not in ("", "video"):
+        refuse_other_kinds(path)
     side = trained.specs.image_size
     if path.suffix == ".npz":
         frames = _read_npz(path, trained)
@@ -62,7 +66,7 @@ def read_film(path: Path, *, image_size: int) -> np.ndarray:
 
 
 def _read_npz(path: Path, trained: Trained) -> np.ndarray:
-    with reading(path) as archive:
+    with reading(path, memory=available(), remedy="name a file of fewer frames") as archive:
         frames = archive[FRAMES] if FRAMES in archive and "metadata" not in archive else None
     if frames is None:
         return _expert(trained, path=str(path))

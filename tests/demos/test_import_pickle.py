@@ -71,6 +71,19 @@ def notes(trajectories):
     return "\n".join(trajectories.metadata.get("notes", []))
 
 
+def test_actions_that_are_left_out_may_be_missing(tmp_path):
+    got = read(tmp_path, [STACKS, None, None, REWARDS], actions=False)
+    assert got.actions is None and got.returns is not None
+
+
+@pytest.mark.parametrize("odd", [1e300, -np.inf, np.nan])
+def test_rewards_that_cannot_be_summed_are_left_out_with_a_word(tmp_path, odd):
+    rewards = np.where(np.arange(T) == 1, odd, REWARDS)
+    with np.errstate(all="raise"):
+        got = read(tmp_path, [STACKS, STATES, ACTIONS, rewards])
+    assert got.rewards is None and "rewards that are not finite, or beyond 1e+30, are left out" in notes(got)
+
+
 def test_rewards_of_whole_episodes_are_left_out_with_a_word(tmp_path):
     got = read(tmp_path, [STACKS, STATES, ACTIONS, REWARDS.sum(axis=1)])
     assert got.rewards is None and got.returns is None and "no reward for each step" in notes(got)
@@ -214,8 +227,9 @@ def test_parts_of_other_numbers_of_demonstrations_are_not_paired(tmp_path, actio
         ([STACKS, STATES, np.full_like(ACTIONS, np.nan), REWARDS], "not finite"),
         (
             [[STACKS[0], STACKS[1].repeat(2, axis=2).repeat(2, axis=3)], STATES, ACTIONS, REWARDS],
-            "differ in size .*: convert them to one size",
+            "frames differ in size .*: use --image_size$",
         ),
+        ([STACKS, STATES, [ACTIONS[0], ACTIONS[1, :, :2]], REWARDS], "actions differ in size .*: use --no_actions$"),
     ],
 )
 def test_what_is_not_theirs_is_one_line_that_names_the_file(tmp_path, payload, said):

@@ -107,6 +107,23 @@ def test_crop_and_middle_square_and_reduction_by_area(tmp_path):
         read(source, frames_per_second=50.0, image_size=24)
 
 
+def test_pictures_on_which_nothing_can_be_seen_are_refused(tmp_path):
+    source = folder(tmp_path / "frames", [np.zeros((1, 64, 3), np.uint8)] * 3)
+    for size in (None, 1, 84):
+        with pytest.raises(
+            UserError, match="frames of 1x1 pixels are too small to show anything: each side must have 8"
+        ):
+            read(source, frames_per_second=50.0, image_size=size)
+
+
+def test_of_a_part_without_steps_the_beginning_is_named(tmp_path):
+    source = film(tmp_path / "film.mp4", clip(), 50)
+    with pytest.raises(UserError, match="shows 0 agent steps from 0.2 s on, of 0.8 s"):
+        read(source, split=(0.2, 0.205))
+    with pytest.raises(UserError, match="shows 0 agent steps from 0 s on"):
+        read(source, split=(0.005,))
+
+
 def test_several_videos_are_several_demonstrations_of_their_own_length(tmp_path):
     sources = [film(tmp_path / f"{count}.mp4", clip(count), 50) for count in (40, 12)]
     got = read(*sources)

@@ -26,7 +26,7 @@ def test_floats_a_little_above_one_are_in_0_to_1(most):
     notes = {}
     got = pictures.to_bytes((BYTES / 255 * most).astype(np.float32), notes)
     np.testing.assert_allclose(got, np.minimum(BYTES * most, 255), atol=1)
-    assert any("and those above 1 are taken for 1" in note for note in notes)
+    assert any("a little above 1, which are taken for 1" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,9 @@ def test_not_a_zip(tmp_path, tiny):
         np.save(stream, tiny.states)
     assert "not a complete .npz file" in refusal(text)
     assert "not a complete .npz file" in refusal(single)
+    behind = tmp_path / "behind.npz"
+    behind.write_bytes(b"\x1f\x8b" + trajectory.shipped("cartpole_swingup").read_bytes())
+    assert "not a complete .npz file" in refusal(behind)
 
 
 def test_pickled_objects_are_refused_and_not_run(tmp_path, tiny):

@@ -319,7 +319,7 @@ def test_bad_input_is_one_line(run, words, message):
     assert "\n" not in str(error.value)
 
 
-def test_files_that_are_no_films_are_one_line(trained, tmp_path):
+def test_files_that_are_no_films_are_one_line(trained, tmp_path, monkeypatch):
     whole, one = io.BytesIO(), io.BytesIO()
     np.savez(whole, frames=np.random.default_rng(0).integers(0, 256, (9, SIDE, SIDE, 3), dtype=np.uint8))
     np.save(one, np.zeros((3, SIDE, SIDE, 3), np.uint8))
@@ -331,6 +331,8 @@ def test_files_that_are_no_films_are_one_line(trained, tmp_path):
         ("cut.npz", cut, "cut.npz: (not a complete|cannot be read)"),
         ("flipped.npz", bytes(flipped), "flipped.npz: cannot be read"),
         ("an_array.npz", one.getvalue(), "an_array.npz: not a complete .npz file"),
+        ("x.hdf5", b"", "x.hdf5: convert it first: patchail demos convert hdf5"),
+        ("x.pkl", b"", "x.pkl: convert it first: patchail demos convert pickle"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=message):
@@ -347,6 +349,9 @@ def test_files_that_are_no_films_are_one_line(trained, tmp_path):
     np.save(tmp_path / "frames.npy", np.zeros((3, SIDE, SIDE, 3), np.uint8))
     with pytest.raises(UserError, match=r"frames.npy is an .npy: .* numpy.savez\('FILE.npz', frames=...\)"):
         footage(tmp_path / "frames.npy", trained)
+    monkeypatch.setattr("patchail_jax.programs.footage.available", lambda: 100)
+    with pytest.raises(UserError, match="of memory are free: name a file of fewer frames"):
+        footage(tmp_path / "small.npz", trained)
 
 
 def test_a_folder_without_a_run_or_without_a_checkpoint_is_one_line(run, tmp_path):
