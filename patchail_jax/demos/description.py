@@ -34,7 +34,7 @@ def describe(trajectories: Trajectories) -> list[str]:
         f"demonstrations  {len(observed)}, of {lengths} agent steps",
         f"{kind}          {observed.dtype} {list(observed.shape)}, {shown}",
     ]
-    if not actions:
+    if trajectories.actions is None or not actions:
         lines.append("actions         none: for methods that imitate from pictures alone")
     else:
         missing = ", ".join(map(str, trajectories.without_actions))
