@@ -35,7 +35,7 @@ HOMES = {
     "h5py": ("demos/hdf5_inside.py",),
     "minari": ("demos/import_minari.py",),
     "torch": ("programs/torch_networks.py", "programs/torch_update.py", "programs/against_torch.py"),
-    "pyarrow": ("demos/lerobot_tables.py", "outputs/lerobot_dataset.py"),
+    "pyarrow": ("demos/import_lerobot.py", "demos/lerobot_tables.py", "outputs/lerobot_dataset.py"),
 }
 
 
