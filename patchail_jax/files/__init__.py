@@ -1,1 +1,1 @@
-"""Safe reading and writing of files: whole or not at all, appended lines, npz that may be damaged, names with ``~``."""
+"""Safe reading and writing of files: whole or not at all; lines, npz and JSON that may be damaged; ``~``."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.ordinary import refuse_special
 
 
 def whole_lines(path: Path) -> list[str]:
@@ -10,6 +11,7 @@ def whole_lines(path: Path) -> list[str]:
 
     Bytes that are no text become signs that no number has. ``UserError`` where the file cannot be read.
     """
+    refuse_special(path)
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

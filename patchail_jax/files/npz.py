@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files.ordinary import refuse_special
 from patchail_jax.files.whole_file import whole_file
 
 # What numpy and zipfile raise on damaged archives (found by flipping bytes); of a compression that zipfile does not
@@ -32,6 +33,7 @@ def reading(path: Path, *, memory: int | None = None, remedy: str = "") -> Itera
 
     ``UserError`` with the ``remedy`` too where its arrays would take more than ``memory`` bytes.
     """
+    refuse_special(path)
     try:
         with path.open("rb") as stream:  # is_zipfile of a name takes an unreadable file for another kind
             whole = stream.read(2) == b"PK" and zipfile.is_zipfile(stream)  # which also takes one behind other bytes

@@ -26,9 +26,19 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
         with unfinished.open("rb+") as stream:
             os.fsync(stream.fileno())  # or a power cut after the rename leaves a file of zeros under the final name
         (os.replace if replace else _appear)(unfinished, path)
+    except OSError as error:
+        if error.strerror and error.filename in (None, str(unfinished)):  # one of a write names no file
+            error.filename = str(path)
+        raise
     finally:
         with contextlib.suppress(OSError):  # a disk that takes nothing may refuse this too, though nothing is there
             unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Makes ``text`` the file's content, whole or not at all; signs that UTF-8 has no bytes for become ``?``."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", errors="replace")
 
 
 def _beside(path: Path, process: str) -> Path:

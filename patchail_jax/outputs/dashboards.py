@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 
 from patchail_jax.errors import choose, one_line
-from patchail_jax.files.whole_file import whole_file
+from patchail_jax.files.json_objects import parsed
+from patchail_jax.files.whole_file import write_text
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.optional import LONGEST
 from patchail_jax.outputs.tensorboard import TensorBoard
@@ -84,8 +85,8 @@ class Wandb:
     def __init__(self, run: Any, sent: Path) -> None:
         self._run, self._path, self._lock = run, sent, threading.Lock()
         self._sent: dict[str, int] = {}  # the last update or frame by name of a row
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            stored = json.loads(sent.read_text())
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            stored = parsed(sent.read_bytes())
             if stored["id"] == run.id:
                 self._sent = {name: int(last) for name, last in stored["sent"].items()}
         with contextlib.suppress(Exception):  # offline there is no summary of earlier starts
@@ -127,8 +128,8 @@ class Wandb:
                 raise
             self._sent[name] = place
             # A full disk: after the next start some rows are there twice.
-            with contextlib.suppress(OSError), whole_file(self._path) as unfinished:
-                unfinished.write_text(json.dumps({"id": self._run.id, "sent": self._sent}) + "\n")
+            with contextlib.suppress(OSError):
+                write_text(self._path, json.dumps({"id": self._run.id, "sent": self._sent}) + "\n")
 
 
 def wandb_mode_for(mode: str) -> str:

@@ -23,8 +23,9 @@ import numpy as np
 
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.files.append import append
+from patchail_jax.files.json_objects import parsed
 from patchail_jax.files.lines import whole_lines
-from patchail_jax.files.whole_file import whole_file
+from patchail_jax.files.whole_file import write_text
 from patchail_jax.outputs.dashboards import Dashboard, Kind
 from patchail_jax.outputs.duration import duration
 from patchail_jax.outputs.identity import RunIdentity
@@ -132,7 +133,7 @@ class Metrics:
         """
 
         def keeps_json(line: str) -> bool:
-            entry = json.loads(line)
+            entry = parsed(line)
             if entry.get("kind") == "train":  # the rest comes from evaluations
                 return bool(entry["frame"] <= frame and entry["update"] <= update)
             return bool(entry["frame"] < next_evaluation_frame)
@@ -203,8 +204,7 @@ def _keep_lines(path: Path, keeps: Callable[[str], bool]) -> None:
 
 def _replace(path: Path, text: str) -> None:
     try:
-        with whole_file(path) as unfinished:
-            unfinished.write_text(text)
+        write_text(path, text)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or one_line(error, LONGEST)}); free some space"

@@ -24,7 +24,7 @@ _DAMAGE = ("DATA_LOSS:", "FAILED_PRECONDITION:", "OUT_OF_RANGE:", "NOT_FOUND:", 
 _MACHINE = "os_error_code="  # where TensorStore was given an error by the operating system
 # The operating system's errors that a disk, or what it is mounted by, gives to a writer.
 _OF_DISKS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE, errno.ETIMEDOUT),
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
 )
 # These are about what a checkpoint holds.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.json_objects import parsed
 
 if TYPE_CHECKING:
     from etils import epath
@@ -91,12 +92,12 @@ def _read(path: "epath.Path") -> dict[str, Any] | None:
     """What a lease says; None where there is none, and ``UserError`` where it says nothing."""
     try:
         with path.open("rb") as stream:
-            held = json.loads(stream.read())
+            held = parsed(stream.read())
         _ = held["owner"], held["host"], int(held["pid"]), float(held["time"])
-        return dict(held)
+        return held
     except FileNotFoundError:
         return None
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise UserError(f"{path} is damaged: remove it, once no run is writing to its folder") from error
 
 

@@ -1,7 +1,6 @@
 """Replicas of runs on object storage (gs://, s3://, az://): their addresses, and copies of them for reading."""
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.files.home import expanded
+from patchail_jax.files.json_objects import parsed
 from patchail_jax.storage import run_folder
 from patchail_jax.storage.cache import default_cache_dir
 from patchail_jax.storage.lease import LEASE, WATCH_SECONDS, is_held
@@ -143,7 +143,7 @@ def finished_frames(location: str) -> int:
         if manifest is None or run_folder.FINISHED not in manifest.files:
             return 0
         with (remote / run_folder.FINISHED).open("rb") as stream:
-            return int(json.loads(stream.read())["num_frames"])
+            return int(parsed(stream.read())["num_frames"])
 
 
 def is_going_on(location: str) -> bool:

@@ -5,7 +5,6 @@ belong together: an object appears whole or not at all, so what this one names i
 ``storage.replica`` alone writes there.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.json_objects import parsed
 
 if TYPE_CHECKING:
     from etils import epath
@@ -50,7 +50,7 @@ def read_manifest(remote: "epath.Path") -> Manifest | None:
     """What is whole in ``remote``, None where there is no run."""
     try:
         with (remote / MANIFEST).open("rb") as stream:
-            stored = json.loads(stream.read())
+            stored = parsed(stream.read())
     except FileNotFoundError:
         return None
     for name in stored["files"]:

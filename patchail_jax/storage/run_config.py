@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.json_objects import read_json
 
 _log = logging.getLogger(__name__)
 
@@ -16,18 +17,18 @@ MAY_DIFFER = (
     "num_frames", "run_folder", "devices", "device_mapping", "platform", "hosts", "env.workers", "evaluation.num_envs",
     "replay.frames_on_device", "demos.cache_dir", "demos.other_renderer", "log", "checkpoint",
 )  # fmt: skip
+_REMEDY = "put it back, or choose another folder"
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The config of the run in ``path``. ``UserError`` where there is none, a damaged one or another program's."""
     try:
-        config: dict[str, Any] = json.loads((path / "config.json").read_text())
+        config = read_json(path / "config.json", remedy=_REMEDY)
         _ = config["method"], config["env"]["task"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{path} is not the folder of a run: its config.json cannot be read, or is not a run's; "
-            "put it back, or choose another folder"
-        ) from error
+    except UserError as error:
+        raise UserError(f"{path} is not the folder of a run: {error}") from error
+    except (LookupError, TypeError) as error:
+        raise UserError(f"{path} is not the folder of a run: its config.json is not a run's: {_REMEDY}") from error
     return config
 
 

@@ -10,7 +10,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
-from patchail_jax.files.whole_file import whole_file
+from patchail_jax.files.json_objects import parsed
+from patchail_jax.files.whole_file import write_text
 from patchail_jax.storage.run_config import read_config, refuse_other_run
 from patchail_jax.storage.versions import command, machine, versions
 
@@ -95,8 +96,8 @@ class RunFolder(NamedTuple):
     def _first_renderer(self) -> str | None:
         """What drew the run's first frames; None where versions.json does not say."""
         try:
-            found: str | None = json.loads((self.path / "versions.json").read_text()).get("first_renderer")
-        except (FileNotFoundError, ValueError, AttributeError):
+            found: str | None = parsed((self.path / "versions.json").read_bytes()).get("first_renderer")
+        except (FileNotFoundError, ValueError):
             return None
         except OSError as error:
             raise _not_readable(self.path / "versions.json", error) from error
@@ -136,8 +137,8 @@ def finished_frames(path: Path) -> int:
     ``UserError`` where the file is there and cannot be read.
     """
     try:
-        return int(json.loads((path / FINISHED).read_text())["num_frames"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
+        return int(parsed((path / FINISHED).read_bytes())["num_frames"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError, OverflowError):
         return 0
     except OSError as error:
         raise _not_readable(path / FINISHED, error) from error
@@ -212,5 +213,4 @@ def _not_writable(path: Path, error: OSError) -> UserError:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from patchail_jax.files.whole_file import whole_file
+from patchail_jax.files.whole_file import whole_file, write_text
+from tests.small_files import no_file_larger_than
 
 
 def test_a_file_appears_when_it_is_whole_and_what_failed_leaves_the_old_one(tmp_path):
@@ -92,3 +93,17 @@ def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path
     with whole_file(path) as unfinished:
         unfinished.write_text("whole")
     assert set(tmp_path.iterdir()) == {path, *others}
+
+
+def test_a_text_that_does_not_fit_leaves_the_old_one_and_is_named(tmp_path):
+    path = tmp_path / "page.html"
+    write_text(path, "old")
+    with no_file_larger_than(10), pytest.raises(OSError, match="File too large") as error:
+        write_text(path, "x" * 100)
+    assert error.value.filename == str(path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_sign_that_has_no_bytes_is_replaced(tmp_path):
+    write_text(tmp_path / "text", "a\ud800é🎥")
+    assert (tmp_path / "text").read_text(encoding="utf-8") == "a?é🎥"

@@ -28,18 +28,23 @@ def begin(path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", '{"seed": 1, "env": {"ta', "[1]", '{"seed": 1}', '{"method": "patchail", "env": 3}', "\xff"]
+    "content",
+    ["", '{"seed": 1, "env": {"ta', "[1]", '{"seed": 1}', '{"method": "patchail", "env": 3}', "\xff", "[" * 10**5],
 )
 def test_a_damaged_config_is_refused_in_one_line_and_left_as_it_is(tmp_path, content):
     (tmp_path / "config.json").write_text(content, encoding="latin-1")
-    with pytest.raises(UserError, match="its config.json cannot be read, or is not a run's") as refused:
+    with pytest.raises(
+        UserError, match=r"is not the folder of a run: .*config\.json .*: put it back, or choose another folder$"
+    ) as refused:
         open_run(tmp_path, config=CONFIG)
     assert "\n" not in str(refused.value)
     assert (tmp_path / "config.json").read_text(encoding="latin-1") == content
     assert not is_running(tmp_path)  # the lock is free again
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"frames": 3}', '{"num_frames": null}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"frames": 3}', '{"num_frames": null}', '{"num_frames": 1e999}', "[" * 10**5]
+)
 def test_a_damaged_word_of_the_end_does_not_count_as_one(tmp_path, content):
     (tmp_path / "finished.json").write_text(content)
     assert finished_frames(tmp_path) == 0
@@ -200,7 +205,7 @@ def test_a_mark_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
     run.describe({}, renderer="one")
     written = (run.path / "versions.json").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_text", broken)
+        patched.setattr(Path, "read_bytes", broken)
         for read in (lambda: finished_frames(run.path), lambda: run.describe({}, renderer="two", resumed=True)):
             with pytest.raises(UserError, match=r"json cannot be read \(Input/output error\)"):
                 read()
