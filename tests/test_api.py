@@ -1,7 +1,9 @@
 """The package as a library: a run trained, opened and asked, and updates without the loop."""
 
 import functools
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ from patchail_jax.run.config import apply_preset
 from patchail_jax.run.design import load_experts
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.run.sizes import expert_batch_size
+from patchail_jax.storage.parameters import write_parameters
 from patchail_jax.types import AgentBatch, ExpertBatch
 from tests.test_train import arguments
 
@@ -50,6 +53,41 @@ def test_a_run_is_opened_where_it_ended(run, config):
     assert patchail_jax.load_run(config.run_folder, checkpoint=40).frame == 320
     with pytest.raises(UserError, match="is not the folder of a run"):
         patchail_jax.load_run(f"{config.run_folder}/nothing")
+
+
+def test_a_checkpoint_of_no_numbers_is_refused_with_what_else_there_is(run, config, tmp_path):
+    folder = Path(shutil.copytree(config.run_folder, tmp_path / "run"))
+    state = jax.device_get(open_trained(folder).state)
+    last = state.discriminator.params["params"]
+    broken = {**last, "convolution_0": jax.tree.map(lambda leaf: leaf * np.nan, last["convolution_0"])}
+    discriminator = state.discriminator.replace(params={"params": broken})
+    write_parameters(folder / "parameters", 20, state.replace(discriminator=discriminator))
+    with pytest.raises(UserError, match=r"checkpoint 20 in \S+run has values that are not finite: name another \(40\)"):
+        patchail_jax.load_run(folder, checkpoint=20)
+    shutil.rmtree(folder / "checkpoints")
+    with pytest.raises(UserError, match="has values that are not finite: put back a copy, or train again"):
+        patchail_jax.load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("env.frame_stack", 0),
+        ("env.action_repeat", -1),
+        ("discriminator.channels", -1),
+        ("network.hidden_size", 2.5),
+        ("reward.scale", float("nan")),
+        ("reward.scale", "x"),
+        ("num_frames", float("inf")),
+    ],
+)
+def test_a_stored_config_is_within_the_bounds_of_one_that_is_asked_for(config, tmp_path, field, value):
+    stored = config.copy_and_resolve_references()
+    with stored.ignore_type():
+        stored.update_from_flattened_dict({field: value})
+    (tmp_path / "config.json").write_text(json.dumps(stored.to_dict()))
+    with pytest.raises(UserError, match=rf"config\.json: config\.{field} is {value!r}; it must be"):
+        patchail_jax.load_run(tmp_path)
 
 
 def test_the_policy_sees_the_last_frames_and_the_first_one_repeated_before_it(run, config):
@@ -229,7 +267,7 @@ def test_a_config_with_other_fields_than_there_are_is_refused_before_anything_is
 
 @pytest.mark.parametrize("method", [None, 3, ["patchail"]])
 def test_a_method_is_named_by_text(method):
-    with pytest.raises(UserError, match="no method .*: Methods are patchail, "):
+    with pytest.raises(UserError, match="no method .*Methods are patchail, "):
         quickstart.get_config(method)
 
 

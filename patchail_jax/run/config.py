@@ -185,9 +185,7 @@ def paper_config(task: str, method: str = "patchail") -> ConfigDict:
 
     ``UserError`` for a method or variant that does not exist.
     """
-    if not isinstance(method, str):
-        raise UserError(f"no method {method!r}: Methods are {', '.join(PRESETS)}")
-    method, *variants = method.split("+")
+    method, *variants = str(method).split("+")
     for variant in variants:
         if variant not in VARIANTS:
             raise UserError(f"no variant {variant!r} of a method: variants are {', '.join(VARIANTS)}")
@@ -212,12 +210,14 @@ def apply_preset(config: ConfigDict, method: str) -> None:
 def stored_config(stored: Mapping[str, Any]) -> ConfigDict:
     """A run's ``config.json``; fields that are newer than the run have their defaults.
 
-    ``KeyError`` for other files; ``UserError`` for a field that this version does not have: it meant something.
+    ``UserError`` for a field that this version does not have, as it meant something, and as ``refuse_numbers``.
     """
     config = paper_config(stored["env"]["task"], stored["method"])
     for name in flatten(stored).keys() - flatten(config.to_dict()).keys():
         raise UserError(f"the run was made by another version of this program: it has config.{name}")
-    config.update(stored)
+    with config.ignore_type():
+        config.update(stored)
+    refuse_numbers(config)
     return config
 
 

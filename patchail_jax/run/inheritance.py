@@ -16,7 +16,6 @@ from patchail_jax.run.reopened import Trained, open_trained
 from patchail_jax.storage.checkpoint_contents import named
 from patchail_jax.storage.remote import reading_copy
 from patchail_jax.storage.run_config import flatten
-from patchail_jax.types import all_finite
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +84,6 @@ def inherited(config: ConfigDict, method: Method) -> dict[str, Any]:
             raise UserError(
                 f"config.init_from: the {part} of {location} does not fit this run's: {_apart(part, other, config)}"
             )
-        if not all_finite(have.values()):
-            raise UserError(f"config.init_from: the {part} of {location} has values that are not finite")
         found[part] = theirs[part]
     _log.info("begins with the %s of %s at %d frames", " and ".join(found), location, other.frame)
     return found

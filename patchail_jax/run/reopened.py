@@ -17,7 +17,7 @@ from patchail_jax.storage.checkpoint_reading import read_state
 from patchail_jax.storage.parameters import kept_numbers, read_parameters
 from patchail_jax.storage.remote_files import local_steps
 from patchail_jax.storage.run_config import read_config
-from patchail_jax.types import Specs
+from patchail_jax.types import Specs, all_finite
 
 
 class Trained(NamedTuple):
@@ -54,7 +54,7 @@ def open_trained(path: Path, *, number: int | None = None) -> Trained:
     ``UserError`` where there is no run, no such checkpoint, or one of another version of this program.
     """
     try:
-        config = stored_config(read_config(path))
+        config = _config(path)
         specs = make_specs(config, action_size_of(config))
         float32 = {"precision": "float32"}  # as the parameters are; and CPUs are slow at anything else
         method = make_method(ConfigDict({**config, "network": {**config.network, **float32}}), specs)
@@ -63,8 +63,26 @@ def open_trained(path: Path, *, number: int | None = None) -> Trained:
     # Shapes only: making a real first state takes seconds.
     template = jax.eval_shape(method.init, jax.random.PRNGKey(0))
     state, found = _read(path, number, template)
+    if not all_finite(jax.tree.leaves(state)):
+        raise UserError(_not_finite(path, found))
     devices = Devices(method, specs, count=1, alone=True)
     return Trained(path, config, specs, method, devices, devices.place(state), found)
+
+
+def _config(path: Path) -> ConfigDict:
+    """The config of the run in ``path``; ``UserError`` names the file and the field that is out of bounds."""
+    stored = read_config(path)
+    try:
+        return stored_config(stored)
+    except UserError as error:
+        raise UserError(f"{path / 'config.json'}: {error}") from error
+
+
+def _not_finite(path: Path, number: int) -> str:
+    """What is wrong with checkpoint ``number`` of the run in ``path``, and what to do."""
+    others = ", ".join(map(str, sorted({*kept_numbers(path / "parameters"), *local_steps(path)} - {number})))
+    remedy = f"name another ({others}), or move this one out of there" if others else "put back a copy, or train again"
+    return f"checkpoint {number} in {path} has values that are not finite: {remedy}"
 
 
 def _read(path: Path, number: int | None, template: Any) -> tuple[Any, int]:

@@ -9,10 +9,10 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.train import train
-from patchail_jax.run import inheritance
 from patchail_jax.run.design import make_method
 from patchail_jax.run.inheritance import inherited, parts_asked, refuse_parts
 from patchail_jax.run.reopened import open_trained
+from patchail_jax.storage.parameters import write_parameters
 from patchail_jax.types import Specs
 from tests.test_train import arguments, cache, last_checkpoint
 
@@ -83,14 +83,14 @@ def test_what_does_not_fit_is_one_line_and_leaves_no_trace(cloned, cache, tmp_pa
         assert "\n" not in str(error.value) and set(left) <= {"lock", "checkpoints"}
 
 
-def test_a_run_with_values_that_are_no_numbers_is_refused_by_the_part(cloned, cache, tmp_path, monkeypatch):
-    def broken(path):
-        trained = open_trained(path)
-        return trained._replace(state=jax.tree.map(lambda leaf: leaf * np.nan, trained.state))
-
-    monkeypatch.setattr(inheritance, "open_trained", broken)
-    config = config_of(cache, tmp_path, f"--config.init_from={cloned}")
-    with pytest.raises(UserError, match=r"config.init_from: the encoder of .* has values that are not finite"):
+def test_a_run_with_values_that_are_no_numbers_is_refused(cloned, cache, tmp_path):
+    broken = shutil.copytree(cloned, tmp_path / "broken", ignore=shutil.ignore_patterns("checkpoints"))
+    state = jax.device_get(open_trained(cloned).state)
+    write_parameters(
+        broken / "parameters", 1, jax.tree.map(lambda leaf: leaf * np.nan if leaf.dtype == np.float32 else leaf, state)
+    )
+    config = config_of(cache, tmp_path, f"--config.init_from={broken}")
+    with pytest.raises(UserError, match=r"config.init_from must be .*: checkpoint 1 in .* values that are not finite"):
         inherited(config, make_method(config, SPECS))
 
 
