@@ -52,7 +52,9 @@ def _write_mp4(path: Path, frames: np.ndarray, fps: float, keyframes: int = 0) -
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
-        raise OSError(f"PyAV cannot write {path}: {error}") from error
+        failed = OSError(f"PyAV cannot write {path}: {error}")
+        failed.errno = getattr(error, "errno", None)  # by which a full disk is known
+        raise failed from error
 
 
 def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:

@@ -7,17 +7,21 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from patchail_jax.errors import ProcessLost, Unavailable, UserError, printable
+from patchail_jax.errors import ProcessLost, Unavailable, UserError, one_line, printable
 
 # A program's exit statuses, beside 0 and 1: what the user gave is wrong, and trying again would say the same; somebody
 # asked it to save and stop.
 BAD_INPUT = 2
 SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
 
-_OF_DISKS = (errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE)
+_OF_DISKS = {
+    **dict.fromkeys((errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE), "check the disk"),
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), or name another disk",
+}
 # Errors of a file's name, and what to do.
 _OF_NAMES = {
     errno.EACCES: "check who may read and write there",
@@ -48,6 +52,7 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the program
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal has no signs for ends no program
+    warnings.formatwarning = _warned
     try:
         with one_line_errors():
             status = program(words)
@@ -97,10 +102,17 @@ def _said_of_files(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"no space is left where {error.filename or 'the output goes'}: free some"
     if error.errno in _OF_DISKS:
-        return f"{error.filename or 'a file'}: {error.strerror}: check the disk"
+        return f"{error.filename or 'a file'}: {os.strerror(error.errno)}: {_OF_DISKS[error.errno]}"
     if error.errno in _OF_NAMES and error.filename is not None:
         return f"{error.filename}: {error.strerror}: {_OF_NAMES[error.errno]}"
     return ""
+
+
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of Python's as the console shows it: one line, without the place in a library that it comes from."""
+    return f"warning: {one_line(Warning(message))}\n"
 
 
 def _end_at_once(status: int) -> None:

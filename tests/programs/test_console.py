@@ -57,6 +57,10 @@ def test_a_name_of_two_lines_makes_no_two_lines_of_the_error():
         ("open('/etc/hostname/x')", "error: /etc/hostname/x: Not a directory: check the name"),
         ("open('/tmp', 'w')", "error: /tmp: Is a directory: name a file"),
         ("open('x' * 300)", f"error: {'x' * 300}: File name too long: give a shorter name"),
+        (
+            "(_ for _ in ()).throw(OSError(27, '', 'a.png'))",
+            "error: a.png: File too large: raise the limit of a file's size (ulimit -f), or name another disk",
+        ),
     ],
 )
 def test_a_name_that_cannot_be_opened_is_one_line(opened, said):
@@ -81,3 +85,12 @@ def test_a_folder_that_is_gone_is_one_line(tmp_path):
 def test_a_name_with_a_tilde_that_is_no_user_s_is_a_name(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expanded(name) == Path(name) and expanded("~/x") == tmp_path / "x" and expanded("x~") == Path("x~")
+
+
+def test_a_warning_is_one_line_without_the_place_in_a_library():
+    program = (
+        "import warnings; from patchail_jax.programs.console import start; "
+        "start(lambda words: warnings.warn('a glyph\\nis missing'), [])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "warning: a glyph is missing\n")
