@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.whole_file import write_text
 from patchail_jax.reports.published import method_label, method_order
 from patchail_jax.reports.runs import Run, incomplete_lines
 from patchail_jax.reports.statistics import (
@@ -107,13 +108,12 @@ def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] 
     methods have no task in common.
     """
     found: list[Estimate] = []
-    pictures: list[Path] = []
+    drawn: dict[int, Figure] = {}
     dropped: list[str] = []
     for frame in frames or default_frames(runs):
         table = cells(runs, [frame])
         scores = scores_by_method(table)
         here = estimates(scores, frame)
-        output.mkdir(parents=True, exist_ok=True)
         used = {(method, task) for method, by_task in scores.items() for task in by_task}
         for cell in table:
             if (cell.method, cell.task) not in used:
@@ -123,11 +123,14 @@ def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] 
                 missing = cell.runs - len(cell.scores)
                 dropped.append(f"{cell.task}, {cell.method}: {missing} of {cell.runs} runs not at {frame:,} frames")
         found += here
-        pictures += write_figure(_figure(scores, here, frame, of=len(runs)), output / f"aggregate_{frame}")
-    table_path, text_path = output / "aggregate.csv", output / "aggregate.md"
-    write_csv(table_path, Estimate._fields, found)
-    text_path.write_text(_markdown(found, dropped + incomplete_lines(runs)))
-    return [table_path, text_path, *pictures]
+        drawn[frame] = _figure(scores, here, frame, of=len(runs))
+    output.mkdir(parents=True, exist_ok=True)
+    written = [output / "aggregate.csv", output / "aggregate.md"]
+    write_csv(written[0], Estimate._fields, found)
+    write_text(written[1], _markdown(found, dropped + incomplete_lines(runs)))
+    for frame, picture in drawn.items():
+        written += write_figure(picture, output / f"aggregate_{frame}")
+    return written
 
 
 def _markdown(found: Sequence[Estimate], remarks: Sequence[str]) -> str:

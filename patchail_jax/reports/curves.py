@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from patchail_jax.files.whole_file import write_text
 from patchail_jax.reports import published
 from patchail_jax.reports.runs import FINISHED, RUNNING, STOPPED, Run, incomplete_lines
 from patchail_jax.reports.seeds import by_name
@@ -78,11 +79,12 @@ def _curve(task: str, name: str, runs: list[Run]) -> Curve:
 def write_curves(runs: Sequence[Run], output: Path, *, by: str = "") -> list[Path]:
     """Writes ``curves.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths. ``UserError`` as of ``curves``."""
     found = curves(runs, by=by)
+    drawn = figure(found)
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "curves.csv", output / "curves.md"]
     write_csv(written[0], CSV_COLUMNS, itertools.chain.from_iterable(map(_csv_rows, found)))
-    written[1].write_text(_markdown(found, runs))
-    return written + write_figure(figure(found), output / "curves")
+    write_text(written[1], _markdown(found, runs))
+    return written + write_figure(drawn, output / "curves")
 
 
 def _csv_rows(curve: Curve) -> Iterator[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ from patchail_jax.files.lines import whole_lines
 from patchail_jax.outputs.identity import RunIdentity
 
 _COLUMNS = ("frame", "episode_reward", "hour")
+_LARGEST = 1e30  # of a return: means and deviations of more overflow
 
 
 class EvalCsv(NamedTuple):
@@ -35,21 +36,24 @@ def read_eval_csv(path: Path, *, of: RunIdentity | None = None) -> EvalCsv:
     """
     own = {field: str(value) for field, value in of._asdict().items()} if of else {}
     reader = csv.DictReader(whole_lines(path))
-    if not set(_COLUMNS) <= set(reader.fieldnames or _COLUMNS):
-        raise UserError(f"{path} does not begin with the header of its columns: put it back, or remove the file")
+    empty = not path.exists() or path.stat().st_size == 0
     found: dict[int, tuple[float, float]] = {}
     try:
+        # The header is written whole: no line at all, as in the zeros that a power cut may leave, is damage too.
+        if not empty and not set(_COLUMNS) <= set(reader.fieldnames or ()):
+            raise UserError(f"{path} does not begin with the header of its columns: put it back, or remove the file")
         for row in reader:
             if None in row or None in row.values():
                 raise ValueError("not as many columns as in the header")
-            frame, hour = int(np.int64(int(row["frame"]))), float(row["hour"])
-            if frame < 0 or not 0 <= hour < math.inf:
-                raise ValueError("a frame or a time that no run has")
-            found[frame] = float(row["episode_reward"]), hour
+            frame, score, hour = int(np.int64(int(row["frame"]))), float(row["episode_reward"]), float(row["hour"])
+            if frame < 0 or not 0 <= hour < math.inf or (math.isfinite(score) and abs(score) > _LARGEST):
+                raise ValueError("a frame, a return or a time that no run has")
+            found[frame] = score, hour
             if of and any(row.get(field, value) != value for field, value in own.items()):
                 raise UserError(f"{path}, line {reader.line_num}, is not of the run {of.name}: put its own file back")
     except (ValueError, OverflowError, csv.Error) as error:
-        raise UserError(f"{path}, line {reader.line_num}, is no evaluation: mend it, or remove the line") from error
+        line = max(reader.line_num, 1)
+        raise UserError(f"{path}, line {line}, is no evaluation: mend it, or remove the line") from error
     frames = sorted(found)
     broken_at = next((frame for frame in frames if not math.isfinite(found[frame][0])), None)
     kept = [frame for frame in frames if broken_at is None or frame < broken_at]

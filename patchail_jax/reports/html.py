@@ -1,41 +1,32 @@
 """A run as one page: an HTML file that opens from disk and needs no network."""
 
-import base64
 import html
 import importlib.resources
-import io
 import json
-import math
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from patchail_jax.errors import UserError
-from patchail_jax.files.lines import whole_lines
-from patchail_jax.files.npz import reading
-from patchail_jax.maps.kinds import KINDS
-from patchail_jax.outputs.overlay import colours, overlay
+from patchail_jax.files.json_objects import read_json
+from patchail_jax.files.whole_file import write_text
+from patchail_jax.reports.page_data import page_data
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run, share_of_expert
+from patchail_jax.reports.text import shown
 from patchail_jax.storage.run_config import flatten
 
-STEPS = 125  # of the episode in the page, at most, evenly spread
-POINTS = 600  # of a curve, at most
-_COLUMNS = 16  # pictures a row of a sprite
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _RUN = re.compile(r'<meta name="run" content="([^"]*)">')
 
 
 def write_pages(runs: Sequence[Run], output: Path) -> list[Path]:
-    """Writes a page for each run, as ``write_html``; where runs share a name, what their folders differ in is added.
+    """Writes ``<task>_<method>_<seed>.html`` for each run; where two share it, what their folders differ in is added.
 
-    ``UserError``, before any page is written, where two names are equal still, or where ``output`` has another run's
-    page of that name.
+    ``UserError``, before any page is written, where two names are equal still, where ``output`` has another run's page
+    of that name, and for a damaged file of a run.
     """
     plain = [_page_name(run) for run in runs]
     names: list[str] = []
@@ -48,16 +39,16 @@ def write_pages(runs: Sequence[Run], output: Path) -> list[Path]:
             raise UserError(f"{other.path} and {run.path} would both become {output / name}.html: name one of them")
         _refuse_other_page(output / f"{name}.html", run)
         names.append(name)
-    return [write_html(run, output, name=name) for run, name in zip(runs, names, strict=True)]
+    pages = {output / f"{name}.html": _page(run) for run, name in zip(runs, names, strict=True)}
+    output.mkdir(parents=True, exist_ok=True)
+    for path, page in pages.items():
+        write_text(path, page)
+    return list(pages)
 
 
-def write_html(run: Run, output: Path, *, name: str = "") -> Path:
-    """Writes a page of what the run has left so far, ``<task>_<method>_<seed>.html`` unless ``name`` is given.
-
-    ``UserError`` for a damaged line of its files.
-    """
-    path = output / f"{name or _page_name(run)}.html"
-    page = _filled(
+def _page(run: Run) -> str:
+    """What the run has left so far; ``UserError`` for a damaged one of its files, by its line if it has lines."""
+    return _filled(
         {
             "run": _address(run),
             "title": html.escape(f"{run.task}, {method_label(run.method)}, seed {run.seed}"),
@@ -67,13 +58,10 @@ def write_html(run: Run, output: Path, *, name: str = "") -> Path:
             "state": html.escape(run.state()),
             "tiles": _tiles(run),
             "config": _table(flatten(run.config)),
-            "versions": _table(_json(run.path / "versions.json")),
-            "data": _script(_data(run)),
+            "versions": _table(_versions(run.path / "versions.json")),
+            "data": _script(page_data(run)),
         }
     )
-    output.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def _refuse_other_page(path: Path, run: Run) -> None:
@@ -84,7 +72,7 @@ def _refuse_other_page(path: Path, run: Run) -> None:
 
 
 def _address(run: Run) -> str:
-    return html.escape(str(run.path.absolute()))
+    return html.escape(shown(run.path.absolute()))
 
 
 def _page_name(run: Run) -> str:
@@ -120,98 +108,5 @@ def _table(values: dict[str, Any]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text())) if path.exists() else {}
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: mend or remove it") from error
-
-
-def _lines(path: Path, *fields: str) -> list[dict[str, Any]]:
-    """The whole lines of a JSONL file, which have ``fields``; ``UserError`` names one that is damaged."""
-    found = []
-    for number, line in enumerate(whole_lines(path), 1):
-        try:
-            found.append(dict(json.loads(line)))
-            _ = [found[-1][field] for field in fields]
-        except (ValueError, TypeError, LookupError) as error:
-            raise UserError(f"{path}, line {number}, is damaged: mend it, or remove the line") from error
-    return found
-
-
-def _data(run: Run) -> dict[str, Any]:
-    """Everything the page's script reads."""
-    return {
-        "expert": run.expert_return,
-        "curves": _curves(run),
-        "histograms": _histograms(run.path / "histograms.jsonl"),
-        "episode": _episode(run.path / "videos" / "latest.npz"),
-    }
-
-
-def _curves(run: Run) -> dict[str, list[list[float | None]]]:
-    """Every scalar over frames, ``[[frame, value], ...]`` thinned to ``POINTS``. Evaluations' returns come first."""
-    curves: dict[str, list[list[float | None]]] = {"evaluation/return": []}
-    for line in _lines(run.path / "metrics.jsonl", "frame"):
-        for name, value in line.items():
-            if name in ("kind", "frame", "update", "hour") or not isinstance(value, int | float | None):
-                continue
-            curves.setdefault(name, []).append([line["frame"], None if value is None else _short(value)])
-    curves["evaluation/return"] = [[int(f), _short(r)] for f, r in zip(run.frames, run.returns, strict=True)]
-    return {name: points[:: math.ceil(len(points) / POINTS)] for name, points in curves.items() if points}
-
-
-def _histograms(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """The histograms of logits, in the order of their frames, by ``expert`` and ``agent``."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for line in _lines(path, "frame", "name", "counts", "edges"):
-        who, _, what = line["name"].removeprefix("evaluation/").partition("_")
-        if what == "logits":
-            edges = [_short(line["edges"][0]), _short(line["edges"][-1])]
-            found.setdefault(who, []).append({"frame": line["frame"], "counts": line["counts"], "range": edges})
-    # Both are shown side by side: a frame at which either is not finite is a gap in both.
-    gaps = {one["frame"] for listed in found.values() for one in listed if None in one["range"]}
-    return {who: [one for one in listed if one["frame"] not in gaps] for who, listed in found.items()}
-
-
-def _episode(path: Path) -> dict[str, Any] | None:
-    """The newest evaluation as sprites: one image of all frames, and one for each kind of map over them."""
-    if not path.exists():
-        return None
-    with reading(path) as stored:
-        frames = stored["frames"]
-        count = len(stored["rewards"]) if "rewards" in stored else len(frames)
-        steps = np.unique(np.linspace(0, count - 1, min(count, STEPS)).round().astype(int))
-        sprites = {"frames": _sprite(frames[steps])}
-        for kind in KINDS:
-            if f"maps_{kind}" in stored and np.isfinite(stored[f"limit_{kind}"]):
-                maps = np.nan_to_num(stored[f"maps_{kind}"][steps].astype(np.float32))
-                sprites[kind] = _sprite(overlay(frames[steps], maps, limit=float(stored[f"limit_{kind}"])))
-        return {
-            "frame": int(stored["frame"]),
-            "side": frames.shape[1],
-            "columns": _COLUMNS,
-            "steps": steps.tolist(),
-            "rewards": [_short(value) for value in stored["rewards"].tolist()] if "rewards" in stored else [],
-            "kinds": {kind: KINDS[kind] for kind in KINDS if kind in sprites},
-            "limits": {kind: _short(float(stored[f"limit_{kind}"])) for kind in KINDS if kind in sprites},
-            "colours": colours(np.linspace(-1, 1, 9), limit=1.0).astype(int).tolist(),
-            "sprites": sprites,
-        }
-
-
-def _sprite(pictures: np.ndarray) -> str:
-    """A lossless data URI of ``[N,H,W,3] uint8`` side by side, ``_COLUMNS`` in a row."""
-    count, side = pictures.shape[:2]
-    rows = math.ceil(count / _COLUMNS)
-    filled = np.zeros((rows * _COLUMNS, *pictures.shape[1:]), np.uint8)
-    filled[:count] = pictures
-    sheet = filled.reshape(rows, _COLUMNS, side, side, 3).swapaxes(1, 2).reshape(rows * side, _COLUMNS * side, 3)
-    stream = io.BytesIO()
-    Image.fromarray(sheet).save(stream, "WEBP", lossless=True, method=4)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
-def _short(value: float) -> float | None:
-    """Five digits: a screen shows no more. None, a gap, for what is not a finite number."""
-    return float(f"{value:.5g}") if math.isfinite(value) else None
+def _versions(path: Path) -> dict[str, Any]:
+    return read_json(path, remedy="mend or remove it") if path.exists() else {}

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.json_objects import read_json
 from patchail_jax.files.lines import whole_lines
-from patchail_jax.files.whole_file import whole_file
+from patchail_jax.files.whole_file import write_text
 from patchail_jax.reports.curves import curves, figure
 from patchail_jax.reports.eval_csv import EvalCsv, read_eval_csv
 from patchail_jax.reports.published import method_label, method_order
-from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, share_of_expert
-from patchail_jax.reports.seeds import differences, in_words
+from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, require_fields, share_of_expert
+from patchail_jax.reports.seeds import differences, in_words, refuse_twice
 from patchail_jax.reports.statistics import bootstrap_interval, interquartile_mean
 from patchail_jax.reports.style import save
 from patchail_jax.reports.text import line, table
@@ -57,8 +59,9 @@ class Result:
     def run(self) -> Run:
         """What reports know of a run."""
         config, found = self.about["config"], self.evaluations
+        require_fields(config)
         status = FINISHED if self.about["finished"] else STOPPED
-        expert = expert_return(config["env"]["task"], config["demos"])
+        expert = expert_return(config["env"]["task"], config.get("demos", {}))
         return Run(self.path, config, found.frames, found.returns, status, expert, found.broken_at)
 
     def cells(self) -> tuple[str, ...]:
@@ -101,8 +104,8 @@ def gather(
     Returns the paths of what it has written.
     The command that was last given for a run, and its machine, are what its folder says unless they are given.
     ``UserError``, before anything is written, where two runs would become one file, where a task and method would have
-    several configs (``seeds.differences``), and, without ``force``, where the file that is
-    there holds another config or evaluations of later frames.
+    several configs (``seeds.differences``), where a file of any size beside ``folder`` is no result, and, without
+    ``force``, where the file that is there holds another config or evaluations of later frames.
     """
     chosen: dict[Path, Run] = {}
     made: dict[Path, dict[str, Any]] = {}
@@ -116,7 +119,7 @@ def gather(
                 )
             chosen[target] = run
             made[target] = _about(run, command, machine)
-    kept = {one.path: one.run for one in results(folder)}
+    kept = {one.path: one.run for size in _sizes(folder.parent) for one in results(size)}
     if not force:
         _refuse_loss(kept, chosen)
     _refuse_mixture({**kept, **chosen})
@@ -126,8 +129,7 @@ def gather(
         texts[target.with_suffix(".json")] = json.dumps(made[target], indent=2) + "\n"
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished:
-            unfinished.write_text(text)
+        write_text(path, text)
     return list(texts)
 
 
@@ -139,13 +141,8 @@ def _name(text: str) -> str:
 
 
 def _about(run: Run, command: str, machine: str) -> dict[str, Any]:
-    path = run.path / "versions.json"
-    try:
-        versions = dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} cannot be read, and it says how the run was made: put it back, or leave the run out"
-        ) from error
+    remedy = "it says how the run was made: put it back, or leave the run out"
+    versions = read_json(run.path / "versions.json", remedy=remedy)
     noted = {name: versions.pop(name, None) for name in ("command", "git_commit", "machine")}
     return {
         "command": command or noted["command"],
@@ -160,8 +157,7 @@ def _about(run: Run, command: str, machine: str) -> dict[str, Any]:
 def _refuse_loss(kept: Mapping[Path, Run], chosen: Mapping[Path, Run]) -> None:
     """``UserError`` where a file that is there holds what the run that would replace it has not."""
     for target, run in chosen.items():
-        before = kept.get(target)
-        if before is None:
+        if (before := kept.get(target)) is None:
             continue
         if found := differences([before, run]):
             raise UserError(
@@ -176,26 +172,32 @@ def _refuse_loss(kept: Mapping[Path, Run], chosen: Mapping[Path, Run]) -> None:
 
 
 def _refuse_mixture(runs: Mapping[Path, Run]) -> None:
-    """``UserError`` where a folder of seeds would hold several configs."""
+    """``UserError`` where a folder of seeds would hold several configs, or one seed twice."""
     for folder in dict.fromkeys(path.parent for path in runs):
         group = [run for path, run in runs.items() if path.parent == folder]
         if found := differences(group):
             raise UserError(
                 f"the seeds of {folder} would differ in {in_words(found)}: give each config a --size of its own"
             )
+        refuse_twice(group)
 
 
 def results(folder: Path) -> Iterator[Result]:
     """All results of one size, by task, method and seed; ``UserError`` names a file that is none."""
     for path in sorted(folder.glob("*/*/seed_*.csv")):
         try:
-            one = Result(path, read_eval_csv(path), json.loads(path.with_suffix(".json").read_text()))
+            one = Result(path, read_eval_csv(path), read_json(path.with_suffix(".json"), remedy="put it back"))
             if one.evaluations.last_frame < 0:
                 raise ValueError("no evaluation")
             _ = one.row()
-        except (OSError, ValueError, LookupError, TypeError, UserError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, UserError) as error:
             raise UserError(f"{path} is no result, with the JSON beside it ({error}); repair or remove both") from error
         yield one
+
+
+def _sizes(root: Path) -> list[Path]:
+    """The folders of all sizes, none where there is no ``root`` yet."""
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
 def write_table(root: Path) -> list[Path]:
@@ -206,18 +208,17 @@ def write_table(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise UserError(f"no results in {root}: gather those of a run first")
-    parts, pictures = [_HEAD], []
-    for size in sorted(path for path in root.iterdir() if path.is_dir()):
-        found = list(results(size))
-        if not found:
+    parts, pictures = [_HEAD], dict[Path, Figure]()
+    for size in _sizes(root):
+        if not (found := list(results(size))):
             continue
         runs = [one.run for one in found]
-        pictures.append(root / f"{size.name}.png")
-        save(figure(curves(runs)), pictures[-1])
+        picture = root / f"{size.name}.png"
+        pictures[picture] = figure(curves(runs))
         parts.append(f"## {_TITLES.get(size.name, size.name)}\n\n{table(_COLUMNS, [one.cells() for one in found])}")
         if rows := list(_methods(runs)):
             parts.append(table(_METHOD_COLUMNS, rows))
-        parts.append(f"![learning curves, {size.name}]({pictures[-1].name})\n")
+        parts.append(f"![learning curves, {size.name}]({picture.name})\n")
         parts += [f"{run.title}: {run.broken()}\n" for run in runs if run.broken_at is not None]
         for one in found:
             if note := one.about.get("note"):
@@ -225,7 +226,9 @@ def write_table(root: Path) -> list[Path]:
             for drawn in sorted(one.path.parent.glob(f"{one.path.stem}_*.png")):
                 parts.append(f"![{drawn.stem.replace('_', ' ')}]({drawn.relative_to(root)})\n")
     page = root / "README.md"
-    page.write_text("\n".join(parts))
+    for picture, panels in pictures.items():
+        save(panels, picture)
+    write_text(page, "\n".join(parts))
     return [*pictures, page]
 
 

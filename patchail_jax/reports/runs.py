@@ -1,6 +1,7 @@
 """Run folders as reports see them: the config, the evaluations, and whether the run is finished."""
 
 import logging
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +13,17 @@ from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.reports.eval_csv import read_eval_csv
+from patchail_jax.reports.text import shown
 from patchail_jax.storage.lease import is_held
 from patchail_jax.storage.remote import is_remote, reading_copy, runs_in
-from patchail_jax.storage.run_config import read_config
+from patchail_jax.storage.run_config import flatten, read_config
 from patchail_jax.storage.run_folder import is_running
 
 _log = logging.getLogger(__name__)
+
+# Of the fields that reports read: what is part of a file's name, and whole numbers with the least of each.
+_NAMES = ("method", "env.task")
+_LEAST = {"seed": 0, "num_frames": 1, "evaluation.every_frames": 0, "demos.num_demonstrations": 0}
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 
@@ -93,12 +99,13 @@ class Run(NamedTuple):
         At its own length, and where it plays nothing at any later frame too, a complete run's is the first one from
         there on, or its last.
         """
-        if not len(self.frames):
+        frames = self.frames.tolist()  # as Python's numbers, which are never too large
+        if not frames:
             return None
         if self.is_complete and (frame == self.num_frames or (frame > self.num_frames and not self.plays)):
-            return float(self.returns[min(int(np.searchsorted(self.frames, frame)), len(self.frames) - 1)])
-        nearest = int(np.argmin(np.abs(self.frames - frame)))
-        near = abs(int(self.frames[nearest]) - frame) <= self.config["evaluation"]["every_frames"] // 2
+            return float(self.returns[min(bisect_left(frames, frame), len(frames) - 1)])
+        nearest = min(range(len(frames)), key=lambda place: abs(frames[place] - frame))
+        near = abs(frames[nearest] - frame) <= self.config["evaluation"]["every_frames"] // 2
         return float(self.returns[nearest]) if near else None
 
 
@@ -141,23 +148,28 @@ def _folders(path: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
 
 def read_run(path: Path) -> Run:
     """One run folder; ``UserError`` where it is not one."""
+    config = read_config(path)
     try:
-        config = read_config(path)
-        task, last = config["env"]["task"], int(config["num_frames"])
-        identity = RunIdentity(config["method"], task, int(config["seed"]))
-        if last < 1 or config["evaluation"]["every_frames"] < 0:
-            raise ValueError("its numbers of frames are below what a run can have")
-        demos = dict(config.get("demos", {}))
-        if not isinstance(demos.get("path", ""), str):
-            raise TypeError("demos.path is no text")
-    except (ValueError, KeyError, TypeError) as error:
+        require_fields(config)
+    except ValueError as error:
         raise UserError(f"{path} is not the folder of a run: its config.json is not a run's ({error})") from error
-    found = read_eval_csv(path / "eval.csv", of=identity)
-    reached = found.last_frame >= last
+    task = config["env"]["task"]
+    found = read_eval_csv(path / "eval.csv", of=RunIdentity(config["method"], task, config["seed"]))
+    reached = found.last_frame >= config["num_frames"]
     # The lock first: a finished run may have been started again with more frames.
     status = RUNNING if is_running(path) or is_held(path) else FINISHED if reached else STOPPED
-    expert = expert_return(task, demos)
+    expert = expert_return(task, config.get("demos", {}))
     return Run(path, config, found.frames, found.returns, status, expert, found.broken_at)
+
+
+def require_fields(config: dict[str, Any]) -> None:
+    """``ValueError`` names a field that reports read and that no run's config has so. Other versions' are read too."""
+    fields = {"demos.path": "", "demos.num_demonstrations": 0, **flatten(config)}
+    wrong = [name for name in _NAMES if not isinstance(fields.get(name), str) or not fields[name].isprintable()]
+    wrong += [name for name, least in _LEAST.items() if type(fields.get(name)) is not int or fields[name] < least]
+    wrong += ["demos.path"] * (not isinstance(fields["demos.path"], str)) + ["demos"] * ("demos" in fields)
+    for name in wrong:
+        raise ValueError(f"{name} is {fields.get(name)!r}")
 
 
 def expert_return(task: str, demos: dict[str, Any]) -> float | None:
@@ -177,4 +189,4 @@ def share_of_expert(score: float, expert: float | None) -> float | None:
 
 def incomplete_lines(runs: Sequence[Run]) -> list[str]:
     """One line for each run that is not finished, or whose return is not a number from some frame on."""
-    return [f"{run.title}: {run.state()} ({run.path})" for run in runs if not run.is_complete]
+    return [f"{run.title}: {run.state()} ({shown(run.path)})" for run in runs if not run.is_complete]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from patchail_jax.errors import UserError
+from patchail_jax.files.whole_file import write_text
 from patchail_jax.reports import published
 from patchail_jax.reports.runs import Run, incomplete_lines, share_of_expert
 from patchail_jax.reports.seeds import by_name
@@ -112,11 +113,12 @@ def write_table1(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | N
     found = cells(runs, frames or default_frames(runs))
     if not any(len(cell.scores) for cell in found) and frames:
         raise UserError(f"no run has an evaluation near {', '.join(f'{frame:,}' for frame in frames)} frames")
+    drawn = _figure(found, incomplete_lines(runs))
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "table1.csv", output / "table1.md"]
     write_csv(written[0], CSV_COLUMNS, map(_csv_row, found))
-    written[1].write_text(_markdown(found, incomplete_lines(runs)))
-    return written + write_figure(_figure(found, incomplete_lines(runs)), output / "table1")
+    write_text(written[1], _markdown(found, incomplete_lines(runs)))
+    return written + write_figure(drawn, output / "table1")
 
 
 def _csv_row(cell: Cell) -> list[Any]:

@@ -1,9 +1,12 @@
 """What reports write beside their pictures: Markdown tables, and CSV."""
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from patchail_jax.files.whole_file import write_text
 
 
 def line(cells: Iterable[str]) -> str:
@@ -27,9 +30,15 @@ def document(*parts: str) -> str:
     return "\n".join(filter(None, parts))
 
 
+def shown(path: Path) -> str:
+    """``path`` in signs that can be drawn and written; those that are no text have backslashes."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     """Writes ``rows`` below the names of their ``columns``."""
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())

@@ -10,7 +10,7 @@ import pytest
 from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.programs.reports import main
-from patchail_jax.reports.html import write_html
+from patchail_jax.reports.html import write_pages
 from patchail_jax.reports.runs import read_run
 from tests.reports.fakes import make_run
 
@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder, tmp_path_factory):
-    return write_html(read_run(folder), tmp_path_factory.mktemp("page"))
+    return write_pages([read_run(folder)], tmp_path_factory.mktemp("page"))[0]
 
 
 def test_a_page_holds_everything_and_asks_for_nothing(page):
@@ -111,12 +111,84 @@ def test_a_page_is_replaced_by_a_newer_one_of_its_run_alone(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "histograms.jsonl"])
-@pytest.mark.parametrize("damage", ["{", "7", "{}"])
+@pytest.mark.parametrize(
+    "damage", ["{", "7", "{}", "[" * 10**5, '{"frame": NaN}', '{"frame": "x"}', '{"frame": [1]}'], ids=str.strip
+)
 def test_a_damaged_line_is_named(tmp_path, name, damage):
     run = make_run(tmp_path)
     (run / name).write_text(damage + "\n")
     with pytest.raises(UserError, match=f"{name}, line 1, is damaged"):
         main(["html", str(run), f"--output={tmp_path / 'out'}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("metrics.jsonl", {"frame": 1, "a": 10**400}),
+        *(
+            ("histograms.jsonl", {"frame": 1, "name": "expert_logits", "counts": [1], "edges": [0, 1], **wrong})
+            for wrong in ({"edges": []}, {"edges": 5}, {"edges": ["a", "b"]}, {"edges": [None, 1]}, {"name": 5})
+        ),
+        *(
+            (
+                "histograms.jsonl",
+                {"frame": frame, "name": "expert_logits", "counts": counts, "edges": [0, float("nan")]},
+            )
+            for frame, counts in ((1, [float("nan")]), (1, []), ([1], [1]))
+        ),
+    ],
+)
+def test_a_line_of_other_things_is_named(tmp_path, name, line):
+    run = make_run(tmp_path, until=0)
+    (run / name).write_text(json.dumps(line) + "\n")
+    with pytest.raises(UserError, match=f"{name}, line 1, is damaged"):
+        write_pages([read_run(run)], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"frames": None}, {"frame": None}, {"frame": np.asarray(np.nan)}, {"frame": np.asarray("x")}),
+        *({"frames": np.zeros(shape, np.uint8)} for shape in ((5, 5), (6, 8, 8), (6, 8, 4, 3), (0, 8, 8, 3))),
+        *({"frames": np.zeros((6, 8, 8, 3), kind)} for kind in (np.float32, np.uint16)),
+        *({"rewards": np.ones(shape, np.float32)} for shape in (50, (), (5, 2), 0)),
+        *({"maps_gradcam": np.zeros((5, *shape), np.float16)} for shape in ((3, 3), (8, 8, 1))),
+        *({"limit_gradcam": limit} for limit in (None, np.zeros(()), np.ones(3))),
+    ],
+    ids=lambda wrong: f"{next(iter(wrong))} {np.shape(next(iter(wrong.values())))}",
+)
+def test_what_is_no_episode_is_one_line(tmp_path, wrong):
+    run = make_run(tmp_path, until=0)
+    arrays = {
+        "frame": np.asarray(5),
+        "frames": np.zeros((6, 8, 8, 3), np.uint8),
+        "rewards": np.ones(5, np.float32),
+        "maps_gradcam": np.zeros((5, 8, 8), np.float16),
+        "limit_gradcam": np.asarray(1.0),
+    }
+    (run / "videos").mkdir()
+    np.savez(run / "videos" / "latest.npz", **arrays)
+    write_pages([read_run(run)], tmp_path)
+    np.savez(run / "videos" / "latest.npz", **{n: a for n, a in (arrays | wrong).items() if a is not None})
+    with pytest.raises(UserError, match=r"latest\.npz is not the episode of an evaluation: remove it"):
+        write_pages([read_run(run)], tmp_path)
+
+
+def test_a_run_with_a_damaged_file_leaves_no_page_of_another(tmp_path):
+    for seed in (0, 1):
+        run = make_run(tmp_path / "runs", seed=seed, until=0)
+    (run / "versions.json").write_text("[")
+    with pytest.raises(UserError, match=r"seed_1/versions\.json cannot be read \(.*\): mend or remove it"):
+        main(["html", str(tmp_path / "runs"), f"--output={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sign_that_has_no_bytes_costs_no_page(tmp_path):
+    run = make_run(tmp_path, until=0)
+    (run / "versions.json").write_text(json.dumps({"machine": "\ud800"}))
+    (page,) = write_pages([read_run(run)], tmp_path)
+    assert "<td>?" in page.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +215,7 @@ def broken_page(tmp_path_factory):
         **{f"maps_{kind}": np.full((STEPS, SIDE, SIDE), np.nan, np.float16) for kind in KINDS},
         **{f"limit_{kind}": np.asarray(np.nan) for kind in KINDS},
     )
-    return write_html(read_run(folder), folder)
+    return write_pages([read_run(folder)], folder)[0]
 
 
 def test_what_is_no_number_is_a_gap(broken_page):
@@ -173,7 +245,7 @@ def plain_page(tmp_path_factory):
     (folder / "videos").mkdir()
     frames = np.full((STEPS + 1, SIDE, SIDE, 3), 9, np.uint8)
     np.savez(folder / "videos" / "latest.npz", frame=np.asarray(20_000), frames=frames)
-    return write_html(read_run(folder), folder)
+    return write_pages([read_run(folder)], folder)[0]
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +409,7 @@ def test_the_histograms_of_a_long_run_open_at_its_end(browser, folder, tmp_path)
         for who in ("expert", "agent")
     ]
     (long / "histograms.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    slider = opened(browser, write_html(read_run(long), tmp_path)).find_element("id", "evaluation")
+    slider = opened(browser, write_pages([read_run(long)], tmp_path)[0]).find_element("id", "evaluation")
     assert slider.get_property("value") == slider.get_property("max") == "200"
     assert text(browser, "evaluation-value").startswith("at 4,000,000 frames")
 
@@ -347,4 +419,4 @@ def test_a_damaged_episode_is_one_line(folder, tmp_path):
     episode = damaged / "videos" / "latest.npz"
     episode.write_bytes(episode.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"latest\.npz: not a complete \.npz file"):
-        write_html(read_run(damaged), tmp_path)
+        write_pages([read_run(damaged)], tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import matplotlib.pyplot as plt
 import pytest
@@ -12,10 +13,13 @@ from patchail_jax.programs.reports import main
 from patchail_jax.reports import published, style, table1
 from patchail_jax.reports.aggregate import scores_by_method
 from patchail_jax.reports.curves import curves, figure
+from patchail_jax.reports.html import write_pages
 from patchail_jax.reports.published import METHOD_LABELS
+from patchail_jax.reports.results import write_table
 from patchail_jax.reports.runs import find_runs, read_run, share_of_expert
 from patchail_jax.reports.table1 import cells
 from tests.reports.fakes import make_run
+from tests.small_files import no_file_larger_than
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +171,52 @@ def test_bad_input_is_one_line(words, message):
     assert "\n" not in str(error.value)
 
 
-def test_frames_no_run_has_come_to_are_one_line(root, tmp_path):
-    with pytest.raises(UserError, match="no run has an evaluation near 3,000,000 frames"):
-        main(["table1", str(root / "walker_walk/patchail"), f"--output={tmp_path}", "--frames=3_000_000"])
+@pytest.mark.parametrize("frames", [3_000_000, 10**30])
+@pytest.mark.parametrize("method", ["patchail", "bc"])
+def test_frames_no_run_has_come_to_are_one_line(tmp_path, method, frames):
+    make_run(tmp_path / "runs", method=method, until=20_000)
+    with pytest.raises(UserError, match=f"no run has an evaluation near {frames:,} frames"):
+        main(["table1", str(tmp_path / "runs"), f"--output={tmp_path}", f"--frames={frames}"])
+
+
+def test_cloning_is_its_last_evaluation_however_far_others_have_come(tmp_path):
+    folder = make_run(tmp_path, method="bc", num_frames=40_000, returns=lambda frame: frame)
+    assert read_run(folder).at(10**30) == 40_000
+
+
+def test_frames_of_which_one_is_refused_leave_no_figure_of_another(root, tmp_path):
+    with pytest.raises(UserError, match="no task has scores of every method"):
+        main(
+            ["aggregate", str(root / "walker_walk/patchail"), f"--output={tmp_path / 'out'}", "--frames=500000,3000000"]
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("table1.csv", lambda runs, output: table1.write_table1(runs, output, frames=None)),
+        ("cheetah_run_patchail_0.html", write_pages),
+        ("README.md", lambda runs, output: write_table(output)),
+    ],
+)
+def test_a_report_that_does_not_fit_leaves_the_one_that_was_there(tmp_path, name, write):
+    runs = find_runs([make_run(tmp_path / "runs", until=0)])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("old")
+    with no_file_larger_than(50), pytest.raises(OSError, match="File too large") as error:
+        write(runs, tmp_path / "out")
+    assert (error.value.filename, os.listdir(tmp_path / "out")) == (str(tmp_path / "out" / name), [name])
+    assert (tmp_path / "out" / name).read_text() == "old"
+
+
+@pytest.mark.parametrize("report", ["table1", "html"])
+def test_a_folder_whose_name_is_no_text_is_reported(tmp_path, report):
+    make_run(tmp_path / os.fsdecode(b"r\xff"), until=500_000)
+    for _ in range(2):  # a page is replaced by a newer one of its run
+        main([report, str(tmp_path), f"--output={tmp_path / 'out'}"])
+    text = "".join(path.read_text() for path in (tmp_path / "out").iterdir() if path.suffix in (".md", ".html"))
+    assert r"r\udcff" in text
 
 
 def test_where_a_return_is_no_number_the_run_has_not_got_there(tmp_path, capsys):
@@ -257,7 +304,16 @@ def test_names_that_look_like_mathematics_are_names(tmp_path):
         assert (tmp_path / f"{report}.png").stat().st_size > 100
 
 
-@pytest.mark.parametrize("wrong", [{"seed": "x"}, {"seed": None}, {"demos": None}, {"demos": {"path": 5}}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"seed": "x"}, {"seed": None}, {"seed": float("inf")}, {"num_frames": float("inf")}, {"num_frames": 0}),
+        *({"demos": None}, {"demos": []}, {"demos": {"path": 5}}, {"evaluation": {"every_frames": float("nan")}}),
+        *({"demos": {"num_demonstrations": count}} for count in ("x", 2.5, float("nan"), -1)),
+        *({"method": name} for name in ("\ud800", "a\nb", 5)),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_a_config_that_is_none_is_one_line(tmp_path, wrong):
     folder = make_run(tmp_path / "runs")
     stored = json.loads((folder / "config.json").read_text())

@@ -259,3 +259,35 @@ def test_a_line_that_is_being_written_is_not_kept(tmp_path):
     kept(tmp_path, "--size=x")
     (one,) = results(tmp_path / "results/x")
     assert one.evaluations.last_frame == 40_000
+
+
+@pytest.mark.parametrize("damage", ["table", "json", "mixture", "twice"])
+def test_what_is_wrong_with_another_size_is_said_before_anything_is_written(tmp_path, damage):
+    for seed in (0, 1):
+        made(tmp_path / "runs", seed=seed, num_frames=40_000)
+    kept(tmp_path, "--size=other")
+    about = tmp_path / "results/other/cheetah_run/patchail/seed_1.json"
+    told = json.loads(about.read_text())
+    if damage == "table":
+        about.with_suffix(".csv").write_text("")
+    elif damage == "json":
+        about.write_text("[" * 10**5)
+    else:
+        told["config"]["seed" if damage == "twice" else "method"] = 0 if damage == "twice" else "bc"
+        about.write_text(json.dumps(told))
+    line = refused(tmp_path, "--size=x")
+    assert "seed_1" in line or "would differ in method" in line
+    assert not (tmp_path / "results/x").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"config": None}, {"config": {}}, {"machine": 5}, {"config": {"num_frames": float("inf")}}], ids=str
+)
+def test_a_result_that_is_none_is_one_line(tmp_path, wrong):
+    made(tmp_path / "runs", num_frames=40_000)
+    kept(tmp_path, "--size=x")
+    about = tmp_path / "results/x/cheetah_run/patchail/seed_0.json"
+    told = json.loads(about.read_text())
+    config = wrong.get("config") and {**told["config"], **wrong["config"]}
+    about.write_text(json.dumps({**told, **wrong, **({"config": config} if config else {})}))
+    assert "is no result, with the JSON beside it" in refused(tmp_path, "--size=x")

@@ -1,5 +1,7 @@
 """Runs are read as they are: finished, going on, or stopped, and never left out."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -111,10 +113,31 @@ def test_evaluations_without_their_header_are_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content", [b"\0" * 500, b"agent,task,se", b"a" * 200_000 + b"\n1\n"], ids=["zeros", "cut", "long"]
+)
+def test_what_a_power_cut_left_of_evaluations_is_not_taken_for_none(tmp_path, content):
+    folder = make_run(tmp_path, until=40_000)
+    (folder / "eval.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"eval\.csv( does not begin with the header|, line 1, is no evaluation)"):
+        read_run(folder)
+    (folder / "eval.csv").write_bytes(b"")  # a run that has just begun
+    assert len(read_run(folder).frames) == 0
+
+
+def test_evaluations_in_a_pipe_are_not_waited_for(tmp_path):
+    folder = make_run(tmp_path)
+    (folder / "eval.csv").unlink()
+    os.mkfifo(folder / "eval.csv")
+    with pytest.raises(UserError, match=r"eval\.csv is a pipe or a device"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize(
     ("damage", "line"),
     [
         ("patchail,cheetah_run,0,abc,1.0,0.1\n", 5),
         ("patchail,cheetah_run,0,60000,abc,0.1\n", 5),
+        ("patchail,cheetah_run,0,60000,1e308,0.1\n", 5),
         ("patchail,cheetah_run,0,60000\n", 5),
         ("patchail,cheetah_run,0,60000,1.0,0.1,7\n", 5),
         ("patchail,cheetah_run,0,60000,1.0,0.1\nagent,task,seed,frame,episode_reward,hour\n", 6),
