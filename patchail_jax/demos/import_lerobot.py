@@ -16,7 +16,7 @@ from patchail_jax.demos.lerobot_tables import READ_ERRORS, Tables, columns_of
 from patchail_jax.demos.picture_files import EARLY, SLACK
 from patchail_jax.demos.video_frames import open_clip
 from patchail_jax.errors import UserError, one_line
-from patchail_jax.files.json_of_others import parsed
+from patchail_jax.files.json_objects import parsed
 
 # Of a dataset's own patterns for names none is used: they may name anything.
 _TABLES = {"v3.0": "data/chunk-{0:03d}/file-{1:03d}.parquet", "v2.1": "data/chunk-{0:03d}/episode_{1:06d}.parquet"}
@@ -68,7 +68,7 @@ def _episodes(folder: Path, info: dict[str, Any], key: str) -> Iterator[ListedEp
     if version == "v2.1":
         size = chunks_size(folder, info)
         lines = (folder / "meta" / "episodes.jsonl").read_text().splitlines()
-        told = [parsed(line) for line in lines if line.strip()]
+        told = [parsed(line, finite=True) for line in lines if line.strip()]
         for number, length in sorted((int(line["episode_index"]), line.get("length")) for line in told):
             chunk = number // size
             film = folder / films.format(chunk, number, key) if key else None

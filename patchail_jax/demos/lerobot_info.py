@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
-from patchail_jax.files.json_of_others import parsed
+from patchail_jax.files.json_objects import parsed
+from patchail_jax.files.ordinary import require_file
 
 _LARGEST_INFO = 2**26  # bytes
 VERSIONS = {"v3.0": "v3.0", "v2.1": "v2.1", "v2.0": "v2.1"}  # 2.0 lies on the disk as 2.1 does
@@ -21,7 +21,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST_INFO:
         raise UserError(f"{path}: larger than any such file")
     try:
-        info = parsed(path.read_text())
+        info = parsed(path.read_text(), finite=True)
     except ValueError as error:
         raise UserError(f"{path}: not a complete LeRobot dataset ({one_line(error, 160)})") from error
     version = info.get("codebase_version") if isinstance(info, dict) else None

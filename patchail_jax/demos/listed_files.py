@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from patchail_jax.demos.natural_order import by_number
-from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError
+from patchail_jax.files.ordinary import require_file
 
 
 def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:

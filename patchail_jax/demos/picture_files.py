@@ -12,9 +12,9 @@ from PIL import Image
 
 from patchail_jax.demos.file_kinds import MOVING, STILL
 from patchail_jax.demos.natural_order import by_number
-from patchail_jax.demos.ordinary import require_file
 from patchail_jax.demos.pictures import ERRORS, Notes, Series
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files.ordinary import require_file
 
 _LOSSY = ("JPEG", "WEBP", "GIF")  # of gif the colours
 VARIES = 1.5  # times the usual gap between two frames, from which on a video is said to vary

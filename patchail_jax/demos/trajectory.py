@@ -14,10 +14,10 @@ import numpy as np
 from patchail_jax.demos.file_kinds import refuse_other_kinds
 from patchail_jax.demos.form import DTYPES, check
 from patchail_jax.demos.form import Trajectories as Trajectories
-from patchail_jax.demos.ordinary import require_file
 from patchail_jax.errors import UserError, one_line
 from patchail_jax.files import npz
 from patchail_jax.files.home import expanded
+from patchail_jax.files.ordinary import require_file
 
 
 def load(

@@ -13,9 +13,9 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from patchail_jax.demos.ordinary import require_file
 from patchail_jax.demos.pickled_array import CALLS, Array, Name, Type
 from patchail_jax.errors import UserError, one_line
+from patchail_jax.files.ordinary import require_file
 
 _GIB = 1024**3
 _OBJECT_BYTES = 64  # about what the smallest object takes, however short its instruction

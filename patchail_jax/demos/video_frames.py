@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from patchail_jax.demos import file_kinds, film_pixels, picture_files, pictures
-from patchail_jax.demos.ordinary import require_file
 from patchail_jax.demos.picture_files import EARLY, VARIES
 from patchail_jax.demos.pictures import Notes
 from patchail_jax.errors import UserError
+from patchail_jax.files.ordinary import require_file
 
 _log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from PIL import Image
 from patchail_jax.demos import import_hdf5, import_rows, task_fit, trajectory, unpickle
 from patchail_jax.demos.form import Demonstration, assemble
 from patchail_jax.demos.gathering import Gathering, Request
-from patchail_jax.demos.ordinary import require_file
 from patchail_jax.demos.video_frames import open_clip
 from patchail_jax.errors import UserError
+from patchail_jax.files.ordinary import require_file
 from tests.demos.test_odd_videos import clip, notes, read, shown, turned
 from tests.films import film
 
