@@ -185,7 +185,10 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
     [
         (lambda f: (f / "meta/info.json").unlink(), "no LeRobot dataset: has no meta/info.json"),
         (lambda f: (f / "meta/info.json").write_text("{"), "not a complete LeRobot dataset"),
-        (lambda f: (f / "meta/info.json").write_text("[]"), "LeRobot of version None"),
+        (
+            lambda f: (f / "meta/info.json").write_text("[]"),
+            "not a complete LeRobot dataset .it is no object, but of type list",
+        ),
         (lambda f: change_info(f, codebase_version="v1.6"), "LeRobot of version 'v1.6'; versions v3.0, v2.1"),
         (lambda f: change_info(f, features={}), "one of its cameras: none"),
         (lambda f: change_info(f, features=[]), "info.json: features must be an object with"),

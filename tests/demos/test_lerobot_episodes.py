@@ -126,8 +126,8 @@ def test_a_film_of_fewer_frames_a_second_than_rows_is_refused(tmp_path):
     [
         ("1e400", "1e400 is no number"),
         ("Infinity", "Infinity is no number"),
-        ("9" * 400, "a number of 400 digits"),
-        ("[" * 100_000, "lists nested too deep"),
+        ("9" * 400, "a whole number of 400 digits"),
+        ("[" * 100_000, "it is nested too deeply"),
     ],
 )
 def test_numbers_and_lists_beyond_use_are_one_line(tmp_path, number, said):

@@ -171,7 +171,7 @@ def test_bad_input_is_one_line(words, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("frames", [3_000_000, 10**30])
+@pytest.mark.parametrize("frames", [3_000_000, 10**9])
 @pytest.mark.parametrize("method", ["patchail", "bc"])
 def test_frames_no_run_has_come_to_are_one_line(tmp_path, method, frames):
     make_run(tmp_path / "runs", method=method, until=20_000)
