@@ -10,7 +10,7 @@ import numpy as np
 
 from patchail_jax.outputs.overlay import limit_of, overlay
 from patchail_jax.reports.published import method_label
-from patchail_jax.reports.style import INK, MUTED, STYLE, colour_bar, thousands, write_figure
+from patchail_jax.reports.style import INK, MUTED, STYLE, colour_bar, write_figure
 
 _COLUMNS = 8
 
@@ -77,7 +77,7 @@ def names_of(group: Sequence[ExplainedRun]) -> list[str]:
         [os.path.relpath(run.path.absolute(), above) for run in group],
     ):
         names = [f"{name}, {word}" if names.count(name) > 1 else name for name, word in zip(names, words, strict=True)]
-    return [f"{name}, {thousands(run.frame)} frames" for run, name in zip(group, names, strict=True)]
+    return [f"{name}, {run.frame:,} frames" for run, name in zip(group, names, strict=True)]
 
 
 def _times(steps: int, most: int) -> np.ndarray:

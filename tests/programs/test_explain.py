@@ -223,14 +223,14 @@ def test_runs_of_a_comparison_can_be_told_apart():
     runs = [explained("runs/a"), explained("runs/b", "bc", frame=1_000_000), explained("runs/c", seed=1)]
     assert comparison.names_of(runs) == [
         "PatchAIL, seed 0, 480 frames",
-        "BC, 1M frames",
+        "BC, 1,000,000 frames",
         "PatchAIL, seed 1, 480 frames",
     ]
     same = [explained("runs/a/seed_0"), explained("runs/b/seed_0", frame=160_000)]
     assert comparison.names_of(same) == [
-        "PatchAIL, seed 0, a/seed_0, 480 frames", "PatchAIL, seed 0, b/seed_0, 160k frames",
+        "PatchAIL, seed 0, a/seed_0, 480 frames", "PatchAIL, seed 0, b/seed_0, 160,000 frames",
     ]  # fmt: skip
-    assert comparison.names_of(runs[1:2]) == ["BC, 1M frames"]
+    assert comparison.names_of(runs[1:2]) == ["BC, 1,000,000 frames"]
 
 
 @pytest.mark.parametrize(("steps", "shown"), [(20, 8), (2, 2), (1, 1)])
