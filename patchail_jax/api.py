@@ -13,15 +13,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.envs.worker import end_where_imported_again
 from patchail_jax.errors import UserError
 from patchail_jax.maps.explainer import Explainer
 from patchail_jax.programs.train import train as _train
 from patchail_jax.run.config import refuse_numbers
-from patchail_jax.run.design import action_size_of, make_method, make_specs, run_folder_of
+from patchail_jax.run.design import action_size_of, run_folder_of
 from patchail_jax.run.given import array, field_of, fitting, require_state, whole_number
-from patchail_jax.run.refusals import refuse
+from patchail_jax.run.made import made
 from patchail_jax.run.reopened import Trained, open_trained
 from patchail_jax.run.sizes import expert_batch_size
 from patchail_jax.storage.remote import reading_copy
@@ -146,12 +145,9 @@ class Update:
     """``state = update.init(seed)``, then ``state, metrics = update(state, agent, expert)`` again and again."""
 
     def __init__(self, config: ConfigDict, action_size: int) -> None:
-        self.specs = make_specs(config, action_size)
+        self.specs, self._method, self._devices = made(config, action_size)
         if self.specs.feature_count:
             raise UserError(f"make_update is for methods that see images; train {config.method} by patchail train")
-        self._method = make_method(config, self.specs)
-        self._devices = Devices(self._method, self.specs, count=config.devices, mapping=config.device_mapping)
-        refuse(config, self._method, self.specs, devices=self._devices.count, processes=1)
         self._windows, self._pairs = config.replay.batch_size, expert_batch_size(config)
         self._first = jax.eval_shape(functools.partial(self._devices.initial, 0, {}))
 

@@ -35,7 +35,7 @@ from patchail_jax.files.whole_file import whole_file
 from patchail_jax.programs.arguments import Arguments, output_file
 from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.compile_for import compile_all, targets
-from patchail_jax.programs.update_timing import made_here, medians, update_here
+from patchail_jax.programs.update_timing import medians, update_here
 from patchail_jax.programs.verbs import asks_for_help
 from patchail_jax.storage.run_config import flatten
 from patchail_jax.storage.versions import command, machine, versions
@@ -133,8 +133,8 @@ def main(argv: Sequence[str]) -> None:
     absent = [] if own.compile_for is None else targets(own.compile_for)
     words = words if names_config(words) else ["--config=quickstart", *words]
     config = parse(["patchail bench", *words]).config
-    made = {"command": command(), "commit": versions()["git_commit"], "machine": machine()}
-    result: dict[str, Any] = {**made, "config": config.to_dict(), "environments": {}, "update": {}}
+    origin = {"command": command(), "commit": versions()["git_commit"], "machine": machine()}
+    result: dict[str, Any] = {**origin, "config": config.to_dict(), "environments": {}, "update": {}}
 
     own.output.parent.mkdir(parents=True, exist_ok=True)
 
@@ -168,10 +168,12 @@ def main(argv: Sequence[str]) -> None:
 
     import jax
 
+    from patchail_jax.run.made import made
+
     accelerator, action_size = jax.default_backend() != "cpu", 1
     timed = cases(config, everything=not own.quick, accelerator=accelerator)
     for case in timed.values():
-        made_here(case, action_size)  # a config that makes no run is refused before minutes of measuring
+        made(case, action_size)  # a config that makes no run is refused before minutes of measuring
     for num_envs in (1, 2, 4, 8, 16):
         if num_envs > max(2, (os.cpu_count() or 1)):
             break

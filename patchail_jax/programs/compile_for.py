@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.devices.described import TARGETS, Compiled, Target, compiled, describe, prepare
 from patchail_jax.errors import UserError, one_line
-from patchail_jax.programs.update_timing import EPISODES, made_here, on_noise
+from patchail_jax.programs.update_timing import EPISODES, on_noise
 from patchail_jax.run.sizes import ring_slots
 
 COUNTS = (1, 4)  # devices
@@ -46,8 +46,10 @@ def compile_all(
     """
     import jax
 
+    from patchail_jax.run.made import made
+
     for count, case in itertools.product(COUNTS, cases.values()):
-        made_here(_placed(case, count), action_size)
+        made(_placed(case, count), action_size)
     result |= {"jax": jax.__version__, "compiled": []}
     for name, count in itertools.product(names, COUNTS):
         devices = describe(name, count)

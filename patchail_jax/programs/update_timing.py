@@ -53,31 +53,16 @@ class Noise(NamedTuple):
     experience: "Experience"
 
 
-def made_here(config: ConfigDict, action_size: int) -> tuple["Specs", "Method", "Devices"]:
-    """The config's ``Specs``, ``Method`` and ``Devices`` on this machine; ``UserError`` for a config of no run.
-
-    Nothing is allocated, so it can be asked before anything is measured.
-    """
-    from patchail_jax.devices.data_parallel import Devices
-    from patchail_jax.run.design import make_method, make_specs
-    from patchail_jax.run.refusals import refuse
-
-    specs = make_specs(config, action_size)
-    method = make_method(config, specs)
-    devices = Devices(method, specs, count=config.devices, mapping=config.device_mapping)
-    refuse(config, method, specs, devices=devices.count, processes=1)
-    return specs, method, devices
-
-
 @contextmanager
 def on_noise(config: ConfigDict, action_size: int) -> Iterator[Noise]:
     """The config's method with replay and demonstrations of noise, on this machine's devices; nothing is compiled."""
     from patchail_jax.demos.expert_set import ExpertSet
     from patchail_jax.devices.hosts import Hosts
     from patchail_jax.run.experience import make_experience
+    from patchail_jax.run.made import made
     from patchail_jax.run.stopwatch import Stopwatch
 
-    specs, method, devices = made_here(config, action_size)
+    specs, method, devices = made(config, action_size)
     episodes = [random_episode(config, specs, seed) for seed in range(EPISODES)]
     experts = ExpertSet(episodes[0].frames[None], episodes[0].actions[None], None, action_size)
     experience = make_experience(config, method, specs, devices, experts, Hosts(), Stopwatch())

@@ -23,7 +23,7 @@ from patchail_jax.replay.ring import nbytes
 from patchail_jax.run.agreement import require_same_renderer
 from patchail_jax.run.clock import Clock
 from patchail_jax.run.config import refuse_numbers
-from patchail_jax.run.design import environment_factory, load_experts, make_method, make_specs
+from patchail_jax.run.design import environment_factory, load_experts
 from patchail_jax.run.evaluation_outputs import EvaluationOutputs
 from patchail_jax.run.evaluations import Contest, Evaluations
 from patchail_jax.run.experience import Experience, make_experience
@@ -31,7 +31,7 @@ from patchail_jax.run.first_steps import look_at_first_frames, make_first_steps
 from patchail_jax.run.inheritance import inherited
 from patchail_jax.run.learner import Learner
 from patchail_jax.run.log import Log
-from patchail_jax.run.refusals import refuse
+from patchail_jax.run.made import made
 from patchail_jax.run.scalars import Scalars
 from patchail_jax.run.sizes import ring_slots
 from patchail_jax.run.snapshot import Snapshot
@@ -92,11 +92,8 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     if leads:  # one process evaluates for all
         evaluation_pool = make_pool(make_environment, config.evaluation.num_envs, config.env.workers)
         resources.callback(evaluation_pool.close)
-    specs = make_specs(config, pool.action_size)
-    method = make_method(config, specs)
-    devices = Devices(method, specs, count=config.devices, mapping=config.device_mapping)
+    specs, method, devices = made(config, pool.action_size, processes=hosts.processes)
     _log.info("learner: %d x %s", devices.count, devices.devices[0].device_kind)
-    refuse(config, method, specs, devices=devices.count, processes=hosts.processes)
     _log.info(require_memory(nbytes(ring_slots(config), specs)))  # before minutes go into rendering
     experts = None
     if not method.needs.task_reward:
