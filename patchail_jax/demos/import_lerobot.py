@@ -12,7 +12,7 @@ from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.lerobot_episodes import ListedEpisode, choose
 from patchail_jax.demos.lerobot_info import VERSIONS, choose_camera, chunks_size, read_info
 from patchail_jax.demos.lerobot_pictures import decoded, sized, whole
-from patchail_jax.demos.lerobot_tables import READ_ERRORS, Tables, columns_of
+from patchail_jax.demos.lerobot_tables import Tables, columns_of
 from patchail_jax.demos.picture_files import EARLY, SLACK
 from patchail_jax.demos.video_frames import open_clip
 from patchail_jax.errors import UserError, one_line
@@ -53,7 +53,7 @@ def read(folder: Path, request: Request, *, camera: str = "", episodes: Sequence
                 _read_tables(gathering, tables, list(group))
             else:
                 _read_film(gathering, tables, film, list(group))
-    except READ_ERRORS as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:  # of what the tables hold; they name their own
         raise UserError(f"{folder}: not a complete LeRobot dataset ({one_line(error, 160)})") from error
     gathering.source = str(folder)
     if len(tables.tasks) > 1:

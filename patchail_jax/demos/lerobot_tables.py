@@ -10,8 +10,6 @@ import numpy as np
 from patchail_jax.demos.lerobot_episodes import ListedEpisode, refuse_other_rows
 from patchail_jax.errors import UserError, one_line
 
-READ_ERRORS = (OSError, ValueError, KeyError, TypeError, NotImplementedError)
-
 
 class Tables:
     """The rows of episodes, from files of which one is open at a time; ``pictures`` is a column, or "" for none.
@@ -119,9 +117,11 @@ def columns_of(path: Path, names: Sequence[str]) -> Any:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    import pyarrow
+
     try:
         yield
-    except READ_ERRORS as error:
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise UserError(f"{path}: no whole table of LeRobot ({one_line(error, 120)}): download it again") from error
 
 

@@ -31,7 +31,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.envs.rendering import QUALITIES
 from patchail_jax.envs.tasks import PAPER_TASKS
-from patchail_jax.files.whole_file import whole_file
+from patchail_jax.files.whole_file import write_text
 from patchail_jax.programs.arguments import Arguments, output_file
 from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.compile_for import compile_all, targets
@@ -141,8 +141,7 @@ def main(argv: Sequence[str]) -> None:
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-        with whole_file(own.output) as unfinished:
-            unfinished.write_text(json.dumps(result, indent=2) + "\n")
+        write_text(own.output, json.dumps(result, indent=2) + "\n")
 
     if own.tasks:
         result["tasks"] = {}

@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_the_figures_that_were_written_before(one, tmp_path, 
 
     output = tmp_path / "figures.json"
     output.write_text("{}")
-    monkeypatch.setattr(bench, "whole_file", full)
+    monkeypatch.setattr(bench, "write_text", full)
     with pytest.raises(OSError, match="no space"):
         bench.main([*TINY, f"--output={output}"])
     assert output.read_text() == "{}"
