@@ -193,5 +193,6 @@ def test_a_save_and_a_resume_take_little_more_memory_than_the_replay(tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=root)
         assert result.returncode == 0, result.stderr
         measured[what] = json.loads(result.stdout)
-        assert 0.95 < measured[what]["peak"] / copies < 1.1, measured
+        beyond = measured[what]["peak"] - copies  # slices and the libraries' own: far from another copy
+        assert -0.05 * copies < beyond < 0.25, measured
     assert measured["save"]["held"] == measured["resume"]["held"] == measured["resume-on-device"]["held"]
