@@ -38,7 +38,7 @@ mutants: $(READY)  ## mutation testing: puts in small faults one at a time, and 
 docs: .venv/ready-docs  ## the pages of docs/ as build/docs/index.html; a warning or a dead link is an error
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
-bench: $(READY)  ## milliseconds per update and environment steps per second, on this machine
+bench: $(READY)  ## milliseconds per update and agent steps per second, on this machine
 	@$(PYTHON) -m patchail_jax bench $(ARGS)
 
 evidence: $(READY)  ## on a machine with a GPU: doctor, bench, then the next run of the paper's size; MINUTES=25

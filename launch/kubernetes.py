@@ -181,7 +181,7 @@ def main(argv: Sequence[str]) -> int:
         "--jobs",
         type=not_negative,
         default=0,
-        help="runs at a time, or 0: all; this program stays until the last began",
+        help="runs at a time (0: all); the launcher waits until the last has started",
     )
     flags.add_argument("--spot", action="store_true", help=f"cheaper, taken away with {SPOT_SECONDS} s to save")
     flags.add_argument("--tpu", default="", help="TPU type in GKE, for example tpu-v5-lite-podslice")

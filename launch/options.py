@@ -30,8 +30,8 @@ def parser(description: str | None, *, launcher: str = "LAUNCHER") -> argparse.A
     made.add_argument("--tasks", type=_words, default=(), help="only these tasks, with commas between them")
     made.add_argument("--methods", type=_words, default=(), help="only these methods, with commas between them")
     made.add_argument("--seeds", type=_seeds, default=(), help="only these seeds, for example 0,2 or 0-4")
-    made.add_argument("--labels", type=_words, default=(), help="only these variants, with commas between them")
-    made.add_argument("--root", default="", help="where run folders go (default: runs/SWEEP)")
+    made.add_argument("--labels", type=_words, default=(), help="only runs with these labels, with commas between them")
+    made.add_argument("--root", default="", help="where run folders go: a folder or a bucket")
     made.add_argument("--dry_run", action="store_true", help="print what would run, and start nothing")
     made.epilog = f"SWEEP is one of {', '.join(SWEEPS)}. Any --config.KEY=VALUE goes to every run."
     made.epilog += f" Example: {example.removesuffix('``.')}" if example else ""

@@ -45,7 +45,9 @@ def make_places(count: int, *, gpus: Sequence[str], cores: int, idle: bool) -> l
         raise UserError("--cores needs Linux: this system cannot bind programs to cores")
     here = sorted(os.sched_getaffinity(0)) if cores else []
     if count * cores > len(here):
-        raise UserError(f"--jobs={count} with --cores={cores} needs {count * cores} cores; there are {len(here)}")
+        raise UserError(
+            f"--jobs={count} with --cores={cores} needs {count * cores} cores; there are {len(here)}: lower one of them"
+        )
     return [
         Place(environment_of(slot, gpus, slots=count), frozenset(here[slot * cores : (slot + 1) * cores]), idle)
         for slot in range(count)

@@ -174,9 +174,7 @@ def delete_idle(tpu: Slice) -> list[tuple[str, ...]]:
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status, that of the first command that fails."""
     flags = options.parser(__doc__, launcher="tpu_pod")
-    flags.add_argument(
-        "--action", default="", help=f"{', '.join(ACTIONS)}, or all; default: create, and all that follows"
-    )
+    flags.add_argument("--action", default="", help=f"{', '.join(ACTIONS)}, or all (default: the first four)")
     flags.add_argument("--name", type=word, required=True, help="name of the slice")
     flags.add_argument("--zone", type=word, required=True)
     flags.add_argument("--project", default="", help="default: gcloud's current project")

@@ -17,7 +17,7 @@ VERBS = {
     "reports": Verb("patchail_jax.programs.reports:main", "the paper's table and figures, and pages, from run folders"),
     "doctor": Verb("patchail_jax.programs.doctor:main", "check whether a run would work on this machine"),
     "bench": Verb("patchail_jax.programs.bench:main", "measure how fast this machine is"),
-    "evidence": Verb("patchail_jax.programs.evidence:main", "the paper's runs one by one, as far as the minutes go"),
+    "evidence": Verb("patchail_jax.programs.evidence:main", "train the paper's runs one by one, within --minutes"),
     "launch": Verb("patchail_jax.launch.launchers:main", "start a sweep of runs: here, on a cluster or in a cloud"),
 }
 EXAMPLES = """\

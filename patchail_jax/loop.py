@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 STEPS_BETWEEN_AGREEMENTS = 32  # of several processes on whether to stop
 SECONDS_BETWEEN_LOOKS = 0.2  # at whether an evaluation that is waited for is done, or a stop is asked for
-_AFTER = ". Free some space, or mend the disk: the same command then resumes from the newest checkpoint that is there"
+_AFTER = ". Free some space, or fix the disk: the same command then resumes from the newest checkpoint that is there"
 
 Stop = Callable[[], int | None]  # the number of the signal that asks to stop, if one has come
 

@@ -40,7 +40,9 @@ def read(paths: Sequence[Path], request: Request, *, camera: str = "", mask: str
                 if mask:
                     raise UserError(f"{path}: has no masks, which are robomimic's")
                 if not marks_episodes(inside):
-                    raise UserError(f"{path}: has rows without step_type or is_first: where do its episodes start?")
+                    raise UserError(
+                        f"{path}: has rows without step_type or is_first: add one of them, to mark where episodes start"
+                    )
                 rows.add(inside)
             else:
                 raise UserError(

@@ -70,7 +70,7 @@ def refuse_other_rows(episode: ListedEpisode, frame_index: np.ndarray, timestamp
     if not 1 / _SLACK <= apart * fps <= _SLACK:
         raise UserError(
             f"{name} has rows {apart:.4g} s apart by their timestamps, and info.json says fps {fps:g}: one of the two "
-            "is wrong; mend it"
+            "is wrong; correct it"
         )
 
 

@@ -39,12 +39,14 @@ def marks(table: Columns, count: int) -> tuple[set[int], set[int], bool]:
         names = [name for name in ("is_last", "is_terminal") if name in table]
         ends = [_marks_of(table, name, (0, 1)).astype(bool) for name in names]
         if wrong := [len(marks) for marks in ends if len(marks) != count]:
-            raise UserError(f"{table.path}: marks starts and ends of {wrong[0]} rows, and has pictures of {count}")
+            raise UserError(
+                f"{table.path}: marks starts and ends of {wrong[0]} rows but has {count} pictures: write it again"
+            )
         last = np.any(ends, axis=0) if ends else np.append(first[1:], False)
     else:
         return {0}, {count - 1}, False
     if len(first) != count:
-        raise UserError(f"{table.path}: marks the starts of {len(first)} rows, and has pictures of {count}")
+        raise UserError(f"{table.path}: marks the starts of {len(first)} rows but has {count} pictures: write it again")
     return set(np.flatnonzero(first).tolist()), set(np.flatnonzero(last).tolist()), True
 
 

@@ -60,7 +60,7 @@ class Hosts(NamedTuple):
         except UserError as error:
             refusal = error
         if not self.smallest(int(refusal is None)):
-            raise refusal or UserError("another process of this run was refused, and says why")
+            raise refusal or UserError("another process of this run was refused: see its message, and start all again")
 
     def first(self, tree: Any) -> Any:
         """The first process's arrays, for all: platforms may disagree in a last bit."""

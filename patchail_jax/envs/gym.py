@@ -26,7 +26,7 @@ def make(*, task: str, image_size: int) -> dm_env.Environment:
     if not isinstance(environment.action_space, gymnasium.spaces.Box):
         kind = type(environment.action_space).__name__
         environment.close()
-        raise UserError(f"{task} has actions of the kind {kind}: discrete; only continuous actions are supported")
+        raise UserError(f"{task} has actions of the kind {kind}: choose a task whose actions are continuous (Box)")
     return _GymnasiumEnvironment(environment)
 
 

@@ -1,11 +1,13 @@
 """What judges pairs in an adversarial method: the record that PatchAIL and the encoder baselines fill in."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import optax
 
 from patchail_jax.equations.gradient_penalty import PENALISED, Norms, by_channels, by_samples, gradient_penalty
@@ -61,6 +63,12 @@ class Discriminator(NamedTuple):
     convolutional: bool
     reads: str = ""
     """As ``method.Judge.reads``."""
+
+
+def judge_windows(judge: Callable[[jax.Array], jax.Array], pairs: Pairs, states: Sequence[jax.Array]) -> jax.Array:
+    """``judge(inputs) -> [B,P,P]`` of each of m + 1 states ``[B,...,C]`` and the next one, ``[B,m,P,P]``."""
+    found = judge(jnp.concatenate([pairs.to_input(*two) for two in itertools.pairwise(states)]))
+    return jnp.swapaxes(jnp.reshape(found, (len(states) - 1, -1, *found.shape[1:])), 0, 1)
 
 
 def pairs_of(specs: Specs, config: Config) -> Pairs:

@@ -11,7 +11,7 @@ LAIfO (Giammarino, Queeney, Paschalidis, TMLR 2024) is Shared-Encoder AIL with o
 expert and never costs anything: where episodes can end before their time, the agent is rewarded for staying alive.
 """
 
-import itertools
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -21,7 +21,7 @@ from patchail_jax.equations.gradient_penalty import NOT_PIXELS
 from patchail_jax.errors import UserError
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
-from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, make_trainer, pairs_of
+from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, judge_windows, make_trainer, pairs_of
 from patchail_jax.methods.method import Config, Method, Policy, State
 from patchail_jax.methods.reward import Reward, make_reward
 from patchail_jax.networks.activations import with_activations
@@ -101,8 +101,7 @@ def make_feature_discriminator(learner: drqv2.Learner, config: Config, own: Imag
         # Each state once; where s' alone is judged, the first is not used and the compiler leaves it out.
         critic, params = state.learner.critic, state.discriminator.params
         states = [features_of(critic, params, stack) for stack in stacks]
-        found = judge(params, jnp.concatenate([pairs.to_input(*two) for two in itertools.pairwise(states)]))
-        return jnp.swapaxes(jnp.reshape(found, (len(stacks) - 1, -1, *found.shape[1:])), 0, 1)
+        return judge_windows(functools.partial(judge, params), pairs, states)
 
     def examine(
         state: State, frames: jax.Array, offsets: dict[str, jax.Array]

@@ -3,7 +3,7 @@
 The update's order is in ``methods.adversarial``.
 """
 
-import itertools
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from patchail_jax.errors import UserError, choose
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.adversarial import compose
-from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, make_trainer, pairs_of
+from patchail_jax.methods.discriminator import Discriminator, DiscriminatorState, judge_windows, make_trainer, pairs_of
 from patchail_jax.methods.method import Config, Method, State
 from patchail_jax.methods.regularizer import make_regularizer
 from patchail_jax.methods.reward import make_reward
@@ -77,8 +77,7 @@ def make_patch_discriminator(specs: Specs, config: Config) -> Discriminator:
         return network.apply(state.discriminator.params, inputs)
 
     def window_logits(state: State, stacks: Sequence[jax.Array]) -> jax.Array:
-        found = logits(state, jnp.concatenate([pairs.to_input(*two) for two in itertools.pairwise(stacks)]))
-        return jnp.swapaxes(jnp.reshape(found, (len(stacks) - 1, -1, *found.shape[1:])), 0, 1)
+        return judge_windows(functools.partial(logits, state), pairs, stacks)
 
     def examine(
         state: State, frames: jax.Array, offsets: dict[str, jax.Array]

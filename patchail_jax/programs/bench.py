@@ -46,7 +46,7 @@ LOOP_SECONDS = 10.0
 HELP = """\
 usage: patchail bench [--config=NAME|FILE[:METHOD]] [--config.KEY=VALUE ...] [flags]
 
-Measures environment steps and updates per second; without a config, the quickstart's.
+Measures agent steps per second and milliseconds per update; without a config, the quickstart's.
 
   --quick              PatchAIL alone
   --tasks              only agent steps per second of one environment, for the paper's seven tasks

@@ -96,7 +96,11 @@ def _add_flags_of_episodes(form: Arguments) -> None:
         "--action_scale", type=_scale, metavar="S", dest="bounds", help="the file's actions lie in -S to S"
     )
     scale.add_argument(
-        "--action_bounds", type=_bounds, metavar="L:H,...", dest="bounds", help="actions that become -1 and 1"
+        "--action_bounds",
+        type=_bounds,
+        metavar="L:H,...",
+        dest="bounds",
+        help="actions that become -1 and 1: one pair for all, or one for each number",
     )
 
 

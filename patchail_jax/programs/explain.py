@@ -154,7 +154,7 @@ def _parser() -> Arguments:
         "--checkpoint",
         type=int,
         metavar="NUMBER",
-        help="a checkpoint in RUN/checkpoints or RUN/parameters, else the newest",
+        help="number of a checkpoint in RUN/checkpoints or RUN/parameters (default: the newest)",
     )
     parser.add_argument(
         "--input", default="expert,agent", help="expert, agent, random, FILE.mp4, FILE.npz; several with commas"

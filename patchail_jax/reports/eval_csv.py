@@ -53,7 +53,7 @@ def read_eval_csv(path: Path, *, of: RunIdentity | None = None) -> EvalCsv:
                 raise UserError(f"{path}, line {reader.line_num}, is not of the run {of.name}: put its own file back")
     except (ValueError, OverflowError, csv.Error) as error:
         line = max(reader.line_num, 1)
-        raise UserError(f"{path}, line {line}, is no evaluation: mend it, or remove the line") from error
+        raise UserError(f"{path}, line {line}, is no evaluation: correct it, or remove the line") from error
     frames = sorted(found)
     broken_at = next((frame for frame in frames if not math.isfinite(found[frame][0])), None)
     kept = [frame for frame in frames if broken_at is None or frame < broken_at]

@@ -109,4 +109,4 @@ def _table(values: dict[str, Any]) -> str:
 
 
 def _versions(path: Path) -> dict[str, Any]:
-    return read_json(path, remedy="mend or remove it") if path.exists() else {}
+    return read_json(path, remedy="correct or remove it") if path.exists() else {}

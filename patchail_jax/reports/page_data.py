@@ -42,7 +42,7 @@ def _lines(path: Path, read: Callable[[dict[str, Any]], Record]) -> list[Record]
         try:
             found.append(read(parsed(line)))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise UserError(f"{path}, line {number}, is damaged: mend it, or remove the line") from error
+            raise UserError(f"{path}, line {number}, is damaged: correct it, or remove the line") from error
     return found
 
 

@@ -40,10 +40,10 @@ JSON beside it has the command, the commit, the machine, the versions and the wh
 these files: by `make evidence` on a machine with a GPU, by `make results` at small size on a CPU.
 """
 _COLUMNS = (
-    "task", "method", "seed", "first return", "last", "best", "last, of the expert's", "frames", "minutes", "machine"
+    "task", "method", "seed", "first return", "last", "best", "last, % of expert", "frames", "minutes", "machine"
 )  # fmt: skip
 _METHOD_COLUMNS = (
-    "method", "tasks", "complete runs", "interquartile mean of their last returns, of the expert's", "95% interval"
+    "method", "tasks", "complete runs", "interquartile mean of their last returns, % of expert", "95% interval"
 )  # fmt: skip
 
 

@@ -112,7 +112,8 @@ def write_table1(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | N
     """Writes ``table1.csv``, ``.md``, ``.png`` and ``.pdf``; returns their paths. ``UserError`` as of ``cells``."""
     found = cells(runs, frames or default_frames(runs))
     if not any(len(cell.scores) for cell in found) and frames:
-        raise UserError(f"no run has an evaluation near {', '.join(f'{frame:,}' for frame in frames)} frames")
+        near = ", ".join(f"{frame:,}" for frame in frames)
+        raise UserError(f"no run has an evaluation near {near} frames: choose others with --frames")
     drawn = _figure(found, incomplete_lines(runs))
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "table1.csv", output / "table1.md"]

@@ -26,8 +26,8 @@ FIELDS: Mapping[str, Any] = {
     "num_frames": Number(1_000_000, 1, 10**12),  # frames of the whole run, the random ones included
     "run_folder": "",  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed; may be gs://
     "devices": Number(0, 0, zero="all"),  # local accelerators that share a batch
-    "device_mapping": "pmap",  # how they do: "pmap", or "shard_map": jit over jax.shard_map, the same numbers
-    "platform": "",  # what they must be: "gpu", "tpu" or "cpu"; "": whatever JAX finds
+    "device_mapping": "pmap",  # how devices share a batch: "pmap", or "shard_map" (jit over jax.shard_map): the same
+    "platform": "",  # kind of the accelerators: "gpu", "tpu" or "cpu"; "": whatever JAX finds
     "init_from": "",  # RUN: the first state takes over "init_parts" of that run's newest checkpoint
     "init_parts": "policy",  # "policy" (encoder and actor), "encoder", "discriminator"; several with + between
     "hosts": {  # several processes that train one run together
@@ -36,7 +36,7 @@ FIELDS: Mapping[str, Any] = {
         "coordinator": "",
         "count": Number(0, 0),  # processes, with address:port
         "index": Number(-1, -1),  # this process's number, with address:port
-        "lost_seconds": Number(60, 10),  # a process not heard of for so long ends the others
+        "lost_seconds": Number(60, 10),  # the others end when a process is silent for so long
     },
     "env": {
         "task": "",  # any DeepMind Control suite task, <domain>_<task>
@@ -80,7 +80,7 @@ FIELDS: Mapping[str, Any] = {
         "std_final": Number(0.1, 0.0, 100.0),
         "std_duration": Number(500_000, 1),  # steps
         "noise_clip": Number(0.3, 0.0),  # bound of the noise in the critic's targets and in the actor's loss
-        # Weight of E[u^2] in the actor's loss, u what an action is the tanh of: keeps actions from their bounds.
+        # Weight of the mean square of actions before tanh in the actor's loss: keeps them off their bounds.
         "preactivation_penalty": Number(0.0, 0.0),
         "shift_pad": Number(4, 0, 1024),  # pixels of the random shift
         "random_steps": Number(2_000, 0),  # steps with uniformly random actions
@@ -151,7 +151,7 @@ FIELDS: Mapping[str, Any] = {
     "optimal_transport": {
         "features": "encoder",  # what costs are between; "trunk": the actor's 50, as in the published program
         "first_observation": False,  # True: s_0 is transported too, as in the published program
-        # At which features the Q-filter asks the critic: the policy's; "reference": the frozen encoder's, as published.
+        # Features at which "soft_q_filter" evaluates the critic: the policy's; "reference": the frozen encoder's.
         "filter_features": "online",
         "epsilon": Number(0.01, 1e-6),  # entropy's weight in the plan, in units of the cosine cost
         "iterations": Number(100, 1),  # of Sinkhorn's algorithm, at most
@@ -164,11 +164,11 @@ FIELDS: Mapping[str, Any] = {
         "num_envs": Number(1, 1, 4096),  # environments that evaluate side by side
     },
     "log": {
-        "every_updates": Number(500, 0, 10_000, zero="never"),  # and until then scalars stay in memory
+        "every_updates": Number(500, 0, 10_000, zero="never"),  # scalars stay in memory until they are logged
         "wandb_mode": "auto",  # "auto", "online", "offline", "disabled"
         "wandb_project": "patchail_jax",
         "tensorboard": False,  # event files in the run folder; needs the extra "tensorboard"
-        "films": True,  # at each evaluation, a film of the agent under its patch rewards, and its maps for the page
+        "films": True,  # at each evaluation, a film of the agent beside its patch rewards, and its maps for the page
         "picture": False,  # frames with their patch rewards and the learning curve, when the run ends
     },
     "checkpoint": {

@@ -110,8 +110,8 @@ def make_first_steps(
     command = f"patchail explain --run={folder.path} --input=expert,random"
     if len(whole) < FEWEST:
         _log.info(
-            "with fewer than %d demonstrations it is not checked whether the discriminator knows the expert by its "
-            "picture. Look yourself after some updates: %s",
+            "with fewer than %d demonstrations a run cannot tell whether the discriminator judges looks and not "
+            "behaviour. After some updates, look yourself: %s",
             FEWEST,
             command,
         )

@@ -110,7 +110,10 @@ def _refuse_batches(config: ConfigDict, devices: int) -> None:
     sizes = {"batch_size": config.replay.batch_size, "expert_batch_size": expert_batch_size(config)}
     for name, size in sizes.items():
         if size % devices:
-            raise UserError(f"config.replay.{name} is {size}, which {devices} devices cannot divide evenly")
+            raise UserError(
+                f"config.replay.{name} is {size}, which {devices} devices cannot divide evenly: "
+                "make it a multiple, or lower config.devices"
+            )
     batch, pairs = sizes.values()
     if batch % pairs:
         raise UserError(f"config.replay.batch_size ({batch}) must be a multiple of expert_batch_size ({pairs})")

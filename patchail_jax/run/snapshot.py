@@ -85,7 +85,7 @@ class Snapshot(NamedTuple):
         if here and not saved:  # if it stayed, older ones would go that all processes have
             self.checkpoints.discard(clock.number, "another process of this run could not write its own")
         if saved:
-            _log.info("checkpoint at %d frames, %d transitions in replay", clock.frame, self.experience.transitions)
+            _log.info("checkpoint at %d frames, %d steps in replay", clock.frame, self.experience.transitions)
             self.push()
         self.stopwatch.lap("checkpoint")
         return saved

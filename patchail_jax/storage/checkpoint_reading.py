@@ -55,7 +55,7 @@ def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple
     try:
         steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
         if not steps:
-            raise UserError(f"there is no checkpoint in {folder}")
+            raise UserError(f"there is no checkpoint in {folder}: train first, or choose another run")
         if step is not None and step not in steps:
             raise UserError(f"there is no checkpoint {step} in {folder}; there are {str(sorted(steps))[1:-1]}")
         for candidate in [step] if step is not None else sorted(steps, reverse=True):
@@ -69,7 +69,7 @@ def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple
                 return fit(found.state, template, candidate), candidate
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({reason(error)})") from error
-    raise UserError(f"every checkpoint in {folder} is damaged")
+    raise UserError(f"every checkpoint in {folder} is damaged: put a copy back, or choose another run")
 
 
 @contextlib.contextmanager

@@ -123,7 +123,7 @@ class RunFolder(NamedTuple):
         except OSError as error:
             raise UserError(
                 f"the run is not marked as finished: {self.path / FINISHED} cannot be written ({error.strerror}). "
-                "Mend the disk: the same command then ends it"
+                "Fix the disk, then start the same command again"
             ) from error
 
     def close(self) -> None:

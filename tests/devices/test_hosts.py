@@ -54,7 +54,9 @@ def test_two_processes_with_two_devices_are_one_process_with_four(tmp_path, mapp
         state, _ = learner.update(state, for_devices([make_batch(call)], 4))
     wanted = jax.tree.leaves(fetch(state))
     for file, reason in zip(
-        files, ["another process of this run was refused, and says why", "no such file"], strict=True
+        files,
+        ["another process of this run was refused: see its message, and start all again", "no such file"],
+        strict=True,
     ):
         with np.load(file) as stored:
             assert stored["agreed"].tolist() == [7, 0, 1] and stored["refused"] == reason

@@ -109,7 +109,7 @@ def test_processes_begin_with_what_another_run_has_learned_or_are_refused_togeth
     processes = Processes(tmp_path / "other", cache, both=[*begins, other_sizes])
     assert processes.wait() == [2, 2], processes.said()
     first, second = processes.said()
-    assert "does not fit this run's" in first and "another process of this run was refused, and says why" in second
+    assert "does not fit this run's" in first and "another process of this run was refused: see its message" in second
 
 
 def test_processes_with_other_configs_are_refused_in_one_line(tmp_path, cache):  # noqa: F811

@@ -63,7 +63,7 @@ def test_a_seed_starts_the_same_episode():
 
 @pytest.mark.parametrize(
     ("task", "message"),
-    [("LampSwitch-v0", "Discrete: discrete; only continuous"), ("NoSuchLamp-v3", "Gymnasium cannot make 'NoSuchLamp")],
+    [("LampSwitch-v0", "the kind Discrete: choose a task"), ("NoSuchLamp-v3", "Gymnasium cannot make 'NoSuchLamp")],
 )
 def test_what_cannot_be_learnt_is_one_line(task, message):
     with pytest.raises(UserError, match=message) as error:

@@ -221,7 +221,7 @@ def test_an_end_that_cannot_be_marked_is_one_line_and_no_end(tmp_path, monkeypat
 
     with monkeypatch.context() as patched:
         patched.setattr("os.replace", refuse)
-        with pytest.raises(UserError, match="not marked as finished: .* Mend the disk"):
+        with pytest.raises(UserError, match="not marked as finished: .* Fix the disk"):
             run.finish(100)
     assert finished_frames(tmp_path) == 0
     run.finish(100)
