@@ -8,6 +8,7 @@ run or file is replaced.
 """
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, printable
 from patchail_jax.files import npz
 from patchail_jax.files.home import expanded
 from patchail_jax.maps.kinds import KINDS, signed
@@ -105,9 +106,10 @@ def _titles(sources: Sequence[str]) -> dict[str, str]:
     """A title for each source, its name without folder and ending; ``UserError`` where two would have the same."""
     sources_by_title: dict[str, str] = {}
     for source in sources:
-        other = sources_by_title.setdefault(Path(source).stem, source)
+        title = printable(Path(source).stem)
+        other = sources_by_title.setdefault(title, source)
         if other != source:
-            raise UserError(f"{other} and {source} would both be shown as {Path(source).stem}: rename one of them")
+            raise UserError(f"{other} and {source} would both be shown as {title}: rename one of them")
     return {source: title for title, source in sources_by_title.items()}
 
 
@@ -122,7 +124,7 @@ def _stem(words: Iterable[str], runs: Iterable[Path], sources: Iterable[str]) ->
     name = "_".join(words).replace("/", "_")
     files = (expanded(source) for source in sources if source not in INPUTS)
     places = [str(path.resolve()) for path in (*runs, *files)]
-    digits = hashlib.sha256("\n".join([name, *places]).encode()).hexdigest()[:8]
+    digits = hashlib.sha256(os.fsencode("\n".join([name, *places]))).hexdigest()[:8]
     return f"{name.encode()[:_LONGEST].decode(errors='ignore')}_{digits}"
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -200,6 +201,15 @@ def test_pictures_of_other_runs_and_files_have_other_names(run, tmp_path, capsys
     for again in (0, 1, 4, 5):  # one of each kind: what is asked again has the same name
         assert name(asked[again]) == names[again]
     assert all(name.count("cartpole_swingup_patchail_0") >= 1 for name in names)
+
+
+def test_an_input_whose_name_is_not_text_is_explained(run, tmp_path, capsys):
+    folder = Path(os.fsdecode(b"d\xe9mos"))  # Latin-1, of another system
+    name = folder / os.fsdecode(b"l\xe9vier.npz")
+    files(tmp_path, name)
+    main([f"--run={run}", f"--input={tmp_path / name}", f"--output={tmp_path / 'out'}"])
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(path.is_file() and "udce9vier" in path.name for path in written) and len(written) == 5
 
 
 def test_a_comparison_of_many_runs_has_a_name_that_a_disk_takes(tmp_path):
