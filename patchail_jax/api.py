@@ -89,6 +89,7 @@ class LoadedRun:
         """An episode ``[T+1,H,W,3]``: "expert", "agent", "random", or a video or npz file, cut and resized to fit."""
         from patchail_jax.programs.footage import footage
 
+        self._refuse_features()
         return footage(source, self._trained)
 
     def act(self, frames: np.ndarray) -> np.ndarray:
@@ -118,8 +119,7 @@ class LoadedRun:
         return self._explainer.explain(self._trained.state, self._checked(frames), [kind]).maps[kind]
 
     def _checked(self, frames: np.ndarray, axes: Sequence[int] = (4,)) -> np.ndarray:
-        if self._trained.specs.feature_count:
-            raise UserError(f"the agent of {self._trained.config.method} sees the physics' features, and no frames")
+        self._refuse_features()
         frames, shape = array("frames", frames), self._trained.specs.frame_shape
         if frames.ndim not in axes or frames.shape[-3:] != shape or frames.dtype != np.uint8 or not frames.size:
             forms = " or ".join(f"[{'B,' * (ndim - 4)}T,{','.join(map(str, shape))}]" for ndim in axes)
@@ -127,6 +127,10 @@ class LoadedRun:
         if axes == (4,) and len(frames) < 2:
             raise UserError("a reward needs two frames: it is of the step between them")
         return frames
+
+    def _refuse_features(self) -> None:
+        if self._trained.specs.feature_count:
+            raise UserError(f"the agent of {self._trained.config.method} sees the physics' features, and no frames")
 
 
 def make_update(config: ConfigDict, *, action_size: int | None = None) -> "Update":

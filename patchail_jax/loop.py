@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from patchail_jax.acting.evaluate import Evaluation
-from patchail_jax.errors import UserError
+from patchail_jax.errors import Unavailable
 from patchail_jax.run.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def train(run: Parts, stop: Stop) -> Evaluation | None:
         step(run)
     wait_for_evaluation(run, stop)
     if not run.snapshot.save():  # a run that resumes here makes the last evaluation, and all that comes after it
-        raise UserError(f"the last state is not saved, so the run has not ended{_AFTER}")
+        raise Unavailable(f"the last state is not saved, so the run has not ended{_AFTER}")
     run.evaluations.start(run.learner)
     return wait_for_evaluation(run, stop)
 
@@ -96,7 +96,7 @@ def wait_for_evaluation(run: Parts, stop: Stop) -> Evaluation | None:
 def save_and_stop(run: Parts, stop: Stop, *, agree: bool = False) -> None:
     """Saves and raises ``KeyboardInterrupt`` if this process or any other was asked to stop.
 
-    ``UserError`` if it was and nothing could be saved. Several processes ``agree`` where each does so at the same
+    ``Unavailable`` if it was and nothing could be saved. Several processes ``agree`` where each does so at the same
     place, and else every few steps.
     """
     number = stop()
@@ -107,5 +107,5 @@ def save_and_stop(run: Parts, stop: Stop, *, agree: bool = False) -> None:
         number = run.hosts.largest(number or 0) if agree else None
     if number:
         if not run.snapshot.save(stopping=True):
-            raise UserError(f"stopped by signal {number}, and nothing could be saved{_AFTER}")
+            raise Unavailable(f"stopped by signal {number}, and nothing could be saved{_AFTER}")
         raise KeyboardInterrupt(number)

@@ -454,7 +454,7 @@ def test_what_a_full_disk_did_not_take_is_not_said_to_be_saved(cache, tmp_path, 
 
     with monkeypatch.context() as patched:
         stopping(patched, fills)
-        message = fail(capsys, words)
+        message = fail(capsys, words, status=1)
     assert "Free some space" in message and "stopped and saved" not in message
     assert ("the run has not ended" if at_the_end else "nothing could be saved") in message
     assert not (tmp_path / "finished.json").exists() and open_trained(tmp_path).frame == 240
@@ -517,12 +517,12 @@ def test_a_run_whose_environment_is_killed_goes_on_and_counts_it(cache, tmp_path
     assert lines(tmp_path)[-1]["kind"] == "evaluation" and (tmp_path / "finished.json").exists()
 
 
-def fail(capsys, words):
+def fail(capsys, words, status=2):
     """What ``words`` print as their one line of error, whatever was on the console before."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         run(words)
-    assert stop.value.code == 2
+    assert stop.value.code == status
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     return error

@@ -19,5 +19,5 @@ class FeatureEnvironment(FrameEnvironment):
 
 def feature_count(task: str) -> int:
     """F, the length of the task's observation as one vector."""
-    spec = load(task, quality="full").observation_spec()
-    return sum(int(np.prod(part.shape)) for part in spec.values())
+    with load(task, quality="full") as environment:
+        return sum(int(np.prod(part.shape)) for part in environment.observation_spec().values())

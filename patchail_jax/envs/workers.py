@@ -9,13 +9,12 @@ from collections.abc import Callable, Collection, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from patchail_jax.envs.outcome import Answer, Command, Lost, Outcome, Step
-from patchail_jax.envs.worker import IGNORED, IMPORTED_AGAIN, Failed, naming, obey, work
-from patchail_jax.envs.worker import WorkerError as WorkerError
+from patchail_jax.envs.worker import IGNORED, IMPORTED_AGAIN, Failed, WorkerError, naming, obey, work
 from patchail_jax.errors import UserError, choose
 
 _log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ def _check_received(pending: Collection[int]) -> None:
         raise RuntimeError(f"send() before receive(): environments {sorted(pending)} have not been heard")
 
 
-class InlinePool:
+class InlinePool(contextlib.AbstractContextManager["InlinePool"]):
     """Environments in this process, stepped one after another when their outcomes are asked for.
 
     ``renderer`` is what their OpenGL calls itself, None where it is not this program's. What an environment raises is
@@ -39,9 +38,13 @@ class InlinePool:
 
     def __init__(self, make: Callable[[], Any], num_envs: int) -> None:
         self._environments: list[Any] = []
-        for index in range(num_envs):
-            with naming(index):
-                self._environments.append(make())
+        try:
+            for index in range(num_envs):
+                with naming(index):
+                    self._environments.append(make())
+        except BaseException:
+            self.close()
+            raise
         self._sent: dict[int, Command] = {}
         self.num_envs = num_envs
         self.action_size: int = self._environments[0].action_size
@@ -67,14 +70,11 @@ class InlinePool:
             with naming(index):
                 environment.close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 
-class ProcessPool:
+class ProcessPool(contextlib.AbstractContextManager["ProcessPool"]):
     """One spawned process an environment, each with its own OpenGL context; same outcomes as ``InlinePool``.
 
     ``make`` is picklable, for example a ``functools.partial``. A worker that fails or dies is started again: a step it
@@ -143,9 +143,6 @@ class ProcessPool:
             pipe.close()
         for index in list(self._processes):
             self._end(index)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()

@@ -98,7 +98,7 @@ def number_ranges(text: str, *, what: str) -> tuple[int, ...]:
     for word in filter(None, text.split(",")):
         found = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
         if found is None or len(word) > _LONGEST or (found[2] and int(found[2]) < int(found[1])):
-            raise argparse.ArgumentTypeError(f"{word!r} is not a {what} or a range such as 0-4")
+            raise argparse.ArgumentTypeError(f"{word!r} is no {what}, nor a range such as 0-4")
         asked = range(int(found[1]), int(found[2] or found[1]) + 1)
         if len(numbers) + asked.stop - asked.start > _MOST_NUMBERS:
             raise argparse.ArgumentTypeError(f"{word!r} makes more than {_MOST_NUMBERS} numbers")

@@ -18,7 +18,9 @@ from patchail_jax.errors import ProcessLost, Unavailable, UserError, one_line, p
 BAD_INPUT = 2
 SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
 
+# Errors of a disk, which may pass, and what to do.
 _OF_DISKS = {
+    errno.ENOSPC: "free some",
     **dict.fromkeys((errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE), "check the disk"),
     errno.EFBIG: "raise the limit of a file's size (ulimit -f), or name another disk",
 }
@@ -77,7 +79,7 @@ def one_line_errors() -> Iterator[None]:
     """A ``UserError`` ends the program with one line on stderr and status 2, or 1 where it may pass; ``ProcessLost`` is
     the caller's.
 
-    So do an error of the disk, a full one, and a file that cannot be opened by its name.
+    So does an error of the disk, or a full one, with status 1, and a file that cannot be opened by its name, with 2.
     """
     try:
         yield
@@ -90,7 +92,7 @@ def one_line_errors() -> Iterator[None]:
         if not (line := _said_of_files(error)):
             raise
         _say_error(line)
-        sys.exit(BAD_INPUT)
+        sys.exit(1 if error.errno in _OF_DISKS else BAD_INPUT)
 
 
 def _say_error(said: object) -> None:
@@ -100,7 +102,7 @@ def _say_error(said: object) -> None:
 def _said_of_files(error: OSError) -> str:
     """What is said of an error of a disk or of a file's name; "" for any other, which is the program's own."""
     if error.errno == errno.ENOSPC:
-        return f"no space is left where {error.filename or 'the output goes'}: free some"
+        return f"no space is left for {error.filename or 'the output'}: {_OF_DISKS[error.errno]}"
     if error.errno in _OF_DISKS:
         return f"{error.filename or 'a file'}: {os.strerror(error.errno)}: {_OF_DISKS[error.errno]}"
     if error.errno in _OF_NAMES and error.filename is not None:

@@ -128,7 +128,10 @@ def _write(options: argparse.Namespace, demonstrations: Trajectories) -> None:
         view = View(metadata["task"], metadata["action_repeat"], image_size=84)
         frames = render.render(demonstrations, view, cache_dir=default_cache_dir())
     write_dataset(output, demonstrations, frames, fps=_rate(metadata, options.control_rate))
-    _say("a LeRobot dataset has a frame for each action: the last frame of each episode is left out")
+    if demonstrations.actions is not None:
+        _say("a LeRobot dataset has a frame for each action: the last frame of each episode is left out")
+    elif demonstrations.rewards is not None:
+        _say("a LeRobot dataset without actions has every frame, and no rewards: they are left out")
 
 
 def _rate(metadata: dict[str, Any], asked: float | None) -> float:

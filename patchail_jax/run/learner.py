@@ -85,7 +85,7 @@ class Learner:
     def _score(self, frames: np.ndarray) -> np.ndarray | None:
         self.state, rewards = self._devices.label(self.state, frames, self._demonstrations, longest=self._longest)
         if rewards is not None and not np.isfinite(rewards).all():
-            raise NotFiniteValues("the discriminator gives rewards that are not finite")
+            raise NotFiniteValues("the method gives rewards that are not finite")
         return rewards
 
     def _advance(self, state: Any, scalars: NamedScalars) -> NamedScalars:

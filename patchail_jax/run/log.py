@@ -36,7 +36,7 @@ class Log:
         self._first_steps, self._survival = first_steps, survival
 
     def updates(self, scalars: NamedScalars) -> None:
-        """Takes in what one call of updates measured; ``FailedUpdate`` when a log line finds a number that is not."""
+        """Takes in what one call of updates measured; ``FailedUpdate`` when a log line has one that is not finite."""
         self.scalars.updates.append(scalars)
         if self._clock.log_due:
             self.write()

@@ -136,6 +136,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
     # Of several processes one may be killed before another has saved: then all resume from the checkpoint before.
     keep = max(config.checkpoint.keep, 1 if hosts.processes == 1 else 2)
     checkpoints = Checkpoints(folder.checkpoints, keep=keep, processes=hosts.processes)
+    resources.callback(checkpoints.close)
     snapshot = Snapshot(
         clock,
         learner,

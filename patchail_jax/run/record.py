@@ -2,7 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import closing
 from typing import Any
 
 from patchail_jax.acting.record import record
@@ -10,8 +10,7 @@ from patchail_jax.demos.form import Trajectories
 from patchail_jax.errors import UserError
 from patchail_jax.run.design import environment_factory
 from patchail_jax.run.reopened import open_trained
-from patchail_jax.storage.remote import reading_copy
-from patchail_jax.storage.run_folder import reopen_run
+from patchail_jax.storage.remote import is_going_on, reading_copy
 from patchail_jax.types import Purpose
 
 
@@ -21,7 +20,7 @@ def record_run(
     episodes: int,
     seed: int,
     report: Callable[[int, float], None],
-    check: Callable[[dict[str, Any]], object] = lambda metadata: None,
+    check: Callable[[dict[str, Any]], object],
 ) -> Trajectories:
     """``episodes`` episodes with the mean action of the newest checkpoint in ``location``, all kept.
 
@@ -29,24 +28,20 @@ def record_run(
     before minutes of playing. ``UserError`` for a folder without a run or a checkpoint, and for
     a run that is going on.
     """
-    if episodes < 1:
-        raise UserError(f"--episodes is {episodes}; record at least one")
-    with ExitStack() as resources:
-        run, _ = reopen_run(reading_copy(location))
-        resources.callback(run.close)
-        trained = open_trained(run.path)
-        config, devices = trained.config, trained.devices
-        environment = environment_factory(config)()
-        resources.callback(environment.close)
-        policy = devices.publish(trained.state)
-        metadata = {
-            "task": config.env.task,
-            "action_repeat": config.env.action_repeat,
-            "source": f"{config.method}, seed {config.seed}, checkpoint at {trained.frame} frames",
-            "recording_seed": seed,
-            **{package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")},
-        }
-        check(metadata)
+    if is_going_on(location):
+        raise UserError(f"a process is training in {location}: wait for its end, or stop it")
+    trained = open_trained(reading_copy(location))
+    config, devices = trained.config, trained.devices
+    metadata = {
+        "task": config.env.task,
+        "action_repeat": config.env.action_repeat,
+        "source": f"{config.method}, seed {config.seed}, checkpoint at {trained.frame} frames",
+        "recording_seed": seed,
+        **{package: importlib.metadata.version(package) for package in ("dm_control", "mujoco")},
+    }
+    check(metadata)
+    policy = devices.publish(trained.state)
+    with closing(environment_factory(config)()) as environment:
         return record(
             environment,
             lambda observations: devices.exploit(policy, observations),

@@ -111,8 +111,7 @@ def _refuse_batches(config: ConfigDict, devices: int) -> None:
     for name, size in sizes.items():
         if size % devices:
             raise UserError(
-                f"config.replay.{name} is {size}, which {devices} devices cannot divide evenly: "
-                "make it a multiple, or lower config.devices"
+                f"config.replay.{name} is {size}, which {devices} devices cannot divide evenly: make it a multiple"
             )
     batch, pairs = sizes.values()
     if batch % pairs:

@@ -129,8 +129,8 @@ class Snapshot(NamedTuple):
                     f"{self.folder.path} is a finished run whose checkpoints are gone: nothing can be resumed. "
                     "Choose another config.run_folder, or remove this one to train anew"
                 )
-            self.checkpoints.begin_anew()
             self.begin()
+            self.checkpoints.begin_anew()
             self.log.metrics.begin(due=self.config["checkpoint"]["every_frames"])
             self.folder.describe(self.config, renderer=self.renderer)
             return False

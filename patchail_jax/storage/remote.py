@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.files.home import expanded
-from patchail_jax.files.json_objects import parsed
 from patchail_jax.storage import run_folder
 from patchail_jax.storage.cache import default_cache_dir
 from patchail_jax.storage.lease import LEASE, WATCH_SECONDS, is_held
@@ -100,12 +99,13 @@ def reading_copy(location: str, *, checkpoints: bool = True) -> Path:
     """A run folder to read: ``location`` itself where it is local, else a copy in the cache folder, brought up to date.
 
     The copy has all but replay, and with ``checkpoints`` false no checkpoint. It is not the one that a run on this
-    machine works in. Raises ``UserError``, one line, where there is no run.
+    machine works in. Of several programs that read one address, one at a time brings the copy up to date. Raises
+    ``UserError``, one line, where there is no run.
     """
     if not is_remote(location):
         return local_folder(location)
     remote, folder = storage(location), local_folder(location, "read")
-    with reachable(location):
+    with reachable(location), run_folder.lock_beside(folder):
         for _ in range(_TRIES):
             manifest = read_manifest(remote)
             if manifest is None:
@@ -143,7 +143,7 @@ def finished_frames(location: str) -> int:
         if manifest is None or run_folder.FINISHED not in manifest.files:
             return 0
         with (remote / run_folder.FINISHED).open("rb") as stream:
-            return int(parsed(stream.read())["num_frames"])
+            return run_folder.frames_said(stream.read())
 
 
 def is_going_on(location: str) -> bool:

@@ -51,13 +51,16 @@ def read_manifest(remote: "epath.Path") -> Manifest | None:
     try:
         with (remote / MANIFEST).open("rb") as stream:
             stored = parsed(stream.read())
+        found = Manifest(stored["run"], {name: (size, check) for name, (size, check) in stored["files"].items()})
     except FileNotFoundError:
         return None
-    for name in stored["files"]:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{remote / MANIFEST} is damaged: put a copy back, or use another folder") from error
+    for name in found.files:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\0" in name:
             raise UserError(f"{remote / MANIFEST} names {name!r}, which is outside of the run folder")
-    return Manifest(stored["run"], {name: (size, check) for name, (size, check) in stored["files"].items()})
+    return found
 
 
 def digest(path: Path) -> Digest:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.files.home import expanded
 from patchail_jax.files.json_objects import parsed
 from patchail_jax.files.whole_file import write_text
-from patchail_jax.storage.run_config import read_config, refuse_other_run
+from patchail_jax.storage.run_config import refuse_other_run
 from patchail_jax.storage.versions import command, machine, versions
 
 _log = logging.getLogger(__name__)
@@ -116,12 +116,12 @@ class RunFolder(NamedTuple):
     def finish(self, num_frames: int) -> None:
         """Marks the run as finished, for launchers, at the most frames that it was ever finished at.
 
-        ``UserError`` where that cannot be written.
+        ``Unavailable`` where that cannot be written.
         """
         try:
             _write_json(self.path / FINISHED, {"num_frames": max(num_frames, finished_frames(self.path))})
         except OSError as error:
-            raise UserError(
+            raise Unavailable(
                 f"the run is not marked as finished: {self.path / FINISHED} cannot be written ({error.strerror}). "
                 "Fix the disk, then start the same command again"
             ) from error
@@ -134,14 +134,22 @@ class RunFolder(NamedTuple):
 def finished_frames(path: Path) -> int:
     """The frames that the run in ``path`` had to its end, 0 where no file says so: it has not ended, or not surely.
 
-    ``UserError`` where the file is there and cannot be read.
+    ``Unavailable`` where the file is there and cannot be read.
     """
     try:
-        return int(parsed((path / FINISHED).read_bytes())["num_frames"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError, OverflowError):
+        return frames_said((path / FINISHED).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
         return 0
     except OSError as error:
         raise _not_readable(path / FINISHED, error) from error
+
+
+def frames_said(content: bytes) -> int:
+    """The frames that the ``content`` of ``finished.json`` says, 0 where it is damaged."""
+    try:
+        return int(parsed(content)["num_frames"])
+    except (ValueError, LookupError, TypeError, OverflowError):
+        return 0
 
 
 def open_run(path: Path, *, config: dict[str, Any]) -> RunFolder:
@@ -166,11 +174,10 @@ def open_run(path: Path, *, config: dict[str, Any]) -> RunFolder:
     return RunFolder(path, lock)
 
 
-def reopen_run(path: Path) -> tuple[RunFolder, dict[str, Any]]:
-    """A run's folder as it stands, under the same lock, and its config; nothing is written. Raises ``UserError``."""
-    path = expanded(path).absolute()
-    config = read_config(path)
-    return RunFolder(path, _lock(path)), config
+def lock_beside(folder: Path) -> BaseFileLock:
+    """The lock of ``folder``, a hidden file beside it: whoever enters it waits until nobody else has."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
 def is_running(path: Path) -> bool:
@@ -204,8 +211,8 @@ def _lock(path: Path) -> BaseFileLock:
     return lock
 
 
-def _not_readable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be read ({error.strerror or error}): check the disk; nothing was changed")
+def _not_readable(path: Path, error: OSError) -> Unavailable:
+    return Unavailable(f"{path} cannot be read ({error.strerror or error}): check the disk; nothing was changed")
 
 
 def _not_writable(path: Path, error: OSError) -> UserError:

@@ -295,9 +295,12 @@ def test_out_to_lerobot_and_in_again(ours, tmp_path, monkeypatch):
         np.testing.assert_array_equal(rewards[:-1], got)
 
 
-def test_pictures_alone_keep_all_their_frames(ours, tmp_path):
+def test_pictures_alone_keep_all_their_frames(ours, tmp_path, capsys):
     words = ["--task", "my_robot"]
     program.main(["convert", "npz", str(ours), str(tmp_path / "a.npz"), *words, "--no_actions"])
+    program.main(["convert", "npz", str(ours), str(tmp_path / "b"), *words, "--no_actions", "--control_rate=10"])
+    said = capsys.readouterr().out
+    assert "last frame" not in said and "without actions has every frame, and no rewards" in said
     held = trajectory.load(tmp_path / "a.npz")
     assert held.actions is None and held.steps.tolist() == [n - 1 for n in LENGTHS]
     write_dataset(tmp_path / "out", held._replace(rewards=None), held.frames, fps=10.0)

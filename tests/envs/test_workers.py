@@ -14,7 +14,8 @@ import pytest
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.outcome import Lost, Reset, Restore, Step
 from patchail_jax.envs.rendering import opengl_name
-from patchail_jax.envs.workers import InlinePool, ProcessPool, WorkerError
+from patchail_jax.envs.worker import WorkerError
+from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError
 from tests.envs.fakes import Counting, HungUp, Telling
 
@@ -140,6 +141,25 @@ def test_an_inline_environment_s_error_is_not_taken_for_the_program_s_own(error,
         play(pool, 1)
     assert str(caught.value) == f"environment 0 failed ({error.__name__}: the robot hung up)"
     assert isinstance(caught.value.__cause__, error)
+
+
+def test_environments_that_were_made_are_freed_where_another_cannot_be():
+    made = []
+
+    class Environment:
+        closed = False
+
+        def __init__(self):
+            if len(made) == 2:
+                raise ArithmeticError
+            made.append(self)
+
+        def close(self):
+            self.closed = True
+
+    with pytest.raises(ArithmeticError):
+        InlinePool(Environment, 3)
+    assert [one.closed for one in made] == [True, True]
 
 
 def test_other_errors_of_an_inline_environment_stay_what_they_are():

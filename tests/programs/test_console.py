@@ -19,7 +19,7 @@ SAYS = (
     [
         (">/dev/null", 0, ""),
         (">&-", 0, ""),
-        (">/dev/full", 2, "error: no space is left where the output goes: free some\n"),
+        (">/dev/full", 1, "error: no space is left for the output: free some\n"),
         ("| true; exit ${PIPESTATUS[0]}", 141, ""),
     ],
 )
@@ -57,16 +57,27 @@ def test_a_name_of_two_lines_makes_no_two_lines_of_the_error():
         ("open('/etc/hostname/x')", "error: /etc/hostname/x: Not a directory: check the name"),
         ("open('/tmp', 'w')", "error: /tmp: Is a directory: name a file"),
         ("open('x' * 300)", f"error: {'x' * 300}: File name too long: give a shorter name"),
-        (
-            "(_ for _ in ()).throw(OSError(27, '', 'a.png'))",
-            "error: a.png: File too large: raise the limit of a file's size (ulimit -f), or name another disk",
-        ),
     ],
 )
 def test_a_name_that_cannot_be_opened_is_one_line(opened, said):
     program = f"from patchail_jax.programs.console import start; start(lambda words: {opened} and 0, [])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, f"{said}\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (5, "a.png: Input/output error: check the disk"),
+        (27, "a.png: File too large: raise the limit of a file's size (ulimit -f), or name another disk"),
+        (28, "no space is left for a.png: free some"),
+    ],
+)
+def test_trouble_with_a_disk_is_one_line_and_tried_again_by_launchers(number, said):
+    opened = f"(_ for _ in ()).throw(OSError({number}, '', 'a.png'))"
+    program = f"from patchail_jax.programs.console import start; start(lambda words: {opened} and 0, [])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, f"error: {said}\n")
 
 
 def test_an_error_of_the_program_keeps_its_traceback():

@@ -136,7 +136,7 @@ HUGE = "1" + "0" * 400
     [
         (["lerobot", "--episodes", "0-99999999999"], "'0-99999999999' makes more than 100000 numbers"),
         (["lerobot", "--episodes", "0-60000,0-60000"], "makes more than 100000 numbers"),
-        (["lerobot", "--episodes", HUGE], "is not a episode or a range"),
+        (["lerobot", "--episodes", HUGE], "is no episode, nor a range"),
         (["npz", "--action_repeat", HUGE], "--action_repeat: '1000.*' is more than 1000000000"),
         (["npz", "--memory", "1e300"], "--memory: '1e300' is no number of gigabytes above 0, from 0.00098 to 1e.09"),
         (["npz", "--memory", "inf"], "--memory: 'inf' is no number of gigabytes above 0"),

@@ -120,6 +120,23 @@ def test_a_benchmark_that_did_not_come_to_the_device_names_no_machine(tmp_path, 
     assert evidence._bench(tmp_path, [], seconds=1.0) == "" and not list(tmp_path.iterdir())
 
 
+def test_a_part_of_the_cases_does_not_replace_all_of_them(tmp_path, monkeypatch):
+    device = {"device": "NVIDIA H200", "devices": 1}
+    part, whole = device, {**device, "loop_steps_per_second": 1.0}
+
+    def measured(found):
+        write = lambda *words, seconds: (tmp_path / "bench.json").write_text(json.dumps(found))  # noqa: E731
+        monkeypatch.setattr(evidence, "_call", write)
+        assert evidence._bench(tmp_path, [], seconds=1.0).startswith("1 x NVIDIA H200")
+        (kept,) = tmp_path.iterdir()
+        assert kept.name == "bench_nvidia_h200.json"
+        return json.loads(kept.read_text())
+
+    assert measured(part) == part and measured(whole) == whole and measured(part) == whole
+    newer = {**whole, "loop_steps_per_second": 2.0}
+    assert measured(newer) == newer
+
+
 def test_nothing_left_to_make_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(evidence, "QUESTIONS", evidence.QUESTIONS[:1])
     made(tmp_path / "paper/finger_spin/patchail/seed_0")

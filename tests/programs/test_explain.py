@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from etils import epath
+from filelock import FileLock
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from PIL import Image
@@ -399,12 +400,27 @@ def test_a_run_of_another_version_is_not_recorded(run, tmp_path):
     assert not (tmp_path / "out.npz").exists()
 
 
+def test_a_run_that_is_going_on_is_not_recorded_and_another_user_s_is(run, tmp_path):
+    there = tmp_path / "run"
+    shutil.copytree(run, there)
+    words = ["record", str(there), str(tmp_path / "out.npz"), "--episodes=1"]
+    with FileLock(there / "lock"), pytest.raises(UserError, match="a process is training in .*run: wait for its end"):
+        demos.main(words)
+    before = sorted(there.iterdir())
+    (there / "lock").unlink()
+    demos.main(words)  # without a lock, which the reader may have no right to make
+    assert sorted(there.iterdir()) == [path for path in before if path.name != "lock"]
+
+
 def test_a_run_in_a_bucket_is_explained_reported_and_recorded_too(run, tmp_path, monkeypatch, capsys):
     make_bucket(monkeypatch, tmp_path / "cache")
     replica = Replica(epath.Path("gs://bucket/run"), tmp_path / "copy")
     shutil.copytree(run, tmp_path / "copy", dirs_exist_ok=True)
     replica.push()
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="a process is training in gs://bucket/run"):
+        demos.main(["record", "gs://bucket/run", "episodes.npz", "--episodes=1"])
+    replica.lease.release()
     main(["--run=gs://bucket/run", "--input=random"])
     reports(["html", "gs://bucket"])
     assert {path.suffix for path in (tmp_path / "reports").iterdir()} >= {".mp4", ".npz", ".html"}

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from etils import epath
 
 from patchail_jax.errors import UserError
+from patchail_jax.storage import remote, remote_files
 from patchail_jax.storage.remote import finished_frames, reading_copy, runs_in
 from patchail_jax.storage.remote_files import read_manifest, same
 from patchail_jax.storage.replica import Replica
@@ -233,6 +236,45 @@ def test_a_local_copy_of_another_run_is_moved_aside(bucket, tmp_path):
     Replica(epath.Path(RUN), tmp_path / "one")
     assert not contents(tmp_path / "one")
     assert (tmp_path / "one.replaced" / "checkpoints" / "1" / "state" / "0").exists()
+
+
+def test_one_reader_at_a_time_brings_the_copy_up_to_date(bucket, tmp_path, monkeypatch):
+    pushed(tmp_path / "one", (["a1"], [1]))
+    inside, real = [], remote_files.download
+
+    def download(*given, **named):
+        inside.append("in")
+        time.sleep(0.2)
+        found = real(*given, **named)
+        inside.append("out")
+        return found
+
+    monkeypatch.setattr(remote, "download", download)
+    with ThreadPoolExecutor(4) as readers:
+        folders = list(readers.map(reading_copy, [RUN] * 4))
+    assert inside == ["in", "out"] * 4
+    assert all((folder / "checkpoints" / "1" / "state" / "0").exists() for folder in folders)
+
+
+@pytest.mark.parametrize(
+    "written", [b"{", b"[]", b"{}", b'{"run": "x", "files": {"a": 3}}', b'{"run": "x", "files": 3}']
+)
+def test_a_damaged_list_of_files_is_called_damaged(bucket, tmp_path, written):
+    pushed(tmp_path / "one", (["a1"], [1]))
+    (epath.Path(RUN) / "mirror.json").write_bytes(written)
+    for read in (reading_copy, finished_frames):
+        with pytest.raises(UserError, match=r"mirror.json is damaged: put a copy back") as error:
+            read(RUN)
+        assert "\n" not in str(error.value)
+
+
+def test_a_damaged_mark_of_the_end_is_none(bucket, tmp_path):
+    replica = pushed(tmp_path / "one", (["a1"], [1]))
+    write(tmp_path / "one", ["a1", "a2"], 1, finished=True)
+    replica.push()
+    assert finished_frames(RUN) == END
+    (epath.Path(RUN) / "finished.json").write_bytes(b"{")
+    assert finished_frames(RUN) == 0
 
 
 def test_readers_get_all_but_replay(bucket, tmp_path):
