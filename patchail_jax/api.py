@@ -111,8 +111,7 @@ class LoadedRun:
 
     def patch_rewards(self, frames: np.ndarray) -> np.ndarray:
         """The reward of each patch, ``[T,P,P]``, of ``frames [T+1,H,W,3]`` (h of Eq. 5)."""
-        _ = self._explainer  # refuses a method without a discriminator
-        return self._trained.devices.patch_rewards(self._trained.state, self._checked(frames))
+        return self._explainer.patch_rewards(self._trained.state, self._checked(frames))
 
     def explain(self, frames: np.ndarray, kind: str = "patch_rewards") -> np.ndarray:
         """A map over the pixels, ``[T,H,W]``: ``patch_rewards``, ``attention``, ``weighted`` or ``gradcam``."""

@@ -76,12 +76,10 @@ class Devices:
         self._publish = jax.jit(lambda state: jax.tree.map(jnp.copy, method.publish(state)))
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
         self._explore, self._exploit = jax.jit(functools.partial(_explored, method.explore)), jax.jit(method.exploit)
-        self._label = self._label_by_steps = self._judge = None
+        self._label = self._label_by_steps = None
         if method.label is not None:
             self._label = jax.jit(method.label, donate_argnums=0)
             self._label_by_steps = jax.jit(functools.partial(_rewards_alone, method.label))
-        if method.discriminator is not None:
-            self._judge = jax.jit(method.discriminator.patch_rewards)
 
     @property
     def count(self) -> int:
@@ -182,11 +180,6 @@ class Devices:
         padded, length = _beside(state, (padded, np.int32(steps)))
         state, rewards = self._label(state, padded, (length, *demonstrations))
         return self.place(state), np.asarray(rewards)[:steps]
-
-    def patch_rewards(self, state: Any, frames: np.ndarray) -> np.ndarray:
-        """Patch rewards ``[T,P,P]`` of one episode's frames ``[T+1,H,W,3]``, for methods with a discriminator."""
-        assert self._judge is not None
-        return self.over_episode(self._judge, state, frames)
 
     def over_episode(self, function: Any, state: Any, frames: np.ndarray) -> np.ndarray:
         """``function(state, frames [t+S,H,W,3]) -> [t,...]`` for all T steps of one episode's frames ``[T+1,H,W,3]``.

@@ -38,7 +38,8 @@ class Explainer:
         examine = discriminator.examine
         self._devices, self._examine, self._side = devices, examine, image_size
         self.reach = discriminator.reach  # steps between the s and s' that are judged
-        self._rewards, self._layers = discriminator.rewards, discriminator.layers
+        self._rewards, self._patch_rewards = discriminator.rewards, discriminator.patch_rewards
+        self._layers = discriminator.layers
         # Attention and Grad-CAM are read off convolutions.
         self.kinds = tuple(KINDS) if discriminator.convolutional else ("patch_rewards",)
         self._logits = jax.jit(lambda state, frames: examine(state, frames, {})[0])
@@ -47,6 +48,10 @@ class Explainer:
     def logits(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "N-1 *patches"]:
         """The discriminator's logits ``[T,P,P]`` of ``frames [T+1,H,W,3] uint8``, high for the expert."""
         return self._devices.over_episode(self._logits, state, frames)
+
+    def patch_rewards(self, state: PyTree, frames: Pixels) -> Float[np.ndarray, "N-1 *patches"]:
+        """The rewards ``[T,P,P]`` of the patches of ``frames [T+1,H,W,3] uint8`` (h of Eq. 5, scaled)."""
+        return np.array(self._patch_rewards(jnp.asarray(self.logits(state, frames))))
 
     def explain(self, state: PyTree, frames: Pixels, kinds: Collection[str]) -> Explanation:
         """The rewards and the maps of ``kinds``, some of ``KINDS``, for ``frames [T+1,H,W,3] uint8``.
@@ -60,7 +65,7 @@ class Explainer:
         logits = self.logits(state, frames)
         found: dict[str, Array | np.ndarray] = {}
         if not {"patch_rewards", "weighted"}.isdisjoint(kinds):
-            patch_rewards = self._devices.patch_rewards(state, frames)
+            patch_rewards = self._patch_rewards(jnp.asarray(logits))
             found["patch_rewards"] = patch_map(patch_rewards, image_size=self._side, layers=self._layers)
         if not {"attention", "weighted"}.isdisjoint(kinds):
             found["attention"] = self._devices.over_episode(self._attention, state, frames)

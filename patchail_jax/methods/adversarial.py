@@ -118,15 +118,9 @@ def compose(
             metrics["reward/mean"] *= learner.specs.n_step
         return State(base, trained, similarity_scale, state.reference), metrics
 
-    def logits_of(state: State, frames: jax.Array) -> jax.Array:
-        return discriminator.logits(state, discriminator.pairs.of_episode(frames))
-
-    def patch_rewards(state: State, frames: jax.Array) -> jax.Array:
-        return reward.of_patches(logits_of(state, frames))
-
     def label(state: State, frames: jax.Array, demonstrations: Any) -> tuple[State, jax.Array]:
         del demonstrations
-        return state, reward.of(logits_of(state, frames))
+        return state, reward.of(discriminator.logits(state, discriminator.pairs.of_episode(frames)))
 
     return Method(
         init=init,
@@ -141,7 +135,7 @@ def compose(
         ),
         label=None if reward.at_update else label,
         discriminator=Judge(
-            patch_rewards,
+            reward.of_patches,
             reward.of,
             discriminator.examine,
             discriminator.layers,

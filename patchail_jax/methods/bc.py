@@ -16,7 +16,6 @@ from patchail_jax.methods import drqv2
 from patchail_jax.methods.method import NOTHING, Config, Method, Metrics, Needs, Policy
 from patchail_jax.types import Batch, Specs
 from patchail_jax.updates.cloning import cloning_update
-from patchail_jax.updates.gradient_step import make_optimizer
 
 
 @flax.struct.dataclass
@@ -31,16 +30,15 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Cloner:
-    """One step of cloning a learner's encoder and actor: ROT's pre-training too."""
+    """One step of cloning a learner's encoder and actor, by the actor's optimizer: ROT's pre-training too."""
 
     learner: drqv2.Learner
-    optimizer: optax.GradientTransformation
 
     def init(self, key: jax.Array, parts: Policy = NOTHING) -> State:
         """The first state, as ``Method.init``."""
         base = self.learner.init(key, parts)
         policy = self.learner.publish(base)
-        return State(jnp.zeros((), jnp.int32), base.key, policy, self.optimizer.init(policy))
+        return State(jnp.zeros((), jnp.int32), base.key, policy, self.learner.actor_optimizer.init(policy))
 
     def advance(self, state: State, batch: Batch, key: jax.Array) -> tuple[State, Metrics]:
         """One step of cloning, and the state after it."""
@@ -54,7 +52,7 @@ class Cloner:
         return cloning_update(
             policy,
             optimizer_state,
-            self.optimizer,
+            self.learner.actor_optimizer,
             act=self.learner.exploit,
             observations=self.learner.observe(key, batch.expert_index, batch.expert.frames, 0),
             actions=batch.expert.actions,
@@ -62,17 +60,10 @@ class Cloner:
         )
 
 
-def make_cloner(learner: drqv2.Learner) -> Cloner:
-    """A cloner with an optimizer of its own, at the actor's learning rate."""
-    agent = learner.agent
-    adam = make_optimizer(agent["optimizer"], agent["actor_learning_rate"], agent["decay"], group="agent")
-    return Cloner(learner, adam)
-
-
 def make(specs: Specs, config: Config) -> Method:
     """Behaviour cloning for ``specs``, by ``config.agent``, ``.network`` and ``.cloning``."""
-    learner = drqv2.make_learner(specs, config["agent"], config["network"], config["cloning"])
-    cloner = make_cloner(learner)
+    learner = drqv2.make_learner(specs, config)
+    cloner = Cloner(learner)
 
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
         return cloner.advance(state, batch, jax.random.fold_in(state.key, state.update))

@@ -35,22 +35,23 @@ class State:
 
 def make(specs: Specs, config: Config) -> Method:
     """BCO for ``specs``, by ``config.agent``, ``.network`` and ``.cloning``."""
-    groups = config["agent"], config["network"], config["cloning"]
-    learner = drqv2.make_learner(specs, *groups)
+    learner = drqv2.make_learner(specs, config)
     both = specs.frame_stack + 1  # frames of s and s'
-    model = drqv2.make_learner(specs._replace(frame_stack=both), *groups)
-    cloner, imitator = bc.make_cloner(learner), bc.make_cloner(model)
+    model = drqv2.make_learner(specs._replace(frame_stack=both), config)
+    cloner, inverse_trainer = bc.Cloner(learner), bc.Cloner(model)
 
     def init(key: jax.Array, parts: Policy = NOTHING) -> State:
         policy_key, inverse_key = jax.random.split(key)
         inverse = model.publish(model.init(inverse_key))
-        return State(cloner.init(policy_key, parts), inverse, imitator.optimizer.init(inverse))
+        return State(cloner.init(policy_key, parts), inverse, model.actor_optimizer.init(inverse))
 
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
         inverse_key, policy_key = jax.random.split(jax.random.fold_in(state.cloned.key, state.cloned.update))
         played = ExpertBatch(batch.agent.frames[:, :both], batch.agent.actions)
         own = batch._replace(expert=played, expert_index=batch.sample_index)
-        inverse, inverse_optimizer, found = imitator.clone(state.inverse, state.inverse_optimizer, own, inverse_key)
+        inverse, inverse_optimizer, found = inverse_trainer.clone(
+            state.inverse, state.inverse_optimizer, own, inverse_key
+        )
         meant = model.exploit(inverse, stack_at(batch.expert.frames, 0, both))
         labelled = batch._replace(expert=batch.expert._replace(actions=meant))
         cloned, metrics = cloner.advance(state.cloned, labelled, policy_key)

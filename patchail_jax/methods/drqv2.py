@@ -203,8 +203,9 @@ def update_keys(key: jax.Array) -> jax.Array:
     return jax.random.split(key, 5)
 
 
-def make_learner(specs: Specs, agent: SubConfig, network: SubConfig, cloning: SubConfig) -> Learner:
+def make_learner(specs: Specs, config: Config) -> Learner:
     """DrQ-v2 for ``specs``, by ``config.agent``, ``.network`` and ``.cloning``; ``UserError`` for what does not fit."""
+    agent, network, cloning = config["agent"], config["network"], config["cloning"]
     dtype = compute_dtype(network["precision"])
     if not specs.feature_count:
         output_size(specs.image_size, encoder_layers())  # refuses images that are too small
@@ -233,7 +234,7 @@ def make_learner(specs: Specs, agent: SubConfig, network: SubConfig, cloning: Su
 def make(specs: Specs, config: Config) -> Method:
     """DrQ-v2 on the rewards that replay holds, the task's own, times ``config.reward.scale``; nothing is cloned."""
     cloning = {**config["cloning"], "weight_initial": 0.0, "schedule": "linear"}
-    learner = make_learner(specs, config["agent"], config["network"], cloning)
+    learner = make_learner(specs, {**config, "cloning": cloning})
 
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
         key = jax.random.fold_in(state.key, state.update)

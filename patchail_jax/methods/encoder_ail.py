@@ -34,14 +34,14 @@ from patchail_jax.updates.prepare_batch import episode_windows, stack_at
 
 def make_shared(specs: Specs, config: Config) -> Method:
     """The discriminator reads the critic's features (Cohen et al. 2021)."""
-    learner = drqv2.make_learner(specs, config["agent"], config["network"], config["cloning"])
+    learner = drqv2.make_learner(specs, config)
     return compose(learner, make_feature_discriminator(learner, config, None), make_image_reward(config))
 
 
 def make_independent(specs: Specs, config: Config) -> Method:
     """The discriminator has an encoder of its own."""
     network = config["network"]
-    learner = drqv2.make_learner(specs, config["agent"], network, config["cloning"])
+    learner = drqv2.make_learner(specs, config)
     own = ImageFeatures(network["encoder_channels"], network["feature_size"], compute_dtype(network["precision"]))
     return compose(learner, make_feature_discriminator(learner, config, own), make_image_reward(config))
 

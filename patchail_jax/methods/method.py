@@ -43,16 +43,16 @@ class Needs(NamedTuple):
 class Judge(NamedTuple):
     """A method's discriminator, for those who look at it: maps, films, histograms."""
 
-    patch_rewards: Callable[[State, jax.Array], jax.Array]
-    """``patch_rewards(state, frames [t+S,H,W,3]) -> [t,P,P]`` (the h of Eq. 5, scaled), not aggregated; P is 1 where
-    the frame is judged as a whole."""
+    patch_rewards: Callable[[jax.Array], jax.Array]
+    """``patch_rewards(logits [...,P,P]) -> [...,P,P]`` (the h of Eq. 5, scaled), not aggregated."""
 
     rewards: Callable[[jax.Array], jax.Array]
     """``rewards(logits [...,P,P]) -> rewards [...]`` (Eq. 5, scaled)."""
 
     examine: Callable[[State, Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
     """``examine(state, frames [t+S,H,W,3], offsets) -> (logits [t,P,P], activations {layer: [t,h,w,c]})``, layers in
-    order; ``offsets``, {} or of the activations' form, are added to them for gradients."""
+    order; ``offsets``, {} or of the activations' form, are added to them for gradients. P is 1 where the frame is
+    judged as a whole."""
 
     layers: tuple[Layer, ...]
     """Where on the image each patch lies."""

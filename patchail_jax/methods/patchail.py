@@ -26,7 +26,7 @@ from patchail_jax.types import Specs
 
 def make(specs: Specs, config: Config) -> Method:
     """PatchAIL for ``specs``; -W and -B by ``config.similarity``. ``UserError`` names what does not fit."""
-    learner = drqv2.make_learner(specs, config["agent"], config["network"], config["cloning"])
+    learner = drqv2.make_learner(specs, config)
     reward, regularizer = make_reward(config["reward"]), make_regularizer(config["similarity"])
     return compose(learner, make_patch_discriminator(specs, config), reward, regularizer, scale=0.0)
 

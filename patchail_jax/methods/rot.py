@@ -25,7 +25,7 @@ import optax
 from patchail_jax.equations.optimal_transport import cosine_cost, transport_rewards, unit
 from patchail_jax.errors import choose
 from patchail_jax.methods import drqv2
-from patchail_jax.methods.bc import make_cloner
+from patchail_jax.methods.bc import Cloner
 from patchail_jax.methods.cloning_weight import filtered, is_filtered
 from patchail_jax.methods.method import NOTHING, Config, Method, Metrics, Needs, Policy, SubConfig
 from patchail_jax.types import Batch, Specs
@@ -50,8 +50,8 @@ class State:
 
 def make(specs: Specs, config: Config) -> Method:
     """ROT for ``specs``, by ``config.agent``, ``.network``, ``.cloning`` and ``.optimal_transport``."""
-    learner = drqv2.make_learner(specs, config["agent"], config["network"], config["cloning"])
-    cloner, transport = make_cloner(learner), config["optimal_transport"]
+    learner = drqv2.make_learner(specs, config)
+    cloner, transport = Cloner(learner), config["optimal_transport"]
     rewards_of = make_episode_rewards(learner, transport)
     by_reference = choose(
         {"online": False, "reference": True}, transport["filter_features"], field="optimal_transport.filter_features"
@@ -61,7 +61,7 @@ def make(specs: Specs, config: Config) -> Method:
         base = learner.init(key, parts)
         policy = learner.publish(base)
         reference, target = (jax.tree.map(jnp.copy, policy) for _ in range(2))
-        return State(base, cloner.optimizer.init(policy), reference, target, jnp.zeros(()))
+        return State(base, learner.actor_optimizer.init(policy), reference, target, jnp.zeros(()))
 
     def pretrain(state: State, batch: Batch) -> tuple[State, Metrics]:
         base = state.learner

@@ -11,6 +11,7 @@ from patchail_jax.devices.data_parallel import Devices, fetch, purpose_key
 from patchail_jax.devices.frames_on_devices import FramesOnDevices
 from patchail_jax.devices.mapping import MAPPINGS
 from patchail_jax.errors import UserError
+from patchail_jax.maps.explainer import Explainer
 from patchail_jax.types import Purpose
 from tests.small import SPECS, for_devices, make_batch, make_method
 
@@ -121,7 +122,9 @@ def test_operations_are_those_of_the_layers():
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_nothing_compiles_after_the_first_call(caplog, mapping):
-    learner = Devices(make_method(), SPECS, count=4, mapping=mapping)
+    method = make_method()
+    learner = Devices(method, SPECS, count=4, mapping=mapping)
+    explainer = Explainer(method.discriminator, learner, image_size=24)
     state = learner.init(0)
     observation = np.zeros((1, 24, 24, 6), np.uint8)
     episode = np.zeros((9, 24, 24, 3), np.uint8)
@@ -132,7 +135,7 @@ def test_nothing_compiles_after_the_first_call(caplog, mapping):
         parameters = learner.publish(state)
         learner.explore(parameters, observation, root, call, call)
         learner.exploit(parameters, observation)
-        learner.patch_rewards(state, episode)
+        explainer.patch_rewards(state, episode)
         return jax.block_until_ready(state)
 
     state = everything(state, 0)

@@ -76,7 +76,7 @@ def test_s_and_its_successor_are_shifted_alike():
     groups = groups_of("bco")
     groups["agent"]["shift_pad"] = 2
     both = SMALL._replace(frame_stack=SMALL.frame_stack + 1)
-    learner = drqv2.make_learner(both, groups["agent"], groups["network"], groups["cloning"])
+    learner = drqv2.make_learner(both, groups)
     still = np.random.default_rng(0).integers(0, 256, (4, 1, 24, 24, 3), dtype=np.uint8).repeat(3, axis=1)
     stack = np.asarray(learner.observe(jax.random.PRNGKey(0), jnp.arange(4), jnp.asarray(still), 0))
     np.testing.assert_array_equal(stack[..., :3], stack[..., 6:])

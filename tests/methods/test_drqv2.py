@@ -14,7 +14,7 @@ from tests.small import SPECS, for_devices, make_batch, make_method
 @pytest.fixture(scope="module")
 def learner():
     config = paper_config("cheetah_run").to_dict()
-    return make_learner(SPECS, config["agent"], config["network"], {**config["cloning"], "weight_initial": 1.0})
+    return make_learner(SPECS, {**config, "cloning": {**config["cloning"], "weight_initial": 1.0}})
 
 
 @pytest.mark.parametrize(("step", "expected"), [(0, 1.0), (250_000, 0.55), (500_000, 0.1), (900_000, 0.1)])

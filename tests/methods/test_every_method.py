@@ -104,7 +104,7 @@ def test_an_encoder_s_discriminator_can_be_explained(one_device, name):
     frames = np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), dtype=np.uint8)
     judge = method.discriminator
     logits, activations = judge.examine(state, frames, {})
-    np.testing.assert_allclose(judge.patch_rewards(state, frames), logits, rtol=1e-5)  # AIRL: the reward is the logit
+    np.testing.assert_allclose(judge.patch_rewards(logits), logits, rtol=1e-5)  # AIRL: the reward is the logit
     assert logits.shape == (6, 1, 1) and {a.shape[0] for a in activations.values()} == {6}
     last = list(activations)[-1]
     shifted, _ = judge.examine(state, frames, {last: 0.5 * np.ones_like(activations[last])})

@@ -9,6 +9,7 @@ import pytest
 
 from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.errors import UserError
+from patchail_jax.maps.explainer import Explainer
 from patchail_jax.methods import drqv2, encoder_ail
 from patchail_jax.networks import feature_discriminator
 from patchail_jax.run.config import paper_config
@@ -172,7 +173,7 @@ def test_rewards_of_windows_and_of_augmented_pairs_are_made_at_updates_alone():
 def test_an_episode_is_explained_by_the_pairs_that_earn_its_rewards():
     """Each step by the state n steps on; behind the end stands the last frame. Attention is inside the encoder."""
     method, groups = make_method("laifo", **LAIFO), groups_of("laifo", **LAIFO)
-    learner = drqv2.make_learner(SMALL, groups["agent"], groups["network"], groups["cloning"])
+    learner = drqv2.make_learner(SMALL, groups)
     devices, judge = Devices(method, SMALL, count=1), method.discriminator
     state = devices.init(0)
     frames = np.random.default_rng(0).integers(0, 256, (11, 24, 24, 3), dtype=np.uint8)
@@ -188,7 +189,7 @@ def test_an_episode_is_explained_by_the_pairs_that_earn_its_rewards():
     bias = {**head["params"]["logit"], "bias": head["params"]["logit"]["bias"] - middle}
     trained = dataclasses.replace(state.discriminator, params={"head": {"params": {**head["params"], "logit": bias}}})
     state, wanted = dataclasses.replace(state, discriminator=trained), wanted - middle
-    found = devices.patch_rewards(state, frames)
+    found = Explainer(judge, devices, image_size=24).patch_rewards(state, frames)
     np.testing.assert_array_equal(found[:, 0, 0], wanted > 0)
     logits, activations = judge.examine(state, film[:8], {})
     np.testing.assert_allclose(logits[:, 0, 0], wanted[:4], rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.devices.data_parallel import Devices, fetch
+from patchail_jax.maps.explainer import Explainer
 from patchail_jax.types import Batch
 from tests.small import SPECS, for_devices, make_batch, make_method
 
@@ -21,7 +22,8 @@ def black_against_white(seed: int) -> Batch:
 
 
 def test_the_discriminator_learns_to_tell_expert_from_agent():
-    learner = Devices(make_method(discriminator__learning_rate=3e-3), SPECS, count=1)
+    method = make_method(discriminator__learning_rate=3e-3)
+    learner = Devices(method, SPECS, count=1)
     state = learner.init(0)
     for call in range(30):
         state, metrics = learner.update(state, for_devices([black_against_white(call)], 1))
@@ -30,7 +32,8 @@ def test_the_discriminator_learns_to_tell_expert_from_agent():
     assert named["discriminator/expert_logit"] > 0 > named["discriminator/agent_logit"]
     assert named["reward/mean"] < 0  # AIRL: the agent's mean logit
     bright, dark = np.full((2, 9, 24, 24, 3), [[[[[224]]]], [[[[32]]]]], np.uint8)
-    assert learner.patch_rewards(state, bright).mean() > learner.patch_rewards(state, dark).mean()
+    explainer = Explainer(method.discriminator, learner, image_size=24)
+    assert explainer.patch_rewards(state, bright).mean() > explainer.patch_rewards(state, dark).mean()
 
 
 # Each choice once, and each form with one aggregation: their product is tested equation by equation.
@@ -85,8 +88,9 @@ def test_rewards_at_update_are_the_episode_s_scores_of_the_same_steps(name, over
     ends = np.ones_like(batch.agent.discounts)
     ends[:, -1] = 0.0
     batch = batch._replace(agent=batch.agent._replace(discounts=ends))
-    judge = method.discriminator.patch_rewards
-    expected = [float(jnp.sum(jnp.mean(judge(state, frames), axis=(1, 2)))) for frames in batch.agent.frames]
+    judge = method.discriminator
+    logits = [judge.examine(state, frames, {})[0] for frames in batch.agent.frames]
+    expected = [float(jnp.sum(jnp.mean(judge.patch_rewards(one), axis=(1, 2)))) for one in logits]
     _, metrics = learner.update(state, for_devices([batch], 1))
     target = dict(zip(metrics.names, np.asarray(metrics.values), strict=True))["critic/target"]
     np.testing.assert_allclose(target, np.mean(expected), rtol=1e-4)

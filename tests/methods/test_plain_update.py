@@ -83,7 +83,7 @@ def test_an_episode_is_scored_by_the_config_s_form_and_aggregation(order, form, 
     pairs = np.concatenate([frames[:-2], frames[1:-1], frames[1:-1], frames[2:]], axis=-1)
     logits = plain_update.judge(state.discriminator.params, pairs)
     wanted = plain_update.patch_rewards(groups, logits)
-    np.testing.assert_allclose(method.discriminator.patch_rewards(state, frames), wanted, rtol=1e-4)
+    np.testing.assert_allclose(method.discriminator.patch_rewards(logits), wanted, rtol=1e-4)
     same, scores = method.label(state, frames, None)
     np.testing.assert_allclose(scores, plain_update.step_rewards(groups, logits), rtol=1e-4)
     np.testing.assert_allclose(method.discriminator.rewards(logits), scores, rtol=1e-4)

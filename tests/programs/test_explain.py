@@ -92,7 +92,7 @@ def test_maps_fit_together(trained):
     assert {one.shape for one in maps.values()} == {(STEPS, SIDE, SIDE)}
     np.testing.assert_allclose(maps["weighted"], maps["patch_rewards"] * maps["attention"], rtol=1e-5)
     assert maps["attention"].mean() == pytest.approx(1.0, abs=0.1)
-    rewards = trained.devices.patch_rewards(trained.state, frames)
+    rewards = explainer.patch_rewards(trained.state, frames)
     np.testing.assert_allclose(explained.rewards, rewards.mean(axis=(1, 2)), rtol=1e-5)
     np.testing.assert_allclose(rewards, 0.5 * explainer.logits(trained.state, frames), rtol=1e-5)
 

@@ -106,7 +106,7 @@ def test_the_learner_s_views_are_those_of_its_own_shift(words):
     config = parse(["train", f"--config={words}"]).config
     assert config.agent.shift_pad != config.discriminator.augmentation_pad
     specs, fields = make_specs(config, action_size=1), config.to_dict()
-    learner = drqv2.make_learner(specs, *(fields[group] for group in ("agent", "network", "cloning")))
+    learner = drqv2.make_learner(specs, fields)
     pairs, keys = pairs_of(specs, fields), drqv2.update_keys(jax.random.PRNGKey(3))
     length = specs.frame_stack + specs.n_step
     frames = np.random.default_rng(0).integers(0, 256, (16, length, *specs.frame_shape), dtype=np.uint8)
