@@ -3,6 +3,7 @@
 import posixpath
 import shlex
 import sys
+import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ def require_shared(root: str, *, schemes: Collection[str] = (), mount: str = "",
     give = f"give {flag}, or a" if flag else "give a"
     where = f"it must lie under {mount}" if mount else f"{give} --root such as gs://mine/runs"
     raise UserError(f"--root is {root}, which would be lost with its machine; {where}")
+
+
+def hand_over_folder(*, dry_run: bool) -> Path:
+    """A new folder, this user's alone, for files that other programs are given; of a ``dry_run`` it is only named."""
+    return Path(tempfile.gettempdir()) if dry_run else Path(tempfile.mkdtemp(prefix="patchail_"))
 
 
 def write_shown(path: Path, text: str, *, dry_run: bool) -> None:

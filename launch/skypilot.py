@@ -11,14 +11,12 @@ import json
 import os
 import shlex
 import subprocess
-import tempfile
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
-from patchail_jax.launch.manifest import require_shared, run_shown, to_yaml, write_shown
+from patchail_jax.launch.manifest import hand_over_folder, require_shared, run_shown, to_yaml, write_shown
 from patchail_jax.launch.outside import require_program
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import (
@@ -149,7 +147,7 @@ def main(argv: Sequence[str]) -> int:
     runs = [on_platform(run, platform_of(place.accelerators)) for run in runs]
     runs = left(runs, queued=waiting(runs, chosen.sweep, known))
     secret = ("--secret", KEY) if chosen.has_key else ()
-    folder = Path(tempfile.gettempdir())
+    folder = hand_over_folder(dry_run=chosen.dry_run)
     for run in runs:
         made = task(run, chosen.sweep, place)
         path, text = folder / f"{made['name']}.yaml", to_yaml([made])

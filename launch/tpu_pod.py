@@ -14,14 +14,12 @@ it when the runs start (its service account needs roles/secretmanager.secretAcce
 
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
-from patchail_jax.launch.manifest import require_shared, run_shown, write_shown
+from patchail_jax.launch.manifest import hand_over_folder, require_shared, run_shown, write_shown
 from patchail_jax.launch.outside import require_program
 from patchail_jax.launch.pod_script import BUSY, HOME, LOCK, PID, sweep_script
 from patchail_jax.launch.standing import left
@@ -202,7 +200,8 @@ def main(argv: Sequence[str]) -> int:
     if "run" in wanted and not runs:
         sys.stdout.write("nothing is left to do\n")
         wanted = tuple(action for action in wanted if action in GIVE_BACK)
-    archive, script = (Path(tempfile.gettempdir()) / f"{chosen.name}{ending}" for ending in (".tar.gz", ".sh"))
+    folder = hand_over_folder(dry_run=chosen.dry_run)
+    archive, script = (folder / f"{chosen.name}{ending}" for ending in (".tar.gz", ".sh"))
     steps: dict[str, list[tuple[str, ...]]] = {
         "create": create(tpu),
         "setup": setup(tpu, str(archive), extras=options.extras_for(chosen.root, "tpu")),

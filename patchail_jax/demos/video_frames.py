@@ -155,7 +155,7 @@ class Film:
             # "file:" so that no name is taken for an option or an address.
             return av.open(f"file:{self.path}", options=_OPTIONS, **tolerant)
         except (av.error.FFmpegError, ValueError) as error:
-            kinds = "mp4, mov, avi, webm, mkv, ts, gif, webp, apng, animated png and folders of pictures can be read"
+            kinds = f"{' '.join((*file_kinds.FILMS, *file_kinds.MOVING))} and folders of pictures can be read"
             raise UserError(f"{self.path}: cannot be read as a video ({_reason(error)}); {kinds}") from error
 
     def _choose(self, container: Any) -> Any:

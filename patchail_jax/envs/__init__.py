@@ -1,1 +1,1 @@
-"""DeepMind Control as frames: the only place, with ``demos.render``, that knows dm_control."""
+"""Environments as frames: the suite's, Gymnasium's, your own. Only here and in ``demos.render`` is dm_control known."""

@@ -103,8 +103,8 @@ def gradient_penalty(
     faster, because it needs none.
     With g the input gradient and n its norms, d penalty / d params = d/d params <g(params), v> with
     ``v = weight / M * 2 (n - 1) / (B n) * g`` held constant, and <g, v> is the directional derivative of
-    ``sum of(logit)`` along v: one forward-mode pass, whose reverse pass needs ordinary convolutions only.
-    ``logits(params, x)``; exact for every network.
+    ``sum of(logit)`` along v: one forward-mode pass, whose reverse pass needs ordinary convolutions only. This is
+    exact for every network.
     """
     frozen = jax.lax.stop_gradient(params)
     total, pull_back = jax.vjp(lambda x: of(logits(frozen, x)), x)

@@ -89,7 +89,7 @@ def word(text: str) -> str:
 
 def whole_numbers(text: str) -> list[int]:
     """``500000,1000000`` as a list of whole numbers from 1, as ``type=`` of a flag."""
-    return [positive(part.replace("_", "")) for part in text.split(",")]
+    return [positive(part) for part in text.split(",")]
 
 
 def number_ranges(text: str, *, what: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """The forms that ``patchail demos convert`` reads, and the flags of each."""
 
 import argparse
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,8 @@ def add_forms(kinds: Any) -> list[Arguments]:
         )
     for form, example in ((hdf5, "agentview"), (lerobot, "observation.images.top"), (minari, "pixels")):
         form.add_argument("--camera", default="", help=f"camera to take, for example {example}")
-    lerobot.add_argument("--episodes", type=_episodes, metavar="0-9,12", help="episode numbers (default: all)")
+    episodes = functools.partial(number_ranges, what="episode")
+    lerobot.add_argument("--episodes", type=episodes, metavar="0-9,12", help="episode numbers (default: all)")
     hdf5.add_argument("--mask", default="", help="robomimic's name of a list of demonstrations")
     video.add_argument("--image_size", type=pixels, default=84, help="pixels a side (default 84)")
     video.add_argument("--control_rate", type=rate, help="agent steps a second (default: the suite task's)")
@@ -177,15 +179,6 @@ def _crop(text: str) -> tuple[int, int, int]:
 @_written("S,S,... in seconds")
 def _seconds(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
-
-
-@_written("numbers of episodes, such as 0-9,12")
-def _episodes(text: str) -> tuple[int, ...]:
-    """``0-9,12``, one at least."""
-    numbers = number_ranges(text, what="episode")
-    if not numbers:
-        raise ValueError(text)
-    return numbers
 
 
 @_written("a number above 0")

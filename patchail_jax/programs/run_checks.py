@@ -40,7 +40,9 @@ def check_memory(config: ConfigDict) -> Finding:
     """The full replay and the rendered demonstrations against what is free."""
     from patchail_jax.storage import memory
 
-    return Finding("memory", "ok", memory.require_memory(_replay_bytes(config) + _expert_bytes(config)))
+    experts = _expert_bytes(config)
+    of = "replay with the demonstrations' frames" if experts else "replay"
+    return Finding("memory", "ok", memory.require_memory(_replay_bytes(config) + experts, of=of))
 
 
 def check_demonstrations(config: ConfigDict) -> Finding:
@@ -51,9 +53,9 @@ def check_demonstrations(config: ConfigDict) -> Finding:
     needs = _designed(config)[1].needs
     if needs.task_reward:
         return Finding("demonstrations", "ok", f"{config.method} needs none")
-    source, _, seen = select_demonstrations(config, needs)
-    if seen.actions is not None:
-        refuse_actions(seen.actions, action_size_of(config), task=config.env.task, source=str(source))
+    source, whole, seen = select_demonstrations(config, needs)
+    if whole.actions is not None:
+        refuse_actions(whole.actions, action_size_of(config), task=config.env.task, source=str(source))
     actions = "with actions" if seen.actions is not None else "without actions"
     return Finding("demonstrations", "ok", f"{len(seen.observed)} {actions} in {source}")
 

@@ -1,8 +1,8 @@
 """What an evaluation leaves to look at: a film of the agent beside its patch rewards, histograms, the newest episode.
 
-Everything is in the run folder and, where they are on, in the dashboards: ``videos/<frames>.mp4``, ``histograms.jsonl``
-and ``videos/latest.npz``, the newest episode under every kind of map, from which the run's page is made. A file that
-cannot be written costs a warning, and the run goes on.
+In the run folder and, where they are on, in the dashboards: ``videos/<frames>.mp4`` and ``histograms.jsonl``. In the
+folder alone: ``videos/latest.npz``, the newest episode with every kind of map, from which the run's page is made. A
+file that cannot be written costs a warning, and the run goes on.
 """
 
 from typing import Any

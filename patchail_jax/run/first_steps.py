@@ -17,7 +17,6 @@ import numpy as np
 
 from patchail_jax.demos.expert_set import ExpertSet
 from patchail_jax.demos.first_frames import compare
-from patchail_jax.devices.data_parallel import Devices
 from patchail_jax.envs.outcome import Outcome, Reset
 from patchail_jax.envs.workers import AnyPool
 from patchail_jax.maps.explainer import Explainer
@@ -98,7 +97,6 @@ def look_at_first_frames(experts: ExpertSet, pool: AnyPool, *, resets: int) -> N
 def make_first_steps(
     explainer: Explainer | None,
     learner: Learner,
-    devices: Devices,
     experts: ExpertSet | None,
     specs: Specs,
     folder: RunFolder,
@@ -116,7 +114,7 @@ def make_first_steps(
             command,
         )
     return FirstSteps(
-        lambda frames: explainer.logits(devices.copy(learner.state), frames),
+        lambda frames: explainer.logits(learner.state, frames),
         whole,
         frame_stack=specs.frame_stack,
         command=command,

@@ -15,7 +15,7 @@ def is_of(kind: type, value: Any) -> bool:
 
 
 class Number(NamedTuple):
-    """A field's default, the least and the most that it may be, and what 0 means where it is no number of things."""
+    """A field's default, the least and the most that it may be, and what 0 means where it is a special value."""
 
     default: float
     least: float

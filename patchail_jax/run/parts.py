@@ -129,7 +129,7 @@ def build(config: ConfigDict, given: Surroundings, resources: ExitStack) -> Part
         scalars,
         stopwatch,
         lost=lambda: actors.lost,
-        first_steps=make_first_steps(explainer, learner, devices, experts, specs, folder),
+        first_steps=make_first_steps(explainer, learner, experts, specs, folder),
         survival=None if method.discriminator is None else Survival(config.reward),
         on=config.log.every_updates > 0,
     )

@@ -68,16 +68,16 @@ def passing_through(replay: int) -> int:
     return min(replay // 7, 2**29)
 
 
-def require_memory(needed: int) -> str:
-    """A line for the log; ``UserError`` when a replay of ``needed`` bytes and its checkpoints are more than is free."""
+def require_memory(needed: int, *, of: str = "replay") -> str:
+    """A line for the log; ``UserError`` when the ``needed`` bytes ``of`` a replay and its checkpoints are not free."""
     free, passing = available(), passing_through(needed)
     if needed + passing > free:
         raise UserError(
-            f"the replay needs {needed / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB of memory are free, "
+            f"the {of} needs {needed / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB of memory are free, "
             f"of which a save takes {passing / _GIB:.2f}; "
             "lower config.replay.capacity or config.env.image_size"
         )
-    return f"replay: {needed / _GIB:.2f} GiB of {free / _GIB:.1f} GiB free memory"
+    return f"{of}: {needed / _GIB:.2f} GiB of {free / _GIB:.1f} GiB free memory"
 
 
 def peak_memory() -> int:

@@ -1,4 +1,4 @@
-"""Frames to network inputs: stacks, pairs and their augmentation, keyed a sample at a time."""
+"""Frames to network inputs: stacks and windows, and random numbers keyed a sample at a time."""
 
 from collections.abc import Callable
 

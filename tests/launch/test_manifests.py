@@ -271,13 +271,14 @@ def test_skypilot_started_again_launches_what_is_left(cloud, bucket, capfd):
     assert all(line.endswith(" --yes --async --secret WANDB_API_KEY") for line in said)
     names = [line.split()[1] for line in said]
     assert [name[: -len("-01234567-01234567")] for name in names] == NAMES
-    assert yaml.safe_load((cloud.parent / f"{names[1]}.yaml").read_text())["name"] == names[1]
+    (written,) = cloud.parent.glob(f"patchail_*/{names[1]}.yaml")
+    assert yaml.safe_load(written.read_text())["name"] == names[1] and written.parent.stat().st_mode & 0o077 == 0
     assert skypilot.main(words) == 0 and diary(cloud) == [] and capfd.readouterr().err == "2 queued\n"
     for path in cloud.glob("*.job"):  # both are over
         path.unlink()
     bucket["finger/patchail/pair/seed_0"] = standing.FINISHED
     assert skypilot.main(words) == 0 and [line.split()[1] for line in diary(cloud)] == names[1:]
-    for path in [*cloud.iterdir(), *cloud.parent.glob("*.yaml")]:
+    for path in [*cloud.iterdir(), *cloud.parent.glob("patchail_*/*.yaml")]:
         assert KEY not in path.read_text()
 
 

@@ -144,7 +144,7 @@ def test_a_wrong_version_is_named(monkeypatch):
 def test_task_reward_needs_no_demonstrations_and_the_paper_s_size_counts_them(monkeypatch):
     assert run.check_demonstrations(parse(["x", "--config=configs/cheetah.py:drqv2"]).config).status == "ok"
     asked = []
-    monkeypatch.setattr("patchail_jax.storage.memory.require_memory", lambda needed: asked.append(needed) or "")
+    monkeypatch.setattr("patchail_jax.storage.memory.require_memory", lambda needed, of: asked.append(needed) or "")
     run.check_memory(config(name="cheetah.py"))
     transitions, demonstrations = 150_000 + 300, 10 * 501
     np.testing.assert_allclose(asked[0], (transitions + demonstrations) * 84 * 84 * 3, rtol=0.01)
@@ -152,7 +152,7 @@ def test_task_reward_needs_no_demonstrations_and_the_paper_s_size_counts_them(mo
 
 def test_memory_is_counted_in_features_where_no_pixels_are_kept(monkeypatch):
     asked = []
-    monkeypatch.setattr("patchail_jax.storage.memory.require_memory", lambda needed: asked.append(needed) or "")
+    monkeypatch.setattr("patchail_jax.storage.memory.require_memory", lambda needed, of: asked.append(needed) or "")
     small = parse(["x", "--config=configs/cheetah.py:drqv2_features"]).config
     run.check_memory(small)
     assert small.replay.capacity * 17 * 4 <= asked[0] < small.replay.capacity * 200  # cheetah's 17 numbers, not pixels

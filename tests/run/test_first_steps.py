@@ -112,6 +112,6 @@ def test_too_few_demonstrations_are_said_and_short_ones_are_left_out(caplog, num
     explainer = SimpleNamespace(reach=2, logits=None)
     with caplog.at_level("INFO"):
         first = make_first_steps(
-            explainer, None, None, experts, SimpleNamespace(frame_stack=STACK), SimpleNamespace(path="here")
+            explainer, None, experts, SimpleNamespace(frame_stack=STACK), SimpleNamespace(path="here")
         )
     assert ("fewer than" in caplog.text) == (number < FEWEST) and len(first._expert) == number
