@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from patchail_jax.outputs.duration import duration
+from patchail_jax.outputs.metrics import CSV_COLUMNS
+from patchail_jax.storage import run_names
 
 TAIL_BYTES = 4096  # holds the last lines of a run's metrics, and of its console
 _AT_WORK = ("running", "crashed", "elsewhere")  # in the drawn table; what failed has been said above it
@@ -151,12 +153,12 @@ def read_progress(folder: Path) -> tuple[int, float | None]:
     A damaged line counts for nothing: the table is to look at, and runs do not depend on it.
     """
     frame, score = 0, None
-    for line in _whole_lines(folder / "metrics.jsonl"):
+    for line in _whole_lines(folder / run_names.METRICS):
         with contextlib.suppress(ValueError, LookupError, TypeError, OverflowError):
             frame = int(json.loads(line)["frame"])
-    for line in _whole_lines(folder / "eval.csv"):
+    for line in _whole_lines(folder / run_names.EVALUATIONS):
         with contextlib.suppress(ValueError, LookupError):  # the heading is no number either
-            score = float(next(csv.reader([line]))[4])
+            score = float(next(csv.reader([line]))[CSV_COLUMNS.index("episode_reward")])
     return frame, score
 
 

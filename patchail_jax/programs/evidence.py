@@ -22,6 +22,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.programs.arguments import Arguments, output_folder, positive
 from patchail_jax.programs.command_line import parse
 from patchail_jax.programs.interruption import Interruption
+from patchail_jax.storage import run_names
 
 # In order of worth.
 COMPARED = (
@@ -110,7 +111,7 @@ def _choose(results: Path, runs: Path, overrides: Sequence[str]) -> _Choice:
             folder = runs / place
             words = [f"--config={name}", *asked, f"--config.run_folder={folder}"]
             choice = _Choice(words, folder, results / question.folder)
-            if (folder / "config.json").exists() and not (folder / "finished.json").exists():
+            if (folder / run_names.CONFIG).exists() and not (folder / run_names.FINISHED).exists():
                 return choice
             if not (results / place).with_suffix(".csv").exists():
                 choices.append(choice)
@@ -148,7 +149,7 @@ def _gather(folder: Path, place: Path, *, command: str, machine: str) -> None:
     from patchail_jax.reports.results import gather, write_table
     from patchail_jax.reports.runs import read_run
 
-    if not (folder / "config.json").exists():
+    if not (folder / run_names.CONFIG).exists():
         return  # the run was refused before it began, and has said why
     run = read_run(folder)
     if not gather([run], place, command=command, machine=machine):

@@ -16,6 +16,7 @@ from patchail_jax.reports.page_data import page_data
 from patchail_jax.reports.published import method_label
 from patchail_jax.reports.runs import Run, share_of_expert
 from patchail_jax.reports.text import shown
+from patchail_jax.storage import run_names
 from patchail_jax.storage.run_config import flatten
 
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -58,7 +59,7 @@ def _page(run: Run) -> str:
             "state": html.escape(run.state()),
             "tiles": _tiles(run),
             "config": _table(flatten(run.config)),
-            "versions": _table(_versions(run.path / "versions.json")),
+            "versions": _table(_versions(run.path / run_names.VERSIONS)),
             "data": _script(page_data(run)),
         }
     )

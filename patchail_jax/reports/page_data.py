@@ -17,6 +17,7 @@ from patchail_jax.files.npz import reading
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.overlay import colours, overlay
 from patchail_jax.reports.runs import Run
+from patchail_jax.storage import run_names
 
 STEPS = 125  # of the episode in the page, at most, evenly spread
 POINTS = 600  # of a curve, at most
@@ -30,8 +31,8 @@ def page_data(run: Run) -> dict[str, Any]:
     return {
         "expert": run.expert_return,
         "curves": _curves(run),
-        "histograms": _histograms(run.path / "histograms.jsonl"),
-        "episode": _episode(run.path / "videos" / "latest.npz"),
+        "histograms": _histograms(run.path / run_names.HISTOGRAMS),
+        "episode": _episode(run.path / run_names.VIDEOS / run_names.LATEST_EPISODE),
     }
 
 
@@ -56,7 +57,7 @@ def _whole(value: Any) -> int:
 def _curves(run: Run) -> dict[str, list[list[float | None]]]:
     """Every scalar over frames, ``[[frame, value], ...]`` thinned to ``POINTS``. Evaluations' returns come first."""
     curves: dict[str, list[list[float | None]]] = {"evaluation/return": []}
-    for frame, scalars in _lines(run.path / "metrics.jsonl", _scalars):
+    for frame, scalars in _lines(run.path / run_names.METRICS, _scalars):
         for name, value in scalars.items():
             curves.setdefault(name, []).append([frame, value])
     curves["evaluation/return"] = [[int(f), _short(r)] for f, r in zip(run.frames, run.returns, strict=True)]

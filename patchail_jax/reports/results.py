@@ -25,6 +25,7 @@ from patchail_jax.reports.seeds import differences, in_words, refuse_twice
 from patchail_jax.reports.statistics import bootstrap_interval, interquartile_mean
 from patchail_jax.reports.style import save
 from patchail_jax.reports.text import line, table
+from patchail_jax.storage import run_names
 
 _TITLES = {
     "paper": "The paper's size",
@@ -125,7 +126,7 @@ def gather(
     _refuse_mixture({**kept, **chosen})
     texts: dict[Path, str] = {}
     for target, run in chosen.items():
-        texts[target] = "".join(whole_lines(run.path / "eval.csv"))
+        texts[target] = "".join(whole_lines(run.path / run_names.EVALUATIONS))
         texts[target.with_suffix(".json")] = json.dumps(made[target], indent=2) + "\n"
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +143,7 @@ def _name(text: str) -> str:
 
 def _about(run: Run, command: str, machine: str) -> dict[str, Any]:
     remedy = "it says how the run was made: put it back, or leave the run out"
-    versions = read_json(run.path / "versions.json", remedy=remedy)
+    versions = read_json(run.path / run_names.VERSIONS, remedy=remedy)
     noted = {name: versions.pop(name, None) for name in ("command", "git_commit", "machine")}
     return {
         "command": command or noted["command"],

@@ -14,6 +14,7 @@ from patchail_jax.files.home import expanded
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.reports.eval_csv import read_eval_csv
 from patchail_jax.reports.text import shown
+from patchail_jax.storage import run_names
 from patchail_jax.storage.lease import is_held
 from patchail_jax.storage.remote import is_remote, reading_copy, runs_in
 from patchail_jax.storage.run_config import flatten, read_config
@@ -133,10 +134,10 @@ def find_runs(locations: Iterable[str | Path]) -> list[Run]:
 
 def _folders(path: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """The run folders in ``path``: nothing below a run folder is one, and links to a folder ``above`` lead nowhere."""
-    if (path / "config.json").is_file():
+    if (path / run_names.CONFIG).is_file():
         yield path
         return
-    for name in ("eval.csv", "metrics.jsonl"):
+    for name in (run_names.EVALUATIONS, run_names.METRICS):
         if (path / name).is_file():
             _log.warning("%s is left out: it has %s but no config.json, so it is no run folder", path, name)
             break
@@ -154,7 +155,7 @@ def read_run(path: Path) -> Run:
     except ValueError as error:
         raise UserError(f"{path} is not the folder of a run: its config.json is not a run's ({error})") from error
     task = config["env"]["task"]
-    found = read_eval_csv(path / "eval.csv", of=RunIdentity(config["method"], task, config["seed"]))
+    found = read_eval_csv(path / run_names.EVALUATIONS, of=RunIdentity(config["method"], task, config["seed"]))
     reached = found.last_frame >= config["num_frames"]
     # The lock first: a finished run may have been started again with more frames.
     status = RUNNING if is_running(path) or is_held(path) else FINISHED if reached else STOPPED

@@ -13,6 +13,7 @@ from patchail_jax.methods import Method
 from patchail_jax.run.clock import agent_step_of
 from patchail_jax.run.config import stored_config
 from patchail_jax.run.design import action_size_of, make_method, make_specs
+from patchail_jax.storage import run_names
 from patchail_jax.storage.checkpoint_reading import read_state
 from patchail_jax.storage.parameters import kept_numbers, read_parameters
 from patchail_jax.storage.remote_files import local_steps
@@ -80,14 +81,14 @@ def _config(path: Path) -> ConfigDict:
 
 def _not_finite(path: Path, number: int) -> str:
     """What is wrong with checkpoint ``number`` of the run in ``path``, and what to do."""
-    others = ", ".join(map(str, sorted({*kept_numbers(path / "parameters"), *local_steps(path)} - {number})))
+    others = ", ".join(map(str, sorted({*kept_numbers(path / run_names.PARAMETERS), *local_steps(path)} - {number})))
     remedy = f"name another ({others}), or move this one out of there" if others else "put back a copy, or train again"
     return f"checkpoint {number} in {path} has values that are not finite: {remedy}"
 
 
 def _read(path: Path, number: int | None, template: Any) -> tuple[Any, int]:
     """The state of checkpoint ``number`` of the run in ``path``, and its number."""
-    checkpoints, parameters = path / "checkpoints", path / "parameters"
+    checkpoints, parameters = path / run_names.CHECKPOINTS, path / run_names.PARAMETERS
     kept, whole = kept_numbers(parameters), local_steps(path)
     if number is None and not whole and kept:  # a run whose checkpoints are not here, as in examples/
         number = kept[-1]

@@ -17,7 +17,7 @@ from patchail_jax.storage.checkpoint_arrays import ArraySave
 from patchail_jax.storage.checkpoint_contents import Contents, Replay, checksums, fit, merge, named, split
 from patchail_jax.storage.checkpoint_damage import Damaged, read_or_prove_damage, reason, refused_by_disk, unreadable
 from patchail_jax.storage.checkpoint_reading import item_handlers, one_process, read_checkpoint
-from patchail_jax.storage.run_folder import DAMAGED, UNSHARED
+from patchail_jax.storage.run_names import DAMAGED, UNSHARED
 
 _log = logging.getLogger(__name__)
 

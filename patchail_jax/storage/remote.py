@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.files.home import expanded
-from patchail_jax.storage import run_folder
+from patchail_jax.storage import run_folder, run_names
 from patchail_jax.storage.cache import default_cache_dir
 from patchail_jax.storage.lease import LEASE, WATCH_SECONDS, is_held
 from patchail_jax.storage.remote_files import MANIFEST, download, read_manifest, receive, step_of
@@ -140,9 +140,9 @@ def finished_frames(location: str) -> int:
     remote = storage(location)
     with reachable(location):
         manifest = read_manifest(remote)
-        if manifest is None or run_folder.FINISHED not in manifest.files:
+        if manifest is None or run_names.FINISHED not in manifest.files:
             return 0
-        with (remote / run_folder.FINISHED).open("rb") as stream:
+        with (remote / run_names.FINISHED).open("rb") as stream:
             return run_folder.frames_said(stream.read())
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from patchail_jax.errors import UserError
 from patchail_jax.files.json_objects import parsed
+from patchail_jax.storage import run_names
 
 if TYPE_CHECKING:
     from etils import epath
@@ -43,7 +44,7 @@ class Manifest(NamedTuple):
 def step_of(name: str) -> int | None:
     """The checkpoint that the file ``name`` belongs to."""
     parts = name.split("/")
-    return int(parts[1]) if len(parts) > 2 and parts[0] == "checkpoints" and parts[1].isdecimal() else None
+    return int(parts[1]) if len(parts) > 2 and parts[0] == run_names.CHECKPOINTS and parts[1].isdecimal() else None
 
 
 def read_manifest(remote: "epath.Path") -> Manifest | None:
@@ -123,13 +124,13 @@ def download(
             complete = False
     if whole or not manifest.steps:
         for step in local_steps(folder) - whole:
-            shutil.rmtree(folder / "checkpoints" / str(step))
+            shutil.rmtree(folder / run_names.CHECKPOINTS / str(step))
     return complete
 
 
 def local_steps(folder: Path) -> set[int]:
     """The checkpoints in a local run folder."""
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / run_names.CHECKPOINTS
     found = checkpoints.iterdir() if checkpoints.is_dir() else ()
     return {int(path.name) for path in found if path.name.isdecimal() and path.is_dir()}
 
@@ -140,7 +141,7 @@ def same(path: Path, expected: Digest) -> bool:
 
 
 def _download_checkpoint(remote: "epath.Path", files: dict[str, Digest], folder: Path, step: int) -> bool:
-    aside, target = folder / FETCHING, folder / "checkpoints" / str(step)
+    aside, target = folder / FETCHING, folder / run_names.CHECKPOINTS / str(step)
     shutil.rmtree(aside, ignore_errors=True)
     try:
         whole = all(receive(remote / name, aside / name) == expected for name, expected in files.items())
@@ -149,6 +150,6 @@ def _download_checkpoint(remote: "epath.Path", files: dict[str, Digest], folder:
     if whole:
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(exist_ok=True)
-        (aside / "checkpoints" / str(step)).rename(target)
+        (aside / run_names.CHECKPOINTS / str(step)).rename(target)
     shutil.rmtree(aside, ignore_errors=True)
     return whole

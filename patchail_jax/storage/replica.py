@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchail_jax.errors import UserError
+from patchail_jax.storage import run_names
 from patchail_jax.storage.lease import Lease
 from patchail_jax.storage.remote_files import (
     FETCHING,
@@ -23,7 +24,6 @@ from patchail_jax.storage.remote_files import (
     send,
     step_of,
 )
-from patchail_jax.storage.run_folder import DAMAGED, FINISHED, UNSHARED
 
 if TYPE_CHECKING:
     from etils import epath
@@ -109,11 +109,11 @@ class Replica:
         kept = steps if added or newest in there else there
         files = {name: known for name, known in self._manifest.files.items() if step_of(name) in kept} | added
         logs = self._logs()
-        for name in sorted(logs - {FINISHED}):
+        for name in sorted(logs - {run_names.FINISHED}):
             files |= self._send_log(name)
-        self._commit(files | {name: known for name, known in before.items() if name == FINISHED})
-        if FINISHED in logs:
-            self._commit(files | self._send_log(FINISHED))
+        self._commit(files | {name: known for name, known in before.items() if name == run_names.FINISHED})
+        if run_names.FINISHED in logs:
+            self._commit(files | self._send_log(run_names.FINISHED))
         self._remove(before)
 
     def _stamp(self, name: str) -> _Stamp | None:
@@ -151,7 +151,7 @@ class Replica:
     def _send_checkpoint(self, step: int) -> dict[str, Digest]:
         """The files of a checkpoint; none where it was deleted meanwhile, having been replaced by newer ones."""
         sent: dict[str, Digest] = {}
-        path = folder = self.folder / "checkpoints" / str(step)
+        path = folder = self.folder / run_names.CHECKPOINTS / str(step)
         try:
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 sent |= self._send(path.relative_to(self.folder).as_posix())
@@ -199,7 +199,7 @@ class Replica:
         self._tidy = self._tidy and {step_of(name) for name in before} == {step_of(name) for name in now.files}
         if not self._tidy:
             with contextlib.suppress(FileNotFoundError):
-                for path in list((self.remote / "checkpoints").iterdir()):
+                for path in list((self.remote / run_names.CHECKPOINTS).iterdir()):
                     if path.name.isdecimal() and int(path.name) not in now.steps:
                         path.rmtree(missing_ok=True)
             self._tidy = True
@@ -217,4 +217,5 @@ class Replica:
 
 def _is_apart(name: str) -> bool:
     """Folders in a run folder that do not travel as logs do, or not at all."""
-    return name in ("checkpoints", FETCHING) or name.startswith(("process_", DAMAGED, UNSHARED))
+    aside = ("process_", run_names.DAMAGED, run_names.UNSHARED)
+    return name in (run_names.CHECKPOINTS, FETCHING) or name.startswith(aside)

@@ -8,6 +8,7 @@ from typing import Any
 
 from patchail_jax.errors import UserError
 from patchail_jax.files.json_objects import read_json
+from patchail_jax.storage import run_names
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _REMEDY = "put it back, or choose another folder"
 def read_config(path: Path) -> dict[str, Any]:
     """The config of the run in ``path``. ``UserError`` where there is none, a damaged one or another program's."""
     try:
-        config = read_json(path / "config.json", remedy=_REMEDY)
+        config = read_json(path / run_names.CONFIG, remedy=_REMEDY)
         _ = config["method"], config["env"]["task"]
     except UserError as error:
         raise UserError(f"{path} is not the folder of a run: {error}") from error
@@ -49,7 +50,7 @@ def newer_fields(
     ``UserError``, which ends in the ``remedy``, where the folder holds another run: where a field differs that is not
     of ``MAY_DIFFER``.
     """
-    if not (path / "config.json").exists():
+    if not (path / run_names.CONFIG).exists():
         return {}
     newer: dict[str, Any] = {}
     before, now = flatten(read_config(path)), flatten(json.loads(json.dumps(config)))

@@ -12,14 +12,12 @@ from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.files.home import expanded
 from patchail_jax.files.json_objects import parsed
 from patchail_jax.files.whole_file import write_text
+from patchail_jax.storage import run_names
 from patchail_jax.storage.run_config import refuse_other_run
 from patchail_jax.storage.versions import command, machine, versions
 
 _log = logging.getLogger(__name__)
 
-FINISHED = "finished.json"
-# Checkpoints that are put aside beside their folder, by number.
-DAMAGED, UNSHARED = "damaged_checkpoint_", "first_checkpoint_"
 _LOCK = "lock"
 _LOCK_SECONDS = 0.5  # a program that looks whether a run is going on holds the lock for a moment
 
@@ -33,47 +31,47 @@ class RunFolder(NamedTuple):
     @property
     def metrics_jsonl(self) -> Path:
         """Every scalar, a JSON object a line."""
-        return self.path / "metrics.jsonl"
+        return self.path / run_names.METRICS
 
     @property
     def eval_csv(self) -> Path:
         """Evaluations alone, for plots."""
-        return self.path / "eval.csv"
+        return self.path / run_names.EVALUATIONS
 
     @property
     def checkpoints(self) -> Path:
         """Orbax checkpoints."""
-        return self.path / "checkpoints"
+        return self.path / run_names.CHECKPOINTS
 
     @property
     def parameters(self) -> Path:
         """The parameters alone, of now and then (``storage.parameters``)."""
-        return self.path / "parameters"
+        return self.path / run_names.PARAMETERS
 
     @property
     def pictures(self) -> Path:
         """Drawn when the run ends."""
-        return self.path / "pictures"
+        return self.path / run_names.PICTURES
 
     @property
     def profile(self) -> Path:
         """A trace of a few updates."""
-        return self.path / "profile"
+        return self.path / run_names.PROFILE
 
     @property
     def histograms_jsonl(self) -> Path:
         """What the discriminator says of expert and agent at each evaluation, a histogram a line."""
-        return self.path / "histograms.jsonl"
+        return self.path / run_names.HISTOGRAMS
 
     @property
     def videos(self) -> Path:
         """A film an evaluation, named by frames."""
-        return self.path / "videos"
+        return self.path / run_names.VIDEOS
 
     @property
     def latest_episode(self) -> Path:
         """The newest evaluation's episode, and its maps."""
-        return self.videos / "latest.npz"
+        return self.videos / run_names.LATEST_EPISODE
 
     def describe(self, config: dict[str, Any], *, renderer: str | None = None, resumed: bool = False) -> None:
         """Writes what the run resumes with: config, command, machine, versions; ``renderer`` draws the agent's frames.
@@ -88,24 +86,24 @@ class RunFolder(NamedTuple):
                 first,
                 renderer,
             )
-        _write_json(self.path / "config.json", config)
+        _write_json(self.path / run_names.CONFIG, config)
         drawn = {"renderer": renderer, "first_renderer": first or renderer}
         made = {"command": command(), "machine": machine()}
-        _write_json(self.path / "versions.json", {**versions(), **drawn, **made})
+        _write_json(self.path / run_names.VERSIONS, {**versions(), **drawn, **made})
 
     def _first_renderer(self) -> str | None:
         """What drew the run's first frames; None where versions.json does not say."""
         try:
-            found: str | None = parsed((self.path / "versions.json").read_bytes()).get("first_renderer")
+            found: str | None = parsed((self.path / run_names.VERSIONS).read_bytes()).get("first_renderer")
         except (FileNotFoundError, ValueError):
             return None
         except OSError as error:
-            raise _not_readable(self.path / "versions.json", error) from error
+            raise _not_readable(self.path / run_names.VERSIONS, error) from error
         return found
 
     def is_there(self) -> bool:
         """Whether the folder still has what ``describe`` wrote: somebody may have removed it."""
-        return (self.path / "config.json").exists()
+        return (self.path / run_names.CONFIG).exists()
 
     def make_anew(self) -> None:
         """The folder and the lock that somebody has removed; ``describe`` writes the rest. May raise ``OSError``."""
@@ -118,11 +116,12 @@ class RunFolder(NamedTuple):
 
         ``Unavailable`` where that cannot be written.
         """
+        mark = self.path / run_names.FINISHED
         try:
-            _write_json(self.path / FINISHED, {"num_frames": max(num_frames, finished_frames(self.path))})
+            _write_json(mark, {"num_frames": max(num_frames, finished_frames(self.path))})
         except OSError as error:
             raise Unavailable(
-                f"the run is not marked as finished: {self.path / FINISHED} cannot be written ({error.strerror}). "
+                f"the run is not marked as finished: {mark} cannot be written ({error.strerror}). "
                 "Fix the disk, then start the same command again"
             ) from error
 
@@ -137,11 +136,11 @@ def finished_frames(path: Path) -> int:
     ``Unavailable`` where the file is there and cannot be read.
     """
     try:
-        return frames_said((path / FINISHED).read_bytes())
+        return frames_said((path / run_names.FINISHED).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return 0
     except OSError as error:
-        raise _not_readable(path / FINISHED, error) from error
+        raise _not_readable(path / run_names.FINISHED, error) from error
 
 
 def frames_said(content: bytes) -> int:
