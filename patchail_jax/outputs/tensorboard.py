@@ -17,6 +17,7 @@ import numpy as np
 from patchail_jax.errors import UserError
 from patchail_jax.files.append import append
 from patchail_jax.files.whole_file import whole_file
+from patchail_jax.outputs.video import write_gif
 
 _PREFIX = "events.out.tfevents."
 _REWOUND = ".rewound"  # ends the name of a file that holds everything its elders hold and is still true
@@ -71,11 +72,8 @@ class TensorBoard:
 
     def film(self, name: str, path: Path, images: np.ndarray, *, fps: float, frame: int) -> None:
         """``images [T,H,W,3] uint8`` as an animated picture; TensorBoard takes no mp4."""
-        from PIL import Image
-
-        first, *rest = (Image.fromarray(one) for one in images)
         stream = io.BytesIO()
-        first.save(stream, "GIF", save_all=True, append_images=rest, duration=1000 / fps, loop=0)
+        write_gif(stream, images, fps)
         height, width = images.shape[1:3]
         summaries = self._summaries.Summary
         picture = summaries.Image(height=height, width=width, colorspace=3, encoded_image_string=stream.getvalue())

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, scale: int = 1, k
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
         raise ValueError(f"frames must be [T,H,W,3] uint8 with T >= 1, not {frames.dtype}{list(frames.shape)}")
-    writers: dict[str, Callable[..., None]] = {".mp4": _write_mp4, ".gif": _write_gif}
+    writers: dict[str, Callable[..., None]] = {".mp4": _write_mp4, ".gif": write_gif}
     if path.suffix not in writers:
         raise UserError(f"{path} is not the name of a video; end it with {' or '.join(writers)}")
     enlarged = frames if scale == 1 else frames.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -57,8 +58,9 @@ def _write_mp4(path: Path, frames: np.ndarray, fps: float, keyframes: int = 0) -
         raise failed from error
 
 
-def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
+def write_gif(out: Path | BinaryIO, frames: np.ndarray, fps: float) -> None:
+    """``frames [T,H,W,3] uint8`` as an animated picture, shown again and again."""
     from PIL import Image
 
     first, *rest = (Image.fromarray(frame) for frame in frames)
-    first.save(path, "GIF", save_all=True, append_images=rest, duration=1000 / fps, loop=0)
+    first.save(out, "GIF", save_all=True, append_images=rest, duration=1000 / fps, loop=0)

@@ -32,7 +32,7 @@ _LONGEST = 180  # bytes of a name: file systems have room for 255, endings inclu
 def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: str, output: Path | None) -> list[Path]:
     """Explains episodes of one run; returns what it has written."""
     from patchail_jax.outputs.explaining_film import ExplainedEpisode, explaining_film
-    from patchail_jax.outputs.video import FEW_STEPS, FRAMES_PER_SECOND, write_video
+    from patchail_jax.outputs.video import FEW_STEPS, FRAMES_PER_SECOND, SIDE, write_video
     from patchail_jax.programs.footage import footage
     from patchail_jax.reports.pictures import contact_sheet
     from patchail_jax.run.reopened import open_trained
@@ -52,7 +52,7 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
     stem = (output or path / "explain") / _stem(words, [path], sources)
     written = contact_sheet(stem, episodes, label=KINDS[kind])
     every = -(-max(len(episode.maps) for episode in episodes) // FEW_STEPS)
-    for suffix, stride, side in ((".mp4", 1, 256), (".gif", every, 128)):
+    for suffix, stride, side in ((".mp4", 1, SIDE), (".gif", every, SIDE // 2)):
         written.append(stem.with_name(stem.name + suffix))
         write_video(written[-1], explaining_film(episodes, side=side)[::stride], fps=FRAMES_PER_SECOND / stride)
     written.append(stem.with_name(f"{stem.name}.npz"))

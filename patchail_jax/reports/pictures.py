@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from patchail_jax.maps.kinds import KINDS
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.overlay import limit_of, overlay
 from patchail_jax.reports.eval_csv import EvalCsv
@@ -38,7 +39,7 @@ def contact_sheet(stem: Path, rows: Sequence[ExplainedEpisode], *, label: str) -
 
 def patch_rewards(path: Path, rows: Sequence[ExplainedEpisode]) -> None:
     """Writes the ``contact_sheet`` of patch rewards to ``path``, without strips."""
-    save(_sheet(rows, "patch reward, red is expert-like", strips=False), path)
+    save(_sheet(rows, KINDS["patch_rewards"], strips=False), path)
 
 
 def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Figure:
