@@ -101,7 +101,7 @@ def test_a_run_s_policy_is_recorded_as_demonstrations(imitator, cache, tmp_path,
 def test_a_run_that_is_going_on_is_not_recorded(imitator, tmp_path):
     with (imitator[0] / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process is running"):
+        with pytest.raises(UserError, match="a process is training in"):
             demos.main(["record", str(imitator[0]), str(tmp_path / "a.npz")])
 
 

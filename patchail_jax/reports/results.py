@@ -142,8 +142,7 @@ def _name(text: str) -> str:
 
 
 def _about(run: Run, command: str, machine: str) -> dict[str, Any]:
-    remedy = "it says how the run was made: put it back, or leave the run out"
-    versions = read_json(run.path / run_names.VERSIONS, remedy=remedy)
+    versions = read_json(run.path / run_names.VERSIONS, remedy="put it back, or leave the run out")
     noted = {name: versions.pop(name, None) for name in ("command", "git_commit", "machine")}
     return {
         "command": command or noted["command"],

@@ -179,7 +179,7 @@ def test_a_run_with_a_damaged_file_leaves_no_page_of_another(tmp_path):
     for seed in (0, 1):
         run = make_run(tmp_path / "runs", seed=seed, until=0)
     (run / "versions.json").write_text("[")
-    with pytest.raises(UserError, match=r"seed_1/versions\.json cannot be read \(.*\): mend or remove it"):
+    with pytest.raises(UserError, match=r"seed_1/versions\.json cannot be read \(.*\): correct or remove it"):
         main(["html", str(tmp_path / "runs"), f"--output={tmp_path / 'out'}"])
     assert not (tmp_path / "out").exists()
 
