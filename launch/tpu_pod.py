@@ -200,7 +200,7 @@ def main(argv: Sequence[str]) -> int:
     if "run" in wanted and not runs:
         sys.stdout.write("nothing is left to do\n")
         wanted = tuple(action for action in wanted if action in GIVE_BACK)
-    folder = hand_over_folder(dry_run=chosen.dry_run)
+    folder = hand_over_folder(dry_run=chosen.dry_run or {"setup", "run"}.isdisjoint(wanted))
     archive, script = (folder / f"{chosen.name}{ending}" for ending in (".tar.gz", ".sh"))
     steps: dict[str, list[tuple[str, ...]]] = {
         "create": create(tpu),

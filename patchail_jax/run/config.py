@@ -26,7 +26,7 @@ FIELDS: Mapping[str, Any] = {
     "num_frames": Number(1_000_000, 1, 10**12),  # frames of the whole run, the random ones included
     "run_folder": "",  # "" is runs/<task>/<method>/seed_<seed>; an existing run is resumed; may be gs://
     "devices": Number(0, 0, zero="all"),  # local accelerators that share a batch
-    "device_mapping": "pmap",  # how devices share a batch: "pmap", or "shard_map" (jit over jax.shard_map): the same
+    "device_mapping": "pmap",  # how devices share a batch: "pmap", or "shard_map" (jit), which gives the same numbers
     "platform": "",  # kind of the accelerators: "gpu", "tpu" or "cpu"; "": whatever JAX finds
     "init_from": "",  # RUN: the first state takes over "init_parts" of that run's newest checkpoint
     "init_parts": "policy",  # "policy" (encoder and actor), "encoder", "discriminator"; several with + between

@@ -105,7 +105,7 @@ def reading_copy(location: str, *, checkpoints: bool = True) -> Path:
     if not is_remote(location):
         return local_folder(location)
     remote, folder = storage(location), local_folder(location, "read")
-    with reachable(location), run_folder.lock_beside(folder):
+    with run_folder.lock_beside(folder), reachable(location):
         for _ in range(_TRIES):
             manifest = read_manifest(remote)
             if manifest is None:
