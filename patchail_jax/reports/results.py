@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from patchail_jax.errors import UserError
@@ -19,10 +18,9 @@ from patchail_jax.files.lines import whole_lines
 from patchail_jax.files.whole_file import write_text
 from patchail_jax.reports.curves import curves, figure
 from patchail_jax.reports.eval_csv import EvalCsv, read_eval_csv
-from patchail_jax.reports.published import method_label, method_order
+from patchail_jax.reports.method_tables import at_equal_frames, over_tasks
 from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, require_fields, share_of_expert
 from patchail_jax.reports.seeds import differences, in_words, refuse_twice
-from patchail_jax.reports.statistics import bootstrap_interval, interquartile_mean
 from patchail_jax.reports.style import save
 from patchail_jax.reports.text import line, table
 from patchail_jax.storage import run_names
@@ -42,9 +40,6 @@ these files: by `make evidence` on a machine with a GPU, by `make results` at sm
 """
 _COLUMNS = (
     "task", "method", "seed", "first return", "last", "best", "last, % of expert", "frames", "minutes", "machine"
-)  # fmt: skip
-_METHOD_COLUMNS = (
-    "method", "tasks", "complete runs", "interquartile mean of their last returns, % of expert", "95% interval"
 )  # fmt: skip
 
 
@@ -216,8 +211,7 @@ def write_table(root: Path) -> list[Path]:
         picture = root / f"{size.name}.png"
         pictures[picture] = figure(curves(runs))
         parts.append(f"## {_TITLES.get(size.name, size.name)}\n\n{table(_COLUMNS, [one.cells() for one in found])}")
-        if rows := list(_methods(runs)):
-            parts.append(table(_METHOD_COLUMNS, rows))
+        parts += over_tasks(runs) + at_equal_frames(runs)
         parts.append(f"![learning curves, {size.name}]({picture.name})\n")
         parts += [f"{run.title}: {run.broken()}\n" for run in runs if run.broken_at is not None]
         for one in found:
@@ -230,21 +224,3 @@ def write_table(root: Path) -> list[Path]:
         save(panels, picture)
     write_text(page, "\n".join(parts))
     return [*pictures, page]
-
-
-def _methods(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:
-    """A line a method: the interquartile mean over its complete runs, with an interval where seeds say one."""
-    for method in sorted({run.method for run in runs}, key=method_order):
-        shares: dict[str, list[float]] = {}
-        for run in runs:
-            if run.method == method and run.is_complete:
-                ratio = share_of_expert(run.returns[-1], run.expert_return)
-                if ratio is not None:
-                    shares.setdefault(run.task, []).append(ratio)
-        strata = [np.asarray(values) for values in shares.values()]
-        if not strata:
-            continue
-        ends = bootstrap_interval([strata], interquartile_mean)
-        spread = " to ".join(f"{end:.0%}" for end in ends) if ends else "-"
-        count = sum(map(len, strata))
-        yield method_label(method), str(len(strata)), str(count), f"{interquartile_mean(strata):.0%}", spread
