@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError, choose
 from patchail_jax.files.home import expanded
+from patchail_jax.files.ordinary import require_folder
 from patchail_jax.launch.sweeps.paper import ONE_PROCESS, SWEEPS
 from patchail_jax.launch.sweeps.sweep import PlannedRun, refuse_form, runs, selected
 from patchail_jax.programs import command_line
@@ -55,7 +56,7 @@ def parse(
     refuse_form(options.sweep, SWEEPS[options.sweep])
     options.root = options.root or f"{parent}/{options.sweep}"
     if not is_remote(options.root):
-        options.root = str(_folder(expanded(options.root)))  # a shell leaves the ~ of --root=~/x alone
+        options.root = str(require_folder(expanded(options.root)))  # a shell leaves the ~ of --root=~/x alone
     grids = selected(
         SWEEPS[options.sweep],
         tasks=options.tasks,
@@ -119,13 +120,6 @@ def frames_of(run: PlannedRun) -> int:
 def config_of(run: PlannedRun) -> ConfigDict:
     """The config that a run's flags stand for, to be read; ``UserError`` as the run itself would give it."""
     return command_line.parse(["launch", *run.flags]).config
-
-
-def _folder(root: Path) -> Path:
-    """``root``; ``UserError`` where a file is in its place, or in that of a folder above it."""
-    if (there := next((path for path in (root, *root.parents) if path.exists()), root)).is_file():
-        raise UserError(f"--root={root}: {there} is a file: name a folder")
-    return root
 
 
 def _words(text: str) -> tuple[str, ...]:

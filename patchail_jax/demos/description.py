@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from patchail_jax.demos.form import Demonstration, Trajectories
 from patchail_jax.demos.pictures import ERRORS
 from patchail_jax.errors import UserError, printable
+from patchail_jax.files.trouble import not_written
 from patchail_jax.files.whole_file import whole_file
 
 SHEET_COLUMNS, SHEET_ROWS = 8, 10
@@ -65,7 +66,7 @@ def draw_sheet(path: Path, frames: np.ndarray) -> None:
         with whole_file(path) as unfinished:
             Image.fromarray(sheet).save(unfinished, "PNG", pnginfo=_mark())
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise not_written(path, error) from error
 
 
 def refuse_other_pictures(path: Path) -> None:

@@ -196,7 +196,7 @@ class Gathering:
             bounds = np.array(self.request.bounds, np.float64)
             if len(bounds) not in (1, actions.shape[1]):
                 raise UserError(
-                    f"{where}: has actions of {actions.shape[1]} numbers, and {len(bounds)} bounds are given: "
+                    f"{where}: has actions of size {actions.shape[1]}, and {len(bounds)} bounds are given: "
                     "give --action_bounds one pair for all, or one for each"
                 )
             low, high = bounds.T

@@ -38,7 +38,8 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
         gathering.source = str(path)
         archive = _Archive(path, request.memory)
         if not is_rows(archive):
-            raise UserError(f"{path}: has no 'observation' or 'image', but {', '.join(archive.arrays) or 'nothing'}")
+            held = ", ".join(archive.arrays) or "nothing"
+            raise UserError(f"{path}: has no 'observation' or 'image', but {held}: call its pictures 'image'")
         rows.add(archive)
     rows.finish()
     gathering.source = ", ".join(map(str, paths))

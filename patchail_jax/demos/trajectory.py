@@ -18,6 +18,7 @@ from patchail_jax.errors import UserError, one_line
 from patchail_jax.files import npz
 from patchail_jax.files.home import expanded
 from patchail_jax.files.ordinary import require_file
+from patchail_jax.files.trouble import not_written
 
 
 def load(
@@ -60,7 +61,7 @@ def save(path: str | Path, trajectories: Trajectories, *, replace: bool = True) 
     except OSError as error:
         if isinstance(error, FileExistsError) and path.exists():
             raise UserError(f"{path} already exists, and was left as it is") from error
-        raise UserError(f"{path}: cannot be written ({one_line(error)})") from error
+        raise not_written(path, error) from error
 
 
 def shipped(task: str) -> Path:

@@ -78,7 +78,7 @@ class Film:
             self._declared = _declared(container, stream)
             frames = int(stream.frames)
         if count < 2 and frames_per_second is None:
-            raise UserError(f"{path}: has {count} frames: a video has two or more")
+            raise UserError(f"{path}: has {count} frame{'s' * (count != 1)}: a video has two or more")
         gaps = np.diff(stamps) * float(self._base)
         if frames_per_second is None and (len(stamps) < count or gaps.min() <= 0):
             raise UserError(f"{path}: does not say when its frames are shown: use --frames_per_second")

@@ -1,4 +1,4 @@
-"""What is asked of a file's name before it is read."""
+"""What is asked of a name before a file is read there, or a folder made."""
 
 from pathlib import Path
 
@@ -11,6 +11,15 @@ def refuse_special(path: Path) -> None:
     """``UserError`` for a pipe or a device, whose reading may never end."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path} is a pipe or a device, not an ordinary file: remove it")
+
+
+def require_folder(path: Path) -> Path:
+    """``path``, which need not exist; UserError where a file, or a link that leads nowhere, is there or above it."""
+    there = next((part for part in (path, *path.parents) if part.exists() or part.is_symlink()), None)
+    if there is not None and not there.is_dir():
+        what = "a file" if there.exists() else "a link that leads nowhere"
+        raise UserError(f"{there} is {what}: name a folder")
+    return path
 
 
 def require_file(path: Path, what: str = "file") -> Path:

@@ -15,6 +15,7 @@ import numpy as np
 
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.errors import UserError
+from patchail_jax.files.trouble import not_written
 from patchail_jax.outputs.video import write_video
 
 CAMERA = "observation.images.camera"
@@ -60,7 +61,7 @@ def write_dataset(folder: Path, trajectories: Trajectories, frames: np.ndarray, 
         _write_meta(unfinished / "meta", trajectories, rows, columns, fps)
         unfinished.rename(folder)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        raise not_written(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

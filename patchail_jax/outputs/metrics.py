@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from patchail_jax.errors import UserError, one_line
+from patchail_jax.errors import one_line
 from patchail_jax.files.append import append
 from patchail_jax.files.json_objects import parsed
 from patchail_jax.files.lines import whole_lines
+from patchail_jax.files.trouble import not_written
 from patchail_jax.files.whole_file import write_text
 from patchail_jax.outputs.dashboards import Dashboard, Kind
 from patchail_jax.outputs.duration import duration
@@ -206,9 +207,7 @@ def _replace(path: Path, text: str) -> None:
     try:
         write_text(path, text)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or one_line(error, LONGEST)}); free some space"
-        ) from error
+        raise not_written(path, error) from error
 
 
 def _set_aside(path: Path) -> str:

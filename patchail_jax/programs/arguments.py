@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from patchail_jax.errors import UserError
 from patchail_jax.files.home import expanded
+from patchail_jax.files.ordinary import require_folder
 
 LARGEST = 1e9  # of the numbers that a flag takes: more is a slip, and sums with it overflow
 _MOST_NUMBERS = 100_000  # in a list of them
@@ -110,11 +111,7 @@ def number_ranges(text: str, *, what: str) -> tuple[int, ...]:
 
 def output_folder(text: str) -> Path:
     """A folder to write into, which need not exist yet, as ``type=`` of a flag; ``UserError`` for a file."""
-    path = expanded(text)
-    taken = next((part for part in (path, *path.parents) if part.exists()), path)
-    if taken.exists() and not taken.is_dir():
-        raise UserError(f"{taken} is a file; name a folder to write into")
-    return path
+    return require_folder(expanded(text))
 
 
 def output_file(text: str) -> Path:

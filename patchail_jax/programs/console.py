@@ -1,7 +1,6 @@
 """What every program of the package does at its two ends: its log on the console, bad input as one line, its status."""
 
 import contextlib
-import errno
 import io
 import logging
 import os
@@ -12,27 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from patchail_jax.errors import ProcessLost, Unavailable, UserError, one_line, printable
+from patchail_jax.files.trouble import DISK, said_of
 
 # A program's exit statuses, beside 0 and 1: what the user gave is wrong, and trying again would say the same; somebody
 # asked it to save and stop.
 BAD_INPUT = 2
 SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
-
-# Errors of a disk, which may pass, and what to do.
-_OF_DISKS = {
-    errno.ENOSPC: "free some",
-    **dict.fromkeys((errno.EIO, errno.EROFS, errno.EDQUOT, errno.ESTALE), "check the disk"),
-    errno.EFBIG: "raise the limit of a file's size (ulimit -f), or name another disk",
-}
-# Errors of a file's name, and what to do.
-_OF_NAMES = {
-    errno.EACCES: "check who may read and write there",
-    errno.EPERM: "check who may read and write there",
-    errno.ENOENT: "check the name",
-    errno.ENOTDIR: "check the name",
-    errno.EISDIR: "name a file",
-    errno.ENAMETOOLONG: "give a shorter name",
-}
 
 
 def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
@@ -89,25 +73,14 @@ def one_line_errors() -> Iterator[None]:
         _say_error(error)
         sys.exit(1 if isinstance(error, Unavailable) else BAD_INPUT)
     except OSError as error:
-        if not (line := _said_of_files(error)):
+        if not (line := said_of(error)):
             raise
         _say_error(line)
-        sys.exit(1 if error.errno in _OF_DISKS else BAD_INPUT)
+        sys.exit(1 if error.errno in DISK else BAD_INPUT)
 
 
 def _say_error(said: object) -> None:
     sys.stderr.write(f"error: {printable(str(said))}\n")
-
-
-def _said_of_files(error: OSError) -> str:
-    """What is said of an error of a disk or of a file's name; "" for any other, which is the program's own."""
-    if error.errno == errno.ENOSPC:
-        return f"no space is left for {error.filename or 'the output'}: {_OF_DISKS[error.errno]}"
-    if error.errno in _OF_DISKS:
-        return f"{error.filename or 'a file'}: {os.strerror(error.errno)}: {_OF_DISKS[error.errno]}"
-    if error.errno in _OF_NAMES and error.filename is not None:
-        return f"{error.filename}: {error.strerror}: {_OF_NAMES[error.errno]}"
-    return ""
 
 
 def _warned(

@@ -21,7 +21,7 @@ from patchail_jax.demos import description, first_frames, import_video, render, 
 from patchail_jax.demos.file_kinds import refuse_other_kinds
 from patchail_jax.demos.form import Trajectories, check
 from patchail_jax.envs.view import View
-from patchail_jax.errors import UserError
+from patchail_jax.errors import UserError, printable
 from patchail_jax.files.home import expanded
 from patchail_jax.programs.arguments import Arguments, pixels, positive, rate, seed
 from patchail_jax.programs.console import show_log
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _say(*lines: str) -> None:
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     sys.stdout.flush()
 
 
@@ -96,16 +96,14 @@ def _record(options: argparse.Namespace) -> None:
         check=lambda metadata: options.output.suffix or _rate(metadata, options.control_rate),
     )
     said = _described(options, recorded)
-    _write(options, recorded)
-    _say(*said, f"written: {options.output}")
+    _say(*said, *_write(options, recorded))
 
 
 def _convert(options: argparse.Namespace) -> None:
     _refuse_overwriting(options)
     converted = convert(options)
     said, advice = _described(options, converted), import_video.advice(converted.metadata, converted.observed.shape[2])
-    _write(options, converted)
-    _say(*said, f"written: {options.output}", *advice)
+    _say(*said, *_write(options, converted), *advice)
 
 
 def _described(options: argparse.Namespace, made: Trajectories) -> list[str]:
@@ -114,12 +112,15 @@ def _described(options: argparse.Namespace, made: Trajectories) -> list[str]:
     return description.describe(made)
 
 
-def _write(options: argparse.Namespace, demonstrations: Trajectories) -> None:
-    """As a file, or as a LeRobot dataset of the rate that is asked for, or their own, or else the suite task's."""
-    output = options.output
+def _write(options: argparse.Namespace, demonstrations: Trajectories) -> list[str]:
+    """As a file, or as a LeRobot dataset of the rate that is asked for, or their own, or else the suite task's.
+
+    Returns what is to be said of it.
+    """
+    output, written = options.output, f"written: {options.output}"
     if output.suffix:
         trajectory.save(output, demonstrations, replace=options.force)
-        return
+        return [written]
     from patchail_jax.outputs.lerobot_dataset import write_dataset
 
     metadata = demonstrations.metadata
@@ -129,9 +130,10 @@ def _write(options: argparse.Namespace, demonstrations: Trajectories) -> None:
         frames = render.render(demonstrations, view, cache_dir=default_cache_dir())
     write_dataset(output, demonstrations, frames, fps=_rate(metadata, options.control_rate))
     if demonstrations.actions is not None:
-        _say("a LeRobot dataset has a frame for each action: the last frame of each episode is left out")
-    elif demonstrations.rewards is not None:
-        _say("a LeRobot dataset without actions has every frame, and no rewards: they are left out")
+        return [f"{written}, which has a frame for each action: the last frame of each episode is left out"]
+    if demonstrations.rewards is not None:
+        return [f"{written}, which has every frame, and no rewards, as there are no actions"]
+    return [written]
 
 
 def _rate(metadata: dict[str, Any], asked: float | None) -> float:

@@ -98,10 +98,15 @@ def _episode(path: Path) -> dict[str, Any] | None:
     """The newest evaluation as sprites: one image of all frames, and one for each kind of map over them."""
     if not path.exists():
         return None
-    with reading(path) as archive:
-        stored: dict[str, Any] = dict(archive)
-    if not _is_episode(stored):
-        raise UserError(f"{path} is not the episode of an evaluation: remove it, and the page is made without one")
+    try:
+        with reading(path) as archive:
+            stored: dict[str, Any] = dict(archive)
+        if not _is_episode(stored):
+            raise UserError("it has other arrays")
+    except UserError as error:
+        raise UserError(
+            f"{path} is not the episode of an evaluation: remove it, and the page is made without one ({error})"
+        ) from error
     frames = stored["frames"]
     count = len(stored.get("rewards", frames))
     steps = np.unique(np.linspace(0, count - 1, min(count, STEPS)).round().astype(int))

@@ -11,6 +11,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.files.home import expanded
 from patchail_jax.files.json_objects import parsed
+from patchail_jax.files.trouble import DISK
 from patchail_jax.files.whole_file import write_text
 from patchail_jax.storage import run_names
 from patchail_jax.storage.run_config import refuse_other_run
@@ -215,7 +216,8 @@ def _not_readable(path: Path, error: OSError) -> Unavailable:
 
 
 def _not_writable(path: Path, error: OSError) -> UserError:
-    return UserError(f"the run folder {path} cannot be written ({error.strerror}); set config.run_folder")
+    kind, remedy = (Unavailable, f"{DISK[error.errno]}, or ") if error.errno in DISK else (UserError, "")
+    return kind(f"the run folder {path} cannot be written ({error.strerror}); {remedy}set config.run_folder")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

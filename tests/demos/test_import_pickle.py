@@ -127,7 +127,7 @@ def test_actions_are_brought_to_one(tmp_path, bounds):
     robot = (low + (ACTIONS + 1) / 2 * (high - low)).astype(np.float32)
     got = read(tmp_path, [STACKS, STATES, robot, REWARDS], bounds=bounds)
     np.testing.assert_allclose(got.actions, ACTIONS[:, :-1], atol=1e-5)
-    with pytest.raises(UserError, match="actions of 3 numbers, and 2 bounds are given"):
+    with pytest.raises(UserError, match="actions of size 3, and 2 bounds are given"):
         read(tmp_path, [STACKS, STATES, robot, REWARDS], bounds=bounds[:1] * 2)
     assert read(tmp_path, [STACKS, STATES, 9 * robot, REWARDS], actions=False).actions is None
 

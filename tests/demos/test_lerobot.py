@@ -300,7 +300,7 @@ def test_pictures_alone_keep_all_their_frames(ours, tmp_path, capsys):
     program.main(["convert", "npz", str(ours), str(tmp_path / "a.npz"), *words, "--no_actions"])
     program.main(["convert", "npz", str(ours), str(tmp_path / "b"), *words, "--no_actions", "--control_rate=10"])
     said = capsys.readouterr().out
-    assert "last frame" not in said and "without actions has every frame, and no rewards" in said
+    assert "last frame" not in said and "which has every frame, and no rewards" in said
     held = trajectory.load(tmp_path / "a.npz")
     assert held.actions is None and held.steps.tolist() == [n - 1 for n in LENGTHS]
     write_dataset(tmp_path / "out", held._replace(rewards=None), held.frames, fps=10.0)

@@ -244,7 +244,7 @@ def test_one_picture_is_no_video(tmp_path):
     Image.fromarray(clip(1)[0]).save(tmp_path / "one.gif")
     with pytest.raises(UserError, match="one picture, which does not move"):
         read(tmp_path / "one.gif")
-    with pytest.raises(UserError, match="has 1 frames"):
+    with pytest.raises(UserError, match="has 1 frame:"):
         read(film(tmp_path / "one.mp4", clip(1), 50))
 
 

@@ -255,5 +255,5 @@ def test_subsample_drops_a_remainder(tiny):
 
 def test_a_file_in_the_place_of_a_folder_is_not_taken_for_the_output(tmp_path, tiny):
     (tmp_path / "file").write_text("of somebody")
-    with pytest.raises(UserError, match="file/o.npz: cannot be written"):
+    with pytest.raises(UserError, match="file/o.npz cannot be written"):
         trajectory.save(tmp_path / "file" / "o.npz", tiny, replace=False)

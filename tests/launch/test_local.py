@@ -248,7 +248,7 @@ def test_bad_flags_are_named(tmp_path, word, message):
 @pytest.mark.parametrize("flags", [["--dry_run"], []])
 def test_a_file_in_the_place_of_the_root_is_named(tmp_path, below, flags):
     (tmp_path / "file").write_text("notes")
-    with pytest.raises(UserError, match="--root=.*: .*/file is a file: name a folder"):
+    with pytest.raises(UserError, match="/file is a file: name a folder"):
         launch(tmp_path / "file" / below, *flags)
 
 

@@ -61,7 +61,8 @@ def test_a_failure_leaves_the_old_film_and_nothing_else(tmp_path, monkeypatch, s
         unfinished.write_bytes(b"half")
         raise OSError("no")
 
-    monkeypatch.setattr(f"patchail_jax.outputs.video._write_{suffix}", broken)
+    writer = {"mp4": "_write_mp4", "gif": "write_gif"}[suffix]
+    monkeypatch.setattr(f"patchail_jax.outputs.video.{writer}", broken)
     with pytest.raises(OSError, match="no"):
         write_video(path, make_frames(3, 16, 32), fps=10)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -19,7 +19,7 @@ SAYS = (
     [
         (">/dev/null", 0, ""),
         (">&-", 0, ""),
-        (">/dev/full", 1, "error: no space is left for the output: free some\n"),
+        (">/dev/full", 1, "error: a file: No space left on device: free some space\n"),
         ("| true; exit ${PIPESTATUS[0]}", 141, ""),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_name_that_cannot_be_opened_is_one_line(opened, said):
     [
         (5, "a.png: Input/output error: check the disk"),
         (27, "a.png: File too large: raise the limit of a file's size (ulimit -f), or name another disk"),
-        (28, "no space is left for a.png: free some"),
+        (28, "a.png: No space left on device: free some space"),
     ],
 )
 def test_trouble_with_a_disk_is_one_line_and_tried_again_by_launchers(number, said):

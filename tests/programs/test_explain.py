@@ -259,8 +259,14 @@ def test_a_comparison_says_its_steps_and_what_its_colours_mean(tmp_path, monkeyp
 def test_a_file_in_the_place_of_the_folder_to_write_into_is_refused_before_anything_is_drawn(tmp_path, place):
     (tmp_path / "file").touch()
     for program, words in ((main, ["--run=nothing"]), (reports, ["curves", "nothing"])):
-        with pytest.raises(UserError, match=f"{tmp_path}/file is a file; name a folder"):
+        with pytest.raises(UserError, match=f"{tmp_path}/file is a file: name a folder"):
             program([*words, f"--output={tmp_path / place}"])
+        (tmp_path / "file").unlink()
+        (tmp_path / "file").symlink_to(tmp_path / "gone")
+        with pytest.raises(UserError, match=f"{tmp_path}/file is a link that leads nowhere: name a folder"):
+            program([*words, f"--output={tmp_path / place}"])
+        (tmp_path / "file").unlink()
+        (tmp_path / "file").touch()
 
 
 def test_several_episodes_stand_below_each_other_on_one_scale(run, tmp_path, capsys, monkeypatch):
