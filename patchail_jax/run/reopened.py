@@ -55,7 +55,7 @@ def open_trained(path: Path, *, number: int | None = None) -> Trained:
     ``UserError`` where there is no run, no such checkpoint, or one of another version of this program.
     """
     try:
-        config = _config(path)
+        config, number = _config(path), _there(path, number)
         specs = make_specs(config, action_size_of(config))
         float32 = {"precision": "float32"}  # as the parameters are; and CPUs are slow at anything else
         method = make_method(ConfigDict({**config, "network": {**config.network, **float32}}), specs)
@@ -86,15 +86,22 @@ def _not_finite(path: Path, number: int) -> str:
     return f"checkpoint {number} in {path} has values that are not finite: {remedy}"
 
 
+def _there(path: Path, number: int | None) -> int | None:
+    """``number``, of parameters where the run in ``path`` has no checkpoint (as in examples/); None for the newest.
+
+    ``UserError`` where there are others and not this one.
+    """
+    kept, whole = kept_numbers(path / run_names.PARAMETERS), local_steps(path)
+    if number is None and not whole and kept:
+        return kept[-1]
+    if number is not None and (kept or whole) and number not in (there := sorted({*kept, *whole})):
+        raise UserError(f"there is no checkpoint {number} in {path}; there are {', '.join(map(str, there))}")
+    return number
+
+
 def _read(path: Path, number: int | None, template: Any) -> tuple[Any, int]:
     """The state of checkpoint ``number`` of the run in ``path``, and its number."""
-    checkpoints, parameters = path / run_names.CHECKPOINTS, path / run_names.PARAMETERS
-    kept, whole = kept_numbers(parameters), local_steps(path)
-    if number is None and not whole and kept:  # a run whose checkpoints are not here, as in examples/
-        number = kept[-1]
-    if number is None or number in whole or not kept:
-        return read_state(checkpoints, template, step=number)
-    if number not in kept:
-        there = ", ".join(str(one) for one in sorted({*kept, *whole}))
-        raise UserError(f"there is no checkpoint {number} in {path}; there are {there}")
-    return read_parameters(parameters, number, template), number
+    kept = kept_numbers(path / run_names.PARAMETERS)
+    if number is None or number in local_steps(path) or number not in kept:
+        return read_state(path / run_names.CHECKPOINTS, template, step=number)
+    return read_parameters(path / run_names.PARAMETERS, number, template), number
