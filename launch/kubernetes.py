@@ -20,7 +20,7 @@ from patchail_jax.launch.manifest import hand_over, require_shared, to_yaml
 from patchail_jax.launch.outside import run_program
 from patchail_jax.launch.standing import TO_DO, left
 from patchail_jax.launch.sweeps.sweep import JAX_PLATFORMS, PlannedRun, command, identifier, on_platform
-from patchail_jax.programs.arguments import not_negative, positive, word
+from patchail_jax.programs.arguments import not_negative, optional_word, positive, word
 from patchail_jax.programs.console import BAD_INPUT
 
 NAME_LIMIT = 40  # characters; the controller adds its own to a pod's name, and 63 is the end
@@ -170,13 +170,20 @@ def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of kubectl."""
     flags = options.parser(__doc__, launcher="kubernetes")
     flags.add_argument("--image", type=word, required=True, help="the container's image")
-    flags.add_argument("--volume", default="", help=f"ReadWriteMany volume claim to mount at {MOUNT}")
-    flags.add_argument("--wandb_secret", default="", help="name of the Secret that holds the W&B key")
-    flags.add_argument("--namespace", default="", help="default: kubectl's current namespace")
     flags.add_argument(
-        "--service_account", default="", help="account of the pods, which may write to the bucket of --root"
+        "--volume", type=optional_word, default="", help=f"ReadWriteMany volume claim to mount at {MOUNT}"
     )
-    flags.add_argument("--queue", default="", help="Kueue's local queue, which admits the runs")
+    flags.add_argument(
+        "--wandb_secret", type=optional_word, default="", help="name of the Secret that holds the W&B key"
+    )
+    flags.add_argument("--namespace", type=optional_word, default="", help="default: kubectl's current namespace")
+    flags.add_argument(
+        "--service_account",
+        type=optional_word,
+        default="",
+        help="account of the pods, which may write to the bucket of --root",
+    )
+    flags.add_argument("--queue", type=optional_word, default="", help="Kueue's local queue, which admits the runs")
     flags.add_argument(
         "--jobs",
         type=not_negative,
@@ -184,12 +191,14 @@ def main(argv: Sequence[str]) -> int:
         help="runs at a time (0: all); the launcher waits until the last has started",
     )
     flags.add_argument("--spot", action="store_true", help=f"cheaper, taken away with {SPOT_SECONDS} s to save")
-    flags.add_argument("--tpu", default="", help="TPU type in GKE, for example tpu-v5-lite-podslice")
-    flags.add_argument("--topology", default="4x4", help="topology of the slice")
+    flags.add_argument(
+        "--tpu", type=optional_word, default="", help="TPU type in GKE, for example tpu-v5-lite-podslice"
+    )
+    flags.add_argument("--topology", type=word, default="4x4", help="topology of the slice")
     flags.add_argument("--hosts", type=positive, default=4, help="hosts of the slice")
     flags.add_argument("--chips", type=positive, default=4, help="TPU chips on a host")
     flags.add_argument("--gpus", type=not_negative, default=1, help="GPUs of a run without a TPU")
-    flags.add_argument("--gpu_type", default="", help="GPU type in GKE, for example nvidia-l4")
+    flags.add_argument("--gpu_type", type=optional_word, default="", help="GPU type in GKE, for example nvidia-l4")
     flags.add_argument("--cpus", type=positive, default=8, help="CPU cores of a pod")
     flags.add_argument("--memory_gb", type=positive, default=64, help="memory of a pod")
     flags.add_argument("--restarts", type=not_negative, default=10, help="how often a run is restarted")

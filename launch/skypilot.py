@@ -27,7 +27,7 @@ from patchail_jax.launch.sweeps.sweep import (
     identifier,
     on_platform,
 )
-from patchail_jax.programs.arguments import positive
+from patchail_jax.programs.arguments import optional_word, positive
 
 NAME_LIMIT = 63  # characters, checksums included
 KEY = "WANDB_API_KEY"
@@ -130,11 +130,15 @@ def waiting(runs: Sequence[PlannedRun], sweep: str, known: Collection[str]) -> d
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns the exit status of the first sky command that fails."""
     flags = options.parser(__doc__, launcher="skypilot")
-    flags.add_argument("--accelerators", default="L4:1", help="accelerators of a run; empty for CPUs alone")
+    flags.add_argument(
+        "--accelerators", type=optional_word, default="L4:1", help="accelerators of a run; empty for CPUs alone"
+    )
     flags.add_argument("--cpus", type=positive, default=8, help="CPU cores of a run, at least")
     flags.add_argument("--memory_gb", type=positive, default=64, help="memory of a run, at least")
     flags.add_argument("--spot", action="store_true", help="cheaper, and moved when taken away")
-    flags.add_argument("--extras", help="what setup.sh installs (default: cuda12 for GPUs, tpu for TPUs)")
+    flags.add_argument(
+        "--extras", type=optional_word, help="what setup.sh installs (default: cuda12 for GPUs, tpu for TPUs)"
+    )
     chosen, runs = options.parse(flags, argv)
     require_shared(chosen.root)
     chosen.extras = options.extras_for(chosen.root, extras_of(chosen.accelerators, chosen.extras))

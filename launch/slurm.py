@@ -22,7 +22,7 @@ from patchail_jax.launch.local import LAUNCHED, STOPPED
 from patchail_jax.launch.slurm_jobs import note, queued
 from patchail_jax.launch.standing import left
 from patchail_jax.launch.sweeps.sweep import command, on_platform
-from patchail_jax.programs.arguments import gigabytes, hours, not_negative, positive
+from patchail_jax.programs.arguments import gigabytes, hours, not_negative, optional_word, positive
 from patchail_jax.programs.console import BAD_INPUT
 from patchail_jax.storage.remote import local_folder
 
@@ -116,12 +116,12 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument(
         "--cluster", default="slurm", choices=("slurm", "local"), help="local: processes on this machine, to try"
     )
-    flags.add_argument("--partition", default="")
-    flags.add_argument("--account", default="")
-    flags.add_argument("--qos", default="")
-    flags.add_argument("--constraint", default="", help="features that a node must have")
-    flags.add_argument("--exclude", default="", help="nodes not to use")
-    flags.add_argument("--gres", default="", help="instead of --gpus, for example gpu:a100:1")
+    flags.add_argument("--partition", type=optional_word, default="")
+    flags.add_argument("--account", type=optional_word, default="")
+    flags.add_argument("--qos", type=optional_word, default="")
+    flags.add_argument("--constraint", type=optional_word, default="", help="features that a node must have")
+    flags.add_argument("--exclude", type=optional_word, default="", help="nodes not to use")
+    flags.add_argument("--gres", type=optional_word, default="", help="instead of --gpus, for example gpu:a100:1")
     flags.add_argument("--setup", action="append", default=[], help="a shell line before the run; may be repeated")
     flags.add_argument("--hours", type=hours, default=24.0, help="time limit of a task, which then queues again")
     flags.add_argument("--gpus", type=not_negative, default=1, help="GPUs of a run")

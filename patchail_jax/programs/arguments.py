@@ -88,6 +88,11 @@ def word(text: str) -> str:
     return text
 
 
+def optional_word(text: str) -> str:
+    """As ``word``, or "" where nothing is chosen, as ``type=`` of a flag."""
+    return word(text) if text else ""
+
+
 def whole_numbers(text: str) -> list[int]:
     """``500000,1000000`` as a list of whole numbers from 1, as ``type=`` of a flag."""
     return [positive(part) for part in text.split(",")]

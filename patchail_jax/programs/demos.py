@@ -23,6 +23,7 @@ from patchail_jax.demos.form import Trajectories, check
 from patchail_jax.envs.view import View
 from patchail_jax.errors import UserError, printable
 from patchail_jax.files.home import expanded
+from patchail_jax.files.ordinary import require_folder
 from patchail_jax.programs.arguments import Arguments, pixels, positive, rate, seed
 from patchail_jax.programs.console import show_log
 from patchail_jax.programs.conversions import add_forms, convert
@@ -80,6 +81,7 @@ def _refuse_overwriting(options: argparse.Namespace) -> None:
         raise UserError(f"{options.output} already exists: name a new folder")
     if not options.output.suffix and importlib.util.find_spec("pyarrow") is None:
         raise UserError(f"{options.output}: a folder is a LeRobot dataset: pip install '.[lerobot]'")
+    require_folder(options.output.parent)
     if options.output.exists() and not options.force:
         raise UserError(f"{options.output} already exists: use --force to replace it")
 

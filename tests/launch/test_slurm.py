@@ -322,9 +322,10 @@ def test_a_time_limit_that_is_all_for_saving_is_refused(tmp_path, hours):
     [
         *(f"--hours={hours}" for hours in ("0.001", "0", "-1", "nan", "inf", "a")),
         *("--jobs=0", "--jobs=-1", "--cpus=0", "--memory_gb=-1", "--memory_gb=nan", "--memory_gb=0", "--gpus=-1"),
+        *("--partition=a b", "--account=a #SBATCH", "--qos= ", "--constraint=a b", "--exclude=a b", "--gres=gpu 1"),
     ],
 )
-def test_numbers_that_make_no_job_are_refused(tmp_path, word):
+def test_values_that_make_no_job_are_refused(tmp_path, word):
     flag, text = word.split("=")
     with pytest.raises(UserError, match=f"argument {flag}: '{text}' is no .*--help lists the flags"):
         slurm.main([*WORDS, f"--root={tmp_path}", "--dry_run", word])

@@ -182,6 +182,7 @@ def test_a_pickle_is_converted_by_a_program_of_its_own(tmp_path):
         ),
         (["inspect", "a.npz"], "no such file"),
         (["record", "no_run", "b.npz"], "no_run is not the folder of a run"),
+        (["record", "no_run", "/etc/hostname/b.npz"], "/etc/hostname is a file: name a folder"),
         (["record", "no_run", "b.npz", "--episodes", "0"], "--episodes: '0' is no whole number from 1"),
         (["record", "no_run", "b.npz", "--seed", "-1"], "--seed: '-1' is no whole number from 0"),
         (["record", "no_run", "b.npz", "--seed", "4294967296"], "--seed: '4294967296' is more than 4294967295"),
