@@ -191,9 +191,7 @@ def main(argv: Sequence[str]) -> int:
         help="runs at a time (0: all); the launcher waits until the last has started",
     )
     flags.add_argument("--spot", action="store_true", help=f"cheaper, taken away with {SPOT_SECONDS} s to save")
-    flags.add_argument(
-        "--tpu", type=optional_word, default="", help="TPU type in GKE, for example tpu-v5-lite-podslice"
-    )
+    flags.add_argument("--tpu", type=optional_word, default="", help="TPU type in GKE, such as tpu-v5-lite-podslice")
     flags.add_argument("--topology", type=word, default="4x4", help="topology of the slice")
     flags.add_argument("--hosts", type=positive, default=4, help="hosts of the slice")
     flags.add_argument("--chips", type=positive, default=4, help="TPU chips on a host")
