@@ -23,7 +23,7 @@ from patchail_jax.launch.manifest import hand_over_folder, require_shared, run_s
 from patchail_jax.launch.outside import require_program
 from patchail_jax.launch.pod_script import BUSY, HOME, LOCK, PID, sweep_script
 from patchail_jax.launch.standing import left
-from patchail_jax.programs.arguments import optional_word, word
+from patchail_jax.programs.arguments import word
 
 ACTIONS = ("create", "setup", "run", "follow", "stop", "collect", "delete")
 GIVE_BACK = ("collect", "delete")
@@ -175,13 +175,13 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--action", default="", help=f"{', '.join(ACTIONS)}, or all (default: the first four)")
     flags.add_argument("--name", type=word, required=True, help="name of the slice")
     flags.add_argument("--zone", type=word, required=True)
-    flags.add_argument("--project", type=optional_word, default="", help="default: gcloud's current project")
+    flags.add_argument("--project", default="", help="default: gcloud's current project")
     flags.add_argument("--accelerator_type", type=word, default="v5litepod-16")
     flags.add_argument("--runtime_version", type=word, default="v2-alpha-tpuv5-lite")
     flags.add_argument("--at_once", action="store_true", help="create a TPU VM at once, not a queued resource")
     flags.add_argument("--spot", action="store_true", help="cheaper, and may be taken away")
     flags.add_argument("--per_host", action="store_true", help="one run on each host, not one over all hosts")
-    flags.add_argument("--wandb_secret", type=optional_word, default="", help="name of the W&B key in Secret Manager")
+    flags.add_argument("--wandb_secret", default="", help="name of the W&B key in Secret Manager")
     chosen, runs = options.parse(flags, argv)
     if chosen.action not in ("", "all", *ACTIONS):
         raise UserError(f"--action is {chosen.action!r}; use one of {', '.join(ACTIONS)}, all")

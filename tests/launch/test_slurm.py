@@ -332,7 +332,7 @@ def test_values_that_make_no_job_are_refused(tmp_path, word):
 
 
 def test_a_dry_run_prints_the_parameters_and_the_commands(capsys):
-    words = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0", "--python=python", "--partition=a b"]
+    words = ["figure7", "--tasks=finger", "--methods=patchail", "--seeds=0", "--python=python", "--partition=gpu"]
     assert slurm.main([*words, "--config.demos.path=it's here", "--dry_run", "--root=/shared/runs"]) == 0
     golden = Path(__file__).parent / "golden/slurm.txt"
     assert capsys.readouterr().out == golden.read_text()
