@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from patchail_jax.errors import ProcessLost, Unavailable, UserError, one_line, printable
-from patchail_jax.files.trouble import DISK, said_of
+from patchail_jax.files.trouble import NAME, said_of
 
 # A program's exit statuses, beside 0 and 1: what the user gave is wrong, and trying again would say the same; somebody
 # asked it to save and stop.
@@ -63,7 +63,7 @@ def one_line_errors() -> Iterator[None]:
     """A ``UserError`` ends the program with one line on stderr and status 2, or 1 where it may pass; ``ProcessLost`` is
     the caller's.
 
-    So does an error of the disk, or a full one, with status 1, and a file that cannot be opened by its name, with 2.
+    So does an error of a file: with status 2 where its name is wrong, else with 1.
     """
     try:
         yield
@@ -76,7 +76,7 @@ def one_line_errors() -> Iterator[None]:
         if not (line := said_of(error)):
             raise
         _say_error(line)
-        sys.exit(1 if error.errno in DISK else BAD_INPUT)
+        sys.exit(BAD_INPUT if error.errno in NAME else 1)
 
 
 def _say_error(said: object) -> None:

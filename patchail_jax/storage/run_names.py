@@ -1,16 +1,16 @@
-"""The names of what lies in a run's folder, for all who write or read it."""
+"""The names of what lies in a run's folder, for all who write or read it; ``RunFolder`` says what each is."""
 
 CONFIG = "config.json"
 VERSIONS = "versions.json"
-METRICS = "metrics.jsonl"  # every scalar, a JSON object a line
-EVALUATIONS = "eval.csv"  # evaluations alone, for plots
-HISTOGRAMS = "histograms.jsonl"  # what the discriminator says of expert and agent at each evaluation, one a line
+METRICS = "metrics.jsonl"
+EVALUATIONS = "eval.csv"
+HISTOGRAMS = "histograms.jsonl"
 FINISHED = "finished.json"  # there once the run has come to its end
-CHECKPOINTS = "checkpoints"  # Orbax's
-PARAMETERS = "parameters"  # the parameters alone, of now and then
-PICTURES = "pictures"  # drawn when the run ends
-VIDEOS = "videos"  # a film an evaluation, named by frames
-LATEST_EPISODE = "latest.npz"  # in VIDEOS: the newest evaluation's episode, and its maps
-PROFILE = "profile"  # a trace of a few updates
+CHECKPOINTS = "checkpoints"
+PARAMETERS = "parameters"
+PICTURES = "pictures"
+VIDEOS = "videos"
+LATEST_EPISODE = "latest.npz"  # in VIDEOS
+PROFILE = "profile"
 # Checkpoints that are put aside beside their folder, by number.
 DAMAGED, UNSHARED = "damaged_checkpoint_", "first_checkpoint_"

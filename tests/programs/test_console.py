@@ -70,6 +70,7 @@ def test_a_name_that_cannot_be_opened_is_one_line(opened, said):
     [
         (5, "a.png: Input/output error: check the disk"),
         (27, "a.png: File too large: raise the limit of a file's size (ulimit -f), or name another disk"),
+        (110, "a.png: Connection timed out: check it"),
         (28, "a.png: No space left on device: free some space"),
     ],
 )
