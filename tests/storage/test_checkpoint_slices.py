@@ -181,7 +181,8 @@ def test_a_step_that_is_there_is_compared_slice_by_slice(tmp_path):
 
 def test_a_save_and_a_resume_take_little_more_memory_than_the_replay(tmp_path):
     size, root, measured = 2**29, Path(__file__).parents[2], {}
-    for what, copies in (("save", 1), ("resume", 1), ("resume-on-device", 2)):
+    # The device's copy is written a chunk at a time, and some chunks wait beside it.
+    for what, copies, most in (("save", 1, 0.1), ("resume", 1, 0.1), ("resume-on-device", 2, 0.25)):
         command = [
             sys.executable,
             "-m",
@@ -193,6 +194,5 @@ def test_a_save_and_a_resume_take_little_more_memory_than_the_replay(tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=root)
         assert result.returncode == 0, result.stderr
         measured[what] = json.loads(result.stdout)
-        beyond = measured[what]["peak"] - copies  # slices and the libraries' own: far from another copy
-        assert -0.05 * copies < beyond < 0.25, measured
+        assert -0.05 * copies < measured[what]["peak"] - copies < most, measured
     assert measured["save"]["held"] == measured["resume"]["held"] == measured["resume-on-device"]["held"]
