@@ -19,7 +19,7 @@ from pathlib import Path
 
 from patchail_jax.errors import UserError
 from patchail_jax.launch import options
-from patchail_jax.launch.places import Place, make_places, require_memory_together
+from patchail_jax.launch.places import Place, cards, make_places, require_memory_together
 from patchail_jax.launch.standing import FINISHED, GOING_ON, standing, standings
 from patchail_jax.launch.sweeps.sweep import PlannedRun, command, on_platform
 from patchail_jax.launch.table import LiveTable, Row, last_words, read_progress
@@ -216,16 +216,15 @@ def main(argv: Sequence[str]) -> int:
     flags = options.parser(__doc__, launcher="local")
     flags.add_argument("--jobs", type=positive, default=1, help="runs at a time")
     flags.add_argument("--retries", type=not_negative, default=3, help="how often a crashed run is tried again")
-    flags.add_argument("--gpus", default="", help="CUDA devices to share out among the runs, for example 0,1,2,3")
+    flags.add_argument("--gpus", type=cards, default=(), help="CUDA devices that the runs share, for example 0,1,2,3")
     flags.add_argument(
         "--cores", type=not_negative, default=0, help="CPU cores reserved for each run; 0: all share all"
     )
     flags.add_argument("--idle", action="store_true", help="lowest priority: all other programs go first")
     flags.add_argument("--python", type=os.path.expanduser, default=sys.executable, help="Python to run with")
     chosen, runs = options.parse(flags, argv)
-    gpus = [gpu for gpu in chosen.gpus.split(",") if gpu]
-    places = make_places(chosen.jobs, gpus=gpus, cores=chosen.cores, idle=chosen.idle)
-    runs = [on_platform(run, "gpu" if gpus else "") for run in runs]
+    places = make_places(chosen.jobs, gpus=chosen.gpus, cores=chosen.cores, idle=chosen.idle)
+    runs = [on_platform(run, "gpu" if chosen.gpus else "") for run in runs]
     found = standings(runs)
     jobs = [Job(run, STATUS.get(found[run.name], "waiting"), looked=time.monotonic()) for run in runs]
     if chosen.dry_run:

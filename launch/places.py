@@ -1,7 +1,9 @@
 """What runs side by side on one machine share: its graphics cards, its cores and its memory."""
 
+import argparse
 import contextlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -37,6 +39,19 @@ class Place(NamedTuple):
         words = [" ".join(f"{name}={value}" for name, value in self.environment.items())]
         words += ["cores " + ",".join(map(str, sorted(self.cores)))] * bool(self.cores)
         return "; ".join(filter(None, [*words, *["idle priority"] * self.idle]))
+
+
+def cards(text: str) -> tuple[str, ...]:
+    """``0,1`` as its words, for ``type=`` of a flag: numbers or names of cards, each of them once."""
+    found = tuple(word for word in text.split(",") if word)
+    if not found:  # an unset variable of a shell's: the runs would take each other's memory
+        raise argparse.ArgumentTypeError(f"{text!r} names no card; leave the flag out where there is none")
+    for word in found:
+        if not re.fullmatch(r"[\w/-]+", word, re.ASCII):
+            raise argparse.ArgumentTypeError(f"{word!r} is no card: give numbers, or names such as GPU-8a")
+        if found.count(word) > 1:
+            raise argparse.ArgumentTypeError(f"card {word} is named twice: --jobs alone says how many runs share it")
+    return found
 
 
 def make_places(count: int, *, gpus: Sequence[str], cores: int, idle: bool) -> list[Place]:

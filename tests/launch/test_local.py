@@ -320,15 +320,29 @@ def test_more_memory_than_there_is_is_refused_before_the_first_starts(tmp_path, 
 @pytest.mark.parametrize(
     ("gpus", "slots", "wanted"),
     [
-        ("", 2, [{}, {}]),
-        ("0,1", 2, [{"CUDA_VISIBLE_DEVICES": gpu, "MUJOCO_EGL_DEVICE_ID": gpu} for gpu in "01"]),
-        ("GPU-8a,MIG-1", 2, [{"CUDA_VISIBLE_DEVICES": "GPU-8a"}, {"CUDA_VISIBLE_DEVICES": "MIG-1"}]),
+        ((), 2, [{}, {}]),
+        (places.cards("0,1"), 2, [{"CUDA_VISIBLE_DEVICES": gpu, "MUJOCO_EGL_DEVICE_ID": gpu} for gpu in "01"]),
+        (places.cards("GPU-8a,MIG-1"), 2, [{"CUDA_VISIBLE_DEVICES": "GPU-8a"}, {"CUDA_VISIBLE_DEVICES": "MIG-1"}]),
     ],
 )
 def test_each_place_has_its_card(gpus, slots, wanted):
-    assert [
-        places.environment_of(slot, list(filter(None, gpus.split(","))), slots=slots) for slot in range(slots)
-    ] == wanted
+    assert [places.environment_of(slot, gpus, slots=slots) for slot in range(slots)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("gpus", "words"),
+    [
+        ("0,1,0", "card 0 is named twice"),  # each run would take nearly all of its memory
+        ("GPU-8a,GPU-8a", "card GPU-8a is named twice"),
+        ("", "'' names no card"),
+        (",", "',' names no card"),
+        ("0, 1", "' 1' is no card"),
+        ("0;1", "'0;1' is no card"),
+    ],
+)
+def test_cards_that_are_none_or_named_twice_are_refused(gpus, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        launch(tmp_path, "--dry_run", f"--gpus={gpus}")
 
 
 def test_runs_on_one_card_share_its_memory():
