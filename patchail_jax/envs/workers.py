@@ -191,6 +191,8 @@ class ProcessPool(contextlib.AbstractContextManager["ProcessPool"]):
                 self._answer(index, START_SECONDS)
             except WorkerError as another:
                 error = another
+            except UserError as another:  # it could be made before: a robot that cannot be reached for a while
+                error = WorkerError(f"environment {index} cannot be made again ({another})")
             else:
                 return
 

@@ -112,17 +112,15 @@ class Metrics:
         """A film for the dashboards: the file ``path``, and what is in it, ``images [T,H,W,3] uint8``."""
         self._show(lambda dashboard: dashboard.film(name, path, images, fps=fps, frame=frame))
 
-    def begin(self, *, due: int) -> None:
-        """Forgets what a run that has no checkpoint had logged: it begins anew, and logs the same again.
+    def begin(self) -> None:
+        """Begins the logs of a run that has no checkpoint.
 
-        Where evaluations go beyond ``due`` frames, the first checkpoint's (0 is never), checkpoints are gone that once
-        were there. Such logs are kept beside the new ones, under names of their own.
+        It was killed before its first, or they are gone. Logs with an evaluation after the first frame are kept beside
+        the new ones, under names of their own: what was learned may not come again as it was.
         """
-        if 0 < due < self._last_evaluation():
+        if self._last_evaluation() > 0:
             kept = [_set_aside(path) for path in self._files if path.exists()]
-            _log.warning(
-                "the run's checkpoints are gone: it begins anew, and its former logs are kept as %s", ", ".join(kept)
-            )
+            _log.warning("there is no checkpoint: the run begins anew, and keeps its former logs as %s", ", ".join(kept))
         self.rewind(-1, update=0, next_evaluation_frame=0)
 
     def rewind(self, frame: int, *, update: int, next_evaluation_frame: int) -> None:

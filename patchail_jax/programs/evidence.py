@@ -152,9 +152,10 @@ def _gather(folder: Path, place: Path, *, command: str, machine: str) -> None:
     if not (folder / run_names.CONFIG).exists():
         return  # the run was refused before it began, and has said why
     run = read_run(folder)
-    if not gather([run], place, command=command, machine=machine):
+    if not len(run.frames):
         _say("the run has no evaluation yet; the same command resumes it")
         return
+    gather([run], place, command=command, machine=machine)
     *_, table = write_table(place.parent)
     _say(f"{run.task}, {run.method}: {run.state()}; the results are in {table}")
 

@@ -5,6 +5,7 @@ The CSV has the columns of ``eval.csv``; the JSON beside it says how it was made
 
 import functools
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from patchail_jax.reports.style import save
 from patchail_jax.reports.text import line, table
 from patchail_jax.storage import run_names
 
+_log = logging.getLogger(__name__)
+
 _TITLES = {
     "paper": "The paper's size",
     "penalty_by_channels": "The paper's size, with the gradient penalty by channels",
@@ -38,6 +41,7 @@ Learning curves that this code made, one row per run. `<size>/<task>/<method>/se
 JSON beside it has the command, the commit, the machine, the versions and the whole config. This page is written from
 these files: by `make evidence` on a machine with a GPU, by `make results` at small size on a CPU.
 """
+_PAGE = "README.md"
 _COLUMNS = (
     "task", "method", "seed", "first return", "last", "best", "last, % of expert", "frames", "minutes", "machine"
 )  # fmt: skip
@@ -97,11 +101,12 @@ def gather(
 ) -> list[Path]:
     """Copies each run's evaluations to ``folder``, and beside them how they were made; none of a run without one.
 
-    Returns the paths of what it has written.
+    Without ``force`` a result that is there and goes on to later frames is left as it is, and the log says so. Returns
+    the paths of what it has written.
     The command that was last given for a run, and its machine, are what its folder says unless they are given.
     ``UserError``, before anything is written, where two runs would become one file, where a task and method would have
     several configs (``seeds.differences``), where a file of any size beside ``folder`` is no result, and, without
-    ``force``, where the file that is there holds another config or evaluations of later frames.
+    ``force``, where the file that is there holds another config.
     """
     chosen: dict[Path, Run] = {}
     made: dict[Path, dict[str, Any]] = {}
@@ -117,7 +122,7 @@ def gather(
             made[target] = _about(run, command, machine)
     kept = {one.path: one.run for size in _sizes(folder.parent) for one in results(size)}
     if not force:
-        _refuse_loss(kept, chosen)
+        chosen = {target: run for target, run in chosen.items() if _adds(run, to=kept.get(target), target=target)}
     _refuse_mixture({**kept, **chosen})
     texts: dict[Path, str] = {}
     for target, run in chosen.items():
@@ -149,21 +154,22 @@ def _about(run: Run, command: str, machine: str) -> dict[str, Any]:
     }
 
 
-def _refuse_loss(kept: Mapping[Path, Run], chosen: Mapping[Path, Run]) -> None:
-    """``UserError`` where a file that is there holds what the run that would replace it has not."""
-    for target, run in chosen.items():
-        if (before := kept.get(target)) is None:
-            continue
-        if found := differences([before, run]):
-            raise UserError(
-                f"{target} is of another run than {run.path}: they differ in {in_words(found)}; "
-                "give the run a --size of its own, or --force to replace the file"
-            )
-        if len(before.frames) and before.frames[-1] > run.frames[-1]:
-            raise UserError(
-                f"{target} goes to {before.frames[-1]:,} frames, {run.path} to {run.frames[-1]:,}; "
-                "give the run a --size of its own, or --force to replace the file"
-            )
+def _adds(run: Run, *, to: Run | None, target: Path) -> bool:
+    """Whether ``run`` goes as far as the result that it would replace; ``UserError`` where that is of another run."""
+    if to is None:
+        return True
+    if found := differences([to, run]):
+        raise UserError(
+            f"{target} is of another run than {run.path}: they differ in {in_words(found)}; "
+            "give the run a --size of its own, or --force to replace the file"
+        )
+    before, now = to.frames[-1], run.frames[-1]
+    if before > now:
+        _log.warning(
+            "%s goes to %s frames and stays as it is: %s goes to %s. --force would replace it",
+            target, f"{before:,}", run.path, f"{now:,}",
+        )  # fmt: skip
+    return bool(before <= now)
 
 
 def _refuse_mixture(runs: Mapping[Path, Run]) -> None:
@@ -195,12 +201,20 @@ def _sizes(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
+def require_own_page(root: Path) -> None:
+    """``UserError`` where the README.md of ``root`` is not the one that ``write_table`` writes, and would replace."""
+    page = root / _PAGE
+    if page.exists() and not page.read_bytes().startswith(_HEAD.splitlines()[0].encode() + b"\n"):
+        raise UserError(f"{page} is no page of results, and would be replaced: give an --output of its own")
+
+
 def write_table(root: Path) -> list[Path]:
     """Writes ``root/<size>.png`` and ``root/README.md`` from the results of all sizes below ``root``.
 
-    Returns their paths, the page's last.
-    ``UserError`` where there is no such folder, and for a size whose seeds are of several configs.
+    Returns their paths, the page's last. ``UserError`` where there is no such folder, where it has another README.md,
+    and for a size whose seeds are of several configs.
     """
+    require_own_page(root)
     if not root.is_dir():
         raise UserError(f"no results in {root}: gather those of a run first")
     parts, pictures = [_HEAD], dict[Path, Figure]()
@@ -219,7 +233,7 @@ def write_table(root: Path) -> list[Path]:
                 parts.append(f"{one.run.task}, {one.run.method}: {note}\n")
             for drawn in sorted(one.path.parent.glob(f"{one.path.stem}_*.png")):
                 parts.append(f"![{drawn.stem.replace('_', ' ')}]({drawn.relative_to(root)})\n")
-    page = root / "README.md"
+    page = root / _PAGE
     for picture, panels in pictures.items():
         save(panels, picture)
     write_text(page, "\n".join(parts))

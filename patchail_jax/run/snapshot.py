@@ -131,7 +131,7 @@ class Snapshot(NamedTuple):
                 )
             self.begin()
             self.checkpoints.begin_anew()
-            self.log.metrics.begin(due=self.config["checkpoint"]["every_frames"])
+            self.log.metrics.begin()
             self.folder.describe(self.config, renderer=self.renderer)
             return False
         state, host, _ = restored

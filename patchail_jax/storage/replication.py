@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from patchail_jax.errors import one_line
+from patchail_jax.errors import Unavailable, one_line
 from patchail_jax.storage.lease import BEAT_SECONDS, LeaseLost
 from patchail_jax.storage.remote import is_remote, local_folder, reachable, storage
 from patchail_jax.storage.replica import Replica
@@ -23,7 +23,8 @@ def replicated(location: str) -> Iterator[tuple[Path, Callable[[], None]]]:
     """The local folder to run in, and what to call when something worth keeping has been written.
 
     Where ``location`` is local, it is that folder and has no replica. Else the replica is there; leaving waits for the
-    last push to it. Raises ``UserError``, one line, where the storage cannot be used or another run writes there.
+    last push to it. Raises ``UserError``, one line, where the storage cannot be used or another run writes there, and
+    ``Unavailable`` where all ended well but for that push: a launcher that tries again makes it up.
     """
     if not is_remote(location):
         yield local_folder(location), _nothing
@@ -33,8 +34,16 @@ def replicated(location: str) -> Iterator[tuple[Path, Callable[[], None]]]:
     thread = ReplicaThread(replica)
     try:
         yield replica.folder, thread.push_soon
-    finally:
-        thread.close()
+    except BaseException:
+        if not thread.close():
+            _log.warning("%s", _lacking(replica))
+        raise
+    if not thread.close():
+        raise Unavailable(f"{_lacking(replica)}. Once it can be reached, the same command here copies them")
+
+
+def _lacking(replica: Replica) -> str:
+    return f"{replica.remote} lacks the newest files of this run; they are in {replica.folder}"
 
 
 class ReplicaThread:
@@ -54,17 +63,15 @@ class ReplicaThread:
         """Asks for a push, and does not wait for it."""
         self._asked.set()
 
-    def close(self) -> None:
-        """The last push, waited for; the next run is let in."""
+    def close(self) -> bool:
+        """Waits for the last push and lets the next run in; whether the replica has all of this one."""
         self._ending.set()
         self._asked.set()
         self._thread.join()
         self._attempt(self._replica.push)
-        if self._behind or self._lost:
-            _log.warning(
-                "%s lacks the newest files of this run; they are in %s", self._replica.remote, self._replica.folder
-            )
+        whole = not self._behind and not self._lost
         self._attempt(self._replica.lease.release)
+        return whole
 
     def _work(self) -> None:
         while True:

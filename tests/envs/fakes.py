@@ -10,6 +10,7 @@ from dm_env import specs
 
 from patchail_jax.envs.dmc import FrameEnvironment
 from patchail_jax.envs.outcome import Outcome
+from patchail_jax.errors import UserError
 
 
 class Counting:
@@ -64,6 +65,17 @@ class HungUp(Counting):
 
     def close(self):
         self._maybe("close")
+
+
+class Reconnected(Counting):
+    """Its robot hangs up at its first step; the ``refused`` next makes after the first one fail, as a user's do."""
+
+    def __init__(self, *, folder, refused):
+        made = len(list(folder.iterdir()))
+        (folder / str(made)).touch()
+        if 1 <= made <= refused:
+            raise UserError("env.factory robot:make failed (ConnectionError: no route to the robot)")
+        super().__init__(break_at=1 if made == 0 else -1)
 
 
 class Telling(FrameEnvironment):

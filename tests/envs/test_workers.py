@@ -17,7 +17,7 @@ from patchail_jax.envs.rendering import opengl_name
 from patchail_jax.envs.worker import WorkerError
 from patchail_jax.envs.workers import InlinePool, ProcessPool
 from patchail_jax.errors import UserError
-from tests.envs.fakes import Counting, HungUp, Telling
+from tests.envs.fakes import Counting, HungUp, Reconnected, Telling
 
 
 def drive(pool):
@@ -121,6 +121,22 @@ def test_an_environment_that_breaks_three_times_in_a_row_ends_the_pool_with_its_
     assert "fakes.py" in str(error.value)
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 3 and told[0].startswith("Traceback") and told[1] == told[2]  # its traceback once
+
+
+def test_an_environment_that_cannot_be_made_again_at_once_is_tried_three_times(tmp_path, caplog):
+    with ProcessPool(functools.partial(Reconnected, folder=tmp_path, refused=1), 1) as pool:
+        begin(pool)
+        assert play(pool, 1) == [Lost("environment 0 failed (ArithmeticError: the fake environment broke)")]
+        begin(pool)
+        assert play(pool, 5)[-1].last
+    assert "environment 0 cannot be made again (env.factory robot:make failed (ConnectionError: no route" in caplog.text
+
+
+def test_an_environment_that_cannot_be_made_again_ends_the_pool_as_an_error_that_may_pass(tmp_path):
+    with ProcessPool(functools.partial(Reconnected, folder=tmp_path, refused=2), 1) as pool:
+        begin(pool)
+        with pytest.raises(WorkerError, match=r"cannot be made again .*, the last of 3 failures in a row"):
+            play(pool, 1)
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, EOFError])

@@ -109,7 +109,7 @@ def test_histograms_are_left_out_with_one_warning(run, caplog):
 
 def test_each_line_of_numbers_that_is_lost_is_said_to_be(run, caplog):
     metrics = Metrics(run, IDENTITY)
-    metrics.begin(due=0)
+    metrics.begin()
     metrics.train({"x": 1.0}, frame=1, update=1, hour=0.0)
     for path in (run.metrics_jsonl, run.eval_csv):
         fill_last_page(path)
@@ -129,7 +129,7 @@ def test_each_line_of_numbers_that_is_lost_is_said_to_be(run, caplog):
 
 def test_a_resume_that_must_forget_lines_is_one_line_on_a_full_disk(run, caplog):
     metrics = Metrics(run, IDENTITY)
-    metrics.begin(due=0)
+    metrics.begin()
     for frame in (1, 2):
         metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
     fill(run)
@@ -143,7 +143,7 @@ def test_a_resume_that_must_forget_lines_is_one_line_on_a_full_disk(run, caplog)
 def test_tensorboard_is_left_out_with_one_warning_and_takes_up_again(run, caplog):
     board = TensorBoard(run.path / "tensorboard")
     metrics = Metrics(run, IDENTITY, lambda: [board])
-    metrics.begin(due=0)
+    metrics.begin()
     board.scalars("train", {"update": 1}, frame=1)
     (file,) = (run.path / "tensorboard").iterdir()
     whole = file.read_bytes()

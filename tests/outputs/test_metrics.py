@@ -107,18 +107,18 @@ def test_rewinding_drops_damaged_lines_and_says_so(run, caplog, line):
     assert [(one["kind"], one["frame"]) for one in lines(run)] == [("train", 0), ("evaluation", 0), ("train", 10)]
     assert len(read_eval_csv(run.eval_csv).frames) == 1
     assert f"line 3 of {run.eval_csv} is damaged, and left out" in caplog.text
-    metrics.begin(due=5)  # and without a checkpoint
+    metrics.begin()  # and without a checkpoint
 
 
-@pytest.mark.parametrize(("due", "kept"), [(10, True), (40, False), (0, False)])
-def test_logs_of_a_run_whose_checkpoints_are_gone_are_kept_beside_the_new_ones(run, caplog, due, kept):
-    """Lines before the first checkpoint are due again; those beyond it will never come again as they were."""
+@pytest.mark.parametrize(("evaluated", "kept"), [(30, True), (0, False)])
+def test_logs_of_a_run_whose_checkpoints_are_gone_are_kept_beside_the_new_ones(run, caplog, evaluated, kept):
+    """All but those of a run that had not been evaluated since its first frame."""
     for _ in range(2):  # the second time finds a name of its own
         metrics = make(run)
         metrics.train({"x": 1.0}, frame=25, update=1, hour=0.0)
-        metrics.evaluation(np.array([1.0]), frame=30, hour=0.0, scalars={})
+        metrics.evaluation(np.array([1.0]), frame=evaluated, hour=0.0, scalars={})
         before = run.eval_csv.read_text(), run.metrics_jsonl.read_text()
-        metrics.begin(due=due)
+        metrics.begin()
         assert run.eval_csv.read_text() == before[0].splitlines(keepends=True)[0]
         assert not run.metrics_jsonl.exists() or not run.metrics_jsonl.read_text()
     aside = [f"{name}.before_{n}.{kind}" for name, kind in (("eval", "csv"), ("metrics", "jsonl")) for n in (1, 2)]
@@ -128,7 +128,7 @@ def test_logs_of_a_run_whose_checkpoints_are_gone_are_kept_beside_the_new_ones(r
             (run.path / "eval.before_2.csv").read_text(),
             (run.path / "metrics.before_2.jsonl").read_text(),
         ) == before
-        assert "the run's checkpoints are gone" in caplog.text
+        assert "there is no checkpoint: the run begins anew" in caplog.text
 
 
 def test_a_full_disk_costs_lines_and_not_the_run(run, caplog):
@@ -176,14 +176,14 @@ def test_nothing_is_written_or_opened_before_the_run_begins(run):
     metrics = Metrics(run, IDENTITY, lambda: opened.append("board") or ())
     metrics.close()
     assert not opened and not run.eval_csv.exists()
-    metrics.begin(due=0)
+    metrics.begin()
     metrics.rewind(5, update=5, next_evaluation_frame=5)
     assert opened == ["board"] and run.eval_csv.exists()
 
 
 def test_an_empty_table_gets_its_header(run):
     run.eval_csv.touch()
-    make(run).begin(due=0)
+    make(run).begin()
     assert run.eval_csv.read_text() == "agent,task,seed,frame,episode_reward,hour\n"
 
 
@@ -204,7 +204,7 @@ def test_wandb_offline_writes_a_run_and_keeps_its_id(run, monkeypatch, caplog):
 def test_without_wandb_the_run_goes_on(run, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "wandb", None)
     metrics = make(run, wandb_mode="offline")
-    metrics.begin(due=0)
+    metrics.begin()
     metrics.train({"x": 1.0}, frame=1, update=1, hour=0.0)
     assert "W&B cannot start" in caplog.text and len(lines(run)) == 1
 
@@ -219,7 +219,7 @@ def test_a_wandb_that_breaks_later_is_left_behind_with_one_warning(run, caplog):
 
     broken = Broken()
     metrics = Metrics(run, IDENTITY, lambda: [Wandb(broken, run.path / "wandb_sent.json")])
-    metrics.begin(due=0)
+    metrics.begin()
     for frame in (1, 2):
         metrics.train({"x": 1.0}, frame=frame, update=frame, hour=0.0)
     assert caplog.text.count("W&B failed (no network)") == 1 and len(lines(run)) == 2 and broken.calls == 1
@@ -245,12 +245,12 @@ def test_the_mode_follows_from_config_then_environment_then_key(monkeypatch, tmp
 
 def test_an_unknown_mode_is_one_line(run):
     with pytest.raises(UserError, match="use one of auto, online, offline, disabled"):
-        make(run, wandb_mode="sometimes").begin(due=0)
+        make(run, wandb_mode="sometimes").begin()
 
 
 def test_a_name_with_a_comma_keeps_its_evaluations(run):
     metrics = Metrics(run, IDENTITY._replace(task="pick,place"))
-    metrics.begin(due=0)
+    metrics.begin()
     for frame in (0, 100, 200):
         metrics.evaluation(np.array([frame / 2]), frame=frame, hour=0.1, scalars={})
     metrics.rewind(150, update=9, next_evaluation_frame=200)

@@ -128,14 +128,26 @@ def test_a_result_of_another_config_is_replaced_by_force_alone(tmp_path):
     assert one.run.config["discriminator"]["kernel_size"] == 2
 
 
-def test_a_run_that_went_on_replaces_its_result_and_one_that_began_anew_does_not(tmp_path):
+def test_a_run_that_went_on_replaces_its_result_and_one_that_began_anew_does_not(tmp_path, caplog):
     for frames in (100_000, 200_000):
         made(tmp_path / "runs", num_frames=frames, log={"films": frames > 100_000})
         kept(tmp_path, "--size=x")
         shutil.rmtree(tmp_path / "runs")
-    made(tmp_path / "runs", num_frames=200_000, until=20_000)
-    assert "goes to 200,000 frames" in refused(tmp_path, "--size=x")
+    run = made(tmp_path / "runs", num_frames=200_000, until=20_000)
+    made(tmp_path / "runs", seed=1, num_frames=200_000, until=20_000)
+    kept(tmp_path, "--size=x")
+    assert f"goes to 200,000 frames and stays as it is: {run} goes to 20,000. --force" in caplog.text
+    assert [one.run.frames[-1] for one in results(tmp_path / "results/x")] == [200_000, 20_000]
     kept(tmp_path, "--size=x", "--force")
+    assert [one.run.frames[-1] for one in results(tmp_path / "results/x")] == [20_000, 20_000]
+
+
+def test_a_page_of_somebody_s_own_is_not_replaced(tmp_path):
+    made(tmp_path / "runs")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/README.md").write_text("# Notes\n")
+    assert "README.md is no page of results" in refused(tmp_path, "--size=x")
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["README.md"]
 
 
 def test_seeds_of_one_size_are_of_one_config(tmp_path):

@@ -28,7 +28,7 @@ def test_films_without_a_discriminator(tmp_path, films, frames, left):
     evaluation = Evaluation(np.zeros(1), Episode(frames, nothing[:, None], nothing, nothing))
     dashboard = SimpleNamespace(film=lambda name, path, images, **rest: shown.append((name, len(images))), title="")
     metrics = Metrics(run, RunIdentity("drqv2", "cheetah_run", 0), lambda: [dashboard])
-    metrics.begin(due=0)
+    metrics.begin()
     scalars = outputs.write(None, evaluation, metrics, frame=40)
     assert set(scalars) >= {"memory/host_peak_gib"}
     assert sorted(path.name for path in run.videos.glob("*")) == left

@@ -94,16 +94,27 @@ def test_a_network_that_is_gone_is_one_warning_and_caught_up_with(bucket, caplog
     assert "can be reached again" in caplog.text and "lacks" not in caplog.text
 
 
-def test_a_run_that_ends_without_a_network_says_where_it_is(bucket, caplog):
-    with replicated(RUN) as (folder, _):
+def test_a_run_that_ends_without_a_network_may_be_tried_again_and_says_where_it_is(bucket):
+    with pytest.raises(Unavailable) as error, replicated(RUN) as (folder, _):
         (folder / "metrics.jsonl").write_text("1\n")
         (folder / "checkpoints" / "1").mkdir(parents=True)
         bucket.left = 0
-    assert f"lacks the newest files of this run; they are in {folder}" in caplog.text
+    assert f"{RUN} lacks the newest files of this run; they are in {folder}. Once it can" in str(error.value)
     bucket.left = None
     with replicated(RUN) as (again, _):
         assert again == folder and (again / "metrics.jsonl").read_text() == "1\n"
     assert stored(bucket) == b"1\n"
+
+
+@pytest.mark.parametrize("ended_by", [KeyboardInterrupt(15), RuntimeError("in training")])
+def test_a_run_that_is_stopped_or_fails_without_a_network_keeps_its_status_and_says_where_it_is(
+    bucket, caplog, ended_by
+):
+    with pytest.raises(type(ended_by)), replicated(RUN) as (folder, _):
+        (folder / "metrics.jsonl").write_text("1\n")
+        bucket.left = 0
+        raise ended_by
+    assert f"lacks the newest files of this run; they are in {folder}" in caplog.text
 
 
 def hold(bucket, **fields):
@@ -138,7 +149,7 @@ def test_a_lease_that_is_old_or_whose_process_is_dead_needs_no_watching(bucket):
 
 def test_who_lost_the_lease_writes_no_more(bucket, monkeypatch, caplog):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.0)
-    with replicated(RUN) as (folder, push):
+    with pytest.raises(Unavailable, match="lacks the newest files"), replicated(RUN) as (folder, push):
         hold(bucket)
         (folder / "metrics.jsonl").write_text("1\n")
         wait(lambda: "now written by process 7 on other-machine" in caplog.text)
