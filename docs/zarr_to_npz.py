@@ -4,7 +4,7 @@
     python docs/zarr_to_npz.py pusht_cchi_v7_replay.zarr pusht.npz --task pusht --image_size 84
 
 Its folders and .zip files are of zarr's format 2, and actions are in units of the robot: those outside of [-1, 1] are
-left out with a note, unless ``--bounds 0:512`` says what becomes -1 and 1.
+left out with a note, unless ``--action_bounds 0:512`` says what becomes -1 and 1.
 """
 
 import argparse
@@ -30,9 +30,9 @@ def main(words: Sequence[str]) -> None:
     flags.add_argument("--action_repeat", type=int, default=1)
     flags.add_argument("--image_size", type=int)
     flags.add_argument("--pictures", default="img", help="name below data (default img)")
-    flags.add_argument("--bounds", help="LOW:HIGH of actions")
+    flags.add_argument("--action_bounds", help="LOW:HIGH of actions")
     asked = flags.parse_args(words)
-    low_high = [tuple(float(number) for number in asked.bounds.split(":"))] if asked.bounds else []
+    low_high = [tuple(float(number) for number in asked.action_bounds.split(":"))] if asked.action_bounds else []
     request = Request(asked.task, asked.action_repeat, available(), asked.image_size, bounds=tuple(low_high))
     store = zarr.storage.ZipStore(asked.source, mode="r") if asked.source.suffix == ".zip" else str(asked.source)
     root = zarr.open_group(store, mode="r")

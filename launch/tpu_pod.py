@@ -169,6 +169,15 @@ def delete_idle(tpu: Slice) -> list[tuple[str, ...]]:
     return [("bash", "-c", line)]
 
 
+def remedy(action: str, status: int) -> str:
+    """What to do where ``action`` has ended with ``status``, after a colon; "" where gcloud's own words say it."""
+    if (action, status) == ("follow", DISCONNECTED):
+        return ": the connection is gone; --action=follow goes on with it"
+    if action in ("create", "setup", "run"):
+        return ": the slice, if there is one, stays and has to be paid for; --action=delete gives it back"
+    return ""
+
+
 def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status, that of the first command that fails."""
     flags = options.parser(__doc__, launcher="tpu_pod")
@@ -219,9 +228,7 @@ def main(argv: Sequence[str]) -> int:
         for words in steps[action]:
             status = run_shown(words, dry_run=chosen.dry_run)
             if status:
-                lost = (action, status) == ("follow", DISCONNECTED)
-                remedy = ": the connection is gone; --action=follow goes on with it" if lost else ""
-                sys.stderr.write(f"{action} ended with status {status}{remedy}\n")
+                sys.stderr.write(f"{action} ended with status {status}{remedy(action, status)}\n")
                 worst = status
             if status and action != "follow":  # a sweep with a failed run is still collected, and its slice given back
                 return status

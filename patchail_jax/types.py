@@ -71,6 +71,7 @@ class Purpose(IntEnum):
     EXPLORATION = 4  # noise of the training actions
     INITIALISATION = 5  # first parameters, and the root of the learner's own draws
     RANDOM_PLAY = 6  # uniform actions of an episode that is there to be looked at
+    DEMONSTRATIONS = 7  # the whole demonstration that an update is compared with
 
 
 class Specs(NamedTuple):

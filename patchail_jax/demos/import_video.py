@@ -55,7 +55,7 @@ def read(paths: Sequence[Path], request: Request, cutting: Cutting) -> Trajector
     gathering = Gathering(request, names, steps_per_second=rate)
     for path in paths:
         clip = open_clip(path, frames_per_second=cutting.frames_per_second)
-        _check_rate(clip, rate, request.action_repeat)
+        _check_rate(clip, rate, request.action_repeat, given=cutting.control_rate is not None)
         gathering.source = str(path)
         end = clip.length if cutting.end is None else min(cutting.end, clip.length)
         cuts = [cutting.start, *cutting.split, end]
@@ -90,13 +90,15 @@ def advice(metadata: dict[str, Any], image_size: int) -> list[str]:
     ]
 
 
-def _check_rate(clip: Clip, rate: float, action_repeat: int) -> None:
+def _check_rate(clip: Clip, rate: float, action_repeat: int, *, given: bool) -> None:
+    """``UserError`` where the video has not a frame for each agent step; ``given``: their ``rate`` is a flag's."""
     if rate > clip.rate * SLACK:
         enough = math.ceil(action_repeat * rate / clip.slowest / SLACK)
+        with_rate = f" with --control_rate {action_repeat * rate / enough:g}" if given else ""
         raise UserError(
             f"{clip.path}: {clip.rate:g} frames a second cannot show {rate:g} agent steps a second (shown twice, the "
-            f"expert would stand still): use --action_repeat {enough} here and in training, or --frames_per_second "
-            "if the video is in slow motion"
+            f"expert would stand still): use --action_repeat {enough} here and in training{with_rate}, or "
+            "--frames_per_second if the video is in slow motion"
         )
 
 

@@ -39,7 +39,7 @@ class Actor(Network):
         if self.own_trunk:
             self.trunk = Trunk(self.feature_size, self.dtype)
         self.hidden = [Dense(self.hidden_size, dtype=self.dtype) for _ in range(2)]
-        self.mean = Dense(self.action_size, dtype=self.dtype)
+        self.mean = Dense(self.action_size, dtype=jnp.float32)
 
     def latent(self, features: Float[Array, "B F"]) -> Float[Array, "B {self.feature_size}"]:
         """``[B,F]`` encoder features to the ``[B,feature_size]`` that the policy reads."""
@@ -50,7 +50,7 @@ class Actor(Network):
         x = self.latent(features)
         for layer in self.hidden:
             x = nn.relu(layer(x))
-        return self.mean(x).astype(jnp.float32)
+        return self.mean(x)
 
     def __call__(self, features: Float[Array, "B F"]) -> Float[Array, "B {self.action_size}"]:
         return jnp.tanh(self.preactivation(features))

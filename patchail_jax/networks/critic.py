@@ -11,7 +11,7 @@ from patchail_jax.networks.layers import Dense, Network
 
 
 class ValueHead(Network):
-    """``[B, feature_size + A]`` to one value ``[B]``."""
+    """``[B, feature_size + A]`` to one value ``[B] float32``."""
 
     hidden_size: int
     dtype: DTypeLike
@@ -20,7 +20,8 @@ class ValueHead(Network):
     def __call__(self, x: Float[Array, "B F"]) -> Float[Array, "B"]:
         for number in range(2):
             x = nn.relu(Dense(self.hidden_size, dtype=self.dtype, name=f"hidden_{number}")(x))
-        return Dense(1, dtype=self.dtype, name="value")(x)[:, 0]
+        # In float32: bfloat16 has steps of 0.5 near 100, and TD errors are differences of values.
+        return Dense(1, dtype=jnp.float32, name="value")(x)[:, 0]
 
 
 class Critic(Network):
@@ -45,4 +46,4 @@ class Critic(Network):
 
     def __call__(self, features: Float[Array, "B F"], actions: Float[Array, "B A"]) -> Float[Array, "2 B"]:
         x = jnp.concatenate([self.latent(features), actions.astype(self.dtype)], axis=-1)
-        return jnp.stack([head(x) for head in self.heads]).astype(jnp.float32)
+        return jnp.stack([head(x) for head in self.heads])

@@ -120,7 +120,9 @@ class Metrics:
         """
         if self._last_evaluation() > 0:
             kept = [_set_aside(path) for path in self._files if path.exists()]
-            _log.warning("there is no checkpoint: the run begins anew, and keeps its former logs as %s", ", ".join(kept))
+            _log.warning(
+                "there is no checkpoint: the run begins anew, and keeps its former logs as %s", ", ".join(kept)
+            )
         self.rewind(-1, update=0, next_evaluation_frame=0)
 
     def rewind(self, frame: int, *, update: int, next_evaluation_frame: int) -> None:

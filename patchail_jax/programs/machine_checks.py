@@ -47,7 +47,8 @@ def check_devices(config: ConfigDict) -> Finding:
     if config.devices > len(devices):
         return Finding("devices", "problem", line, f"config.devices is {config.devices}; 0 takes all there are")
     if config.platform not in ("", platform):
-        return Finding("devices", "problem", f"{line}, and config.platform is {config.platform}", _INSTALL)
+        remedy = "JAX_PLATFORMS=cpu" if config.platform == "cpu" else _INSTALL
+        return Finding("devices", "problem", f"{line}, and config.platform is {config.platform}", remedy)
     if platform == "cpu" and (NVIDIA.exists() or shutil.which("nvidia-smi")):
         line = f"{line}, and an NVIDIA GPU that JAX does not see"
         return Finding("devices", "warning", line, "EXTRAS=cuda12 launch/setup.sh")

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from patchail_jax.errors import UserError
 from patchail_jax.replay.ring import Ring
 from patchail_jax.types import Batch, ExpertBatch
 
@@ -56,10 +57,12 @@ class Stream:
     ``batch_size`` 0 is for updates that read the demonstrations alone. States of the expert's pairs are
     ``expert_steps`` apart, those of the whole demonstration one.
 
-    ``whole_demonstration`` adds a demonstration, drawn anew for each update, for the methods that compare with one;
-    pairs beyond the shortest's length, or that the devices cannot divide evenly, are left out. ``batch_size`` and
-    ``expert_batch_size`` are this process's share of the batch, the ``process``-th; ``root`` tells processes apart. The
-    newest ``remembered`` draws can be recalled, whatever has come into replay since.
+    ``batch_size`` and ``expert_batch_size`` are this process's share of the batch, the ``process``-th; ``root`` tells
+    processes apart. The newest ``remembered`` draws can be recalled, whatever has come into replay since.
+
+    ``demonstration_root`` adds a whole demonstration, drawn from it anew for each update, the same in all processes,
+    for the methods that compare with one. It has as many pairs as the shortest, down to a multiple of the devices; of a
+    longer one they are spread evenly over its length. ``UserError`` where that would be none.
     """
 
     def __init__(
@@ -72,9 +75,9 @@ class Stream:
         frame_stack: int,
         devices: int,
         updates_per_call: int,
-        whole_demonstration: bool,
         expert_steps: int = 1,
         root: tuple[int, ...],
+        demonstration_root: tuple[int, ...] | None = None,
         process: int = 0,
         remembered: int = 0,
     ) -> None:
@@ -82,10 +85,10 @@ class Stream:
         self._recent: OrderedDict[int, Batch] = OrderedDict()
         self._remembered, self._expert_steps = remembered, expert_steps
         self._ring, self._experts, self._stack, self._root = ring, experts, frame_stack, root
-        self._updates, self._whole_demonstration = updates_per_call, whole_demonstration
+        self._updates, self._demonstration_root = updates_per_call, demonstration_root
         self._agent_layout = _layout(updates_per_call, batch_size, devices)
         self._expert_layout = _layout(updates_per_call, expert_batch_size, devices)
-        pairs = int(experts.steps.min()) // devices * devices if whole_demonstration else 0
+        pairs = 0 if demonstration_root is None else _shared_by(devices, int(experts.steps.min()))
         self._demonstration_layout = _layout(updates_per_call, pairs, devices)
 
     def batches(self, update: int) -> Batch:
@@ -101,9 +104,11 @@ class Stream:
             rng = np.random.default_rng([*self._root, number])
             starts.append(self._ring.sample_indices(rng, batch_size) if batch_size else np.zeros(0, np.int64))
             experts.append(self._experts.sample(rng, pairs, frame_stack=self._stack, apart=self._expert_steps))
-            if self._whole_demonstration:
+            if self._demonstration_root is not None:
+                rng = np.random.default_rng([*self._demonstration_root, number])
                 d = int(rng.integers(len(self._experts.frames)))
-                demonstrations.append(self._experts.trajectory(d, frame_stack=self._stack).frames[:steps])
+                every = self._experts.trajectory(d, frame_stack=self._stack).frames
+                demonstrations.append(every[np.arange(steps) * len(every) // steps])
         expert = ExpertBatch(*(np.concatenate(leaves)[self._expert_layout] for leaves in zip(*experts, strict=True)))
         empty = np.zeros((0, self._stack + 1), np.int32)
         demonstration = np.concatenate(demonstrations or [empty])[self._demonstration_layout]
@@ -137,6 +142,16 @@ class Stream:
             expert=batch.expert._replace(frames=experts[batch.expert.frames - self._ring.slots]),
             demonstration=experts[batch.demonstration - self._ring.slots],
         )
+
+
+def _shared_by(devices: int, steps: int) -> int:
+    """How many of a demonstration's pairs the devices can share evenly."""
+    if steps < devices:
+        raise UserError(
+            f"the shortest demonstration has {steps} steps, fewer than the {devices} devices that would share it: "
+            "leave it out, lower config.devices, or set config.similarity.expert_pairs=batch"
+        )
+    return steps // devices * devices
 
 
 def _layout(updates: int, batch_size: int, devices: int) -> np.ndarray:

@@ -147,9 +147,9 @@ def make_experience(
             frame_stack=specs.frame_stack,
             devices=devices.count,
             updates_per_call=replay.updates_per_call,
-            whole_demonstration=method.needs.demonstration,
             expert_steps=method.needs.expert_steps,
             root=(config.seed, Purpose.BATCHES, hosts.process),
+            demonstration_root=(config.seed, Purpose.DEMONSTRATIONS) if method.needs.demonstration else None,
             process=hosts.process,
             remembered=min(log_interval(config), REMEMBERED) + 1,  # one may be drawn ahead
         )

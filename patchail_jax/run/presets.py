@@ -119,6 +119,7 @@ _PUBLISHED_LAIFO_WALKERS: Mapping[str, Value] = {**_PUBLISHED_WALKERS, "replay.e
 _EXPLORATION: Mapping[str, int] = {
     **dict.fromkeys(("cartpole_swingup", "finger_spin", "hopper_stand", "walker_stand", "walker_walk"), 100_000),
     **dict.fromkeys(("cheetah_run", "quadruped_run", "walker_run"), 500_000),
+    **dict.fromkeys(("humanoid_run", "humanoid_stand", "humanoid_walk"), 2_000_000),
 }
 
 

@@ -90,6 +90,13 @@ def test_a_video_too_slow_to_show_every_step_is_refused_with_the_action_repeat_t
     assert shown(read(source, action_repeat=4).frames[0]) == list(range(40))
 
 
+def test_a_video_too_slow_for_a_control_rate_is_refused_with_one_that_fits(tmp_path):
+    source = film(tmp_path / "film.mp4", clip(), 25)
+    with pytest.raises(UserError, match="25 frames a second cannot show 50 .*--action_repeat 4 .*--control_rate 25,"):
+        read(source, control_rate=50.0)
+    assert shown(read(source, action_repeat=4, control_rate=25.0).frames[0]) == list(range(40))
+
+
 def test_crop_and_middle_square_and_reduction_by_area(tmp_path):
     frame = np.zeros((20, 40, 3), np.uint8)
     frame[:, 10:30] = np.random.default_rng(0).integers(256, size=(20, 20, 3))

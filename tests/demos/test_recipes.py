@@ -41,7 +41,7 @@ def test_zarr(tmp_path, kind):
     assert held.lengths.tolist() == [5, 3] and held.actions is None
     assert "actions of demonstrations 0, 1 lie outside of [-1, 1]" in "\n".join(held.metadata["notes"])
     np.testing.assert_array_equal(held.frames[1, :4], PICTURES[6:])
-    recipe("zarr_to_npz")([*words, "--bounds", "0:512"])
+    recipe("zarr_to_npz")([*words, "--action_bounds", "0:512"])
     np.testing.assert_allclose(trajectory.load(tmp_path / "out.npz").actions[0], ACTIONS[:5] / 256 - 1, atol=1e-6)
     if kind == "folder":
         root["meta/episode_ends"][:] = [6, 9]

@@ -25,7 +25,7 @@ def make(devices: int, *, updates_per_call: int = 1, episodes: int = 9, mapping:
     experts = ExpertSet(rng.integers(0, 256, (2, 14, SIDE, SIDE, 3), dtype=np.uint8), None, None, 2)
     stream = Stream(
         ring, experts, batch_size=8, expert_batch_size=4, frame_stack=SPECS.frame_stack, devices=devices,
-        updates_per_call=updates_per_call, whole_demonstration=True, root=(1,),
+        updates_per_call=updates_per_call, root=(1,), demonstration_root=(2,),
     )  # fmt: skip
     own = jax.local_devices()[:devices]
     mirror = FramesOnDevices(333 + 28, (SIDE, SIDE, 3), np.uint8, devices=own, mapping=MAPPINGS[mapping])

@@ -55,11 +55,11 @@ def test_replay_holds_vectors_and_batches_of_experts_need_none():
     frames = np.arange(24, dtype=np.float32).reshape(6, 4) / 7
     ring.add(Episode(frames, np.zeros((5, 1), np.float32), np.ones(5, np.float32), np.ones(5, np.float32)))
     settings = {"expert_batch_size": 4, "frame_stack": 1, "devices": 2, "updates_per_call": 3, "root": (0,)}
-    stream = Stream(ring, NoExperts((4,)), batch_size=8, whole_demonstration=False, **settings)
+    stream = Stream(ring, NoExperts((4,)), batch_size=8, **settings)
     batch = stream.pixel_batches(0)
     assert batch.agent.frames.shape == (2, 3, 4, 3, 4) and batch.agent.frames.dtype == np.float32
     np.testing.assert_allclose(np.diff(batch.agent.frames, axis=-2), 4 / 7, rtol=1e-5)  # consecutive, unchanged
     assert nbytes(20, specs) == 20 * (16 + 12)
 
-    empty = Stream(Ring(capacity=20, specs=specs), NoExperts((4,)), batch_size=0, whole_demonstration=False, **settings)
+    empty = Stream(Ring(capacity=20, specs=specs), NoExperts((4,)), batch_size=0, **settings)
     assert empty.batches(0).agent.frames.shape == (2, 3, 0, 3) and empty.batches(0).expert_index.shape == (2, 3, 2)

@@ -257,7 +257,11 @@ def test_a_worker_that_does_not_know_its_number_does_not_run_all(home, bucket, m
 def test_a_request_that_fails_ends_the_launch(home, bucket, capfd, monkeypatch):
     monkeypatch.setenv("FAKE_STATES", "PROVISIONING,FAILED")
     assert tpu_pod.main([*RUNS, *SLICE]) == 1
-    assert "the slice is FAILED: --action=delete, and then" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "the slice is FAILED: --action=delete, and then" in said
+    assert (
+        "create ended with status 1: the slice, if there is one, stays and has to be paid for; --action=delete" in said
+    )
     assert gcloud(home)[-1] == "queued-resources describe"
 
 

@@ -68,6 +68,20 @@ def test_heads_give_float32_whatever_they_compute_in(dtype):
     assert not np.allclose(values[0], values[1])  # two heads, not one twice
 
 
+def test_values_far_from_zero_still_tell_states_apart_in_bfloat16():
+    """Near 125 bfloat16 has steps of 0.5, five times the spread of these values: two of 256 would differ."""
+    features, actions = (jax.random.normal(jax.random.PRNGKey(seed), (256, size)) for seed, size in ((0, 200), (1, 2)))
+    found = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        critic = Critic(50, 256, dtype)
+        params = critic.init(jax.random.PRNGKey(0), features, actions)
+        for head in ("heads_0", "heads_1"):
+            params["params"][head]["value"]["bias"] += 125.0
+        found[dtype] = np.asarray(critic.apply(params, features, actions))
+    spread = found[jnp.float32].std(axis=1)
+    np.testing.assert_array_less((found[jnp.bfloat16] - found[jnp.float32]).std(axis=1), 0.05 * spread)
+
+
 def test_weights_are_orthogonal_with_the_gain_of_their_kind_and_biases_zero():
     network = PatchDiscriminator(4, 8, jnp.float32)
     params = network.init(jax.random.PRNGKey(0), jnp.zeros((1, 16, 16, 6)))["params"]

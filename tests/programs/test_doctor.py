@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from unittest import mock
 
+import jax
 import numpy as np
 import pytest
 
@@ -113,9 +115,13 @@ def test_what_draws_is_the_run_s_own_environment_its_look_included():
     assert found.status == "problem" and "2000 pixels cannot be drawn" in found.finding
 
 
-def test_a_platform_that_is_not_here_is_said_and_how_it_comes_here(folders):
+def test_a_platform_that_is_not_here_is_said_and_how_it_comes_here(folders, monkeypatch):
     found = machine.check_devices(config("--config.platform=gpu"))
     assert found.status == "problem" and "cuda12" in found.remedy
+    monkeypatch.setattr(
+        jax, "local_devices", lambda: [mock.Mock(platform="gpu", device_kind="H100", memory_stats=dict)]
+    )
+    assert machine.check_devices(config("--config.platform=cpu")).remedy == "JAX_PLATFORMS=cpu"
     command = [sys.executable, "-m", "patchail_jax", "doctor", *folders]
     without = {**os.environ, "JAX_PLATFORMS": "cuda"}
     said = subprocess.run(command, capture_output=True, text=True, timeout=120, env=without).stdout

@@ -18,7 +18,7 @@ def make():
     ring, devices = Ring(capacity=90, specs=SPECS), jax.local_devices()[:2]
     stream = Stream(
         ring, NoExperts(SPECS.frame_shape), batch_size=8, expert_batch_size=0, frame_stack=SPECS.frame_stack,
-        devices=2, updates_per_call=1, whole_demonstration=False, root=(1,),
+        devices=2, updates_per_call=1, root=(1,),
     )  # fmt: skip
     frames = FramesOnDevices(90, SPECS.frame_shape, SPECS.frame_dtype, devices=devices)
     options = {"spread": Pmap(devices).spread, "updates_per_call": 1, "agree": bool, "stopwatch": Stopwatch()}

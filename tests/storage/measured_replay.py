@@ -43,7 +43,6 @@ def on_device(ring):
         frame_stack=SPECS.frame_stack,
         devices=1,
         updates_per_call=1,
-        whole_demonstration=False,
         expert_steps=1,
         root=(0, 0),
     )
