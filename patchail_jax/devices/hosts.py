@@ -85,6 +85,20 @@ def losses_in_one_line(hosts: Hosts) -> Iterator[None]:
         ) from error
 
 
+def have_ended_together() -> bool:
+    """Whether all processes have come to their ends; the others are waited for, a little.
+
+    For one that goes on, JAX would hold this process up for minutes and abort all after that.
+    """
+    if global_state.client is None:
+        return True
+    try:
+        global_state.client.wait_at_barrier("the end", round(1000 * LINGER_SECONDS))
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
 def refuse_address(*, coordinator: str, count: int, index: int) -> None:
     """``UserError`` where these fields of ``config.hosts`` do not say who meets where."""
     if coordinator in _NO_ADDRESS:

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import Callable, Collection, Mapping
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
 from types import TracebackType
@@ -151,7 +152,9 @@ class ProcessPool(contextlib.AbstractContextManager["ProcessPool"]):
         ours, theirs = self._context.Pipe()
         name = f"environment-{index}"
         process = self._context.Process(target=work, args=(self._make, theirs), name=name, daemon=True)
-        # Until it ignores them itself: a scheduler's SIGTERM to the whole process group must not end it.
+        # Until it ignores them itself: a scheduler's SIGTERM to the whole process group must not end it. The tracker is
+        # started before: to start it takes the signals from those that are blocked.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
         try:
             process.start()

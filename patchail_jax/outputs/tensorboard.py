@@ -5,6 +5,7 @@ then waits for ever. Nor can it drop the training rows after one frame and the e
 """
 
 import io
+import re
 import struct
 import threading
 import time
@@ -20,6 +21,7 @@ from patchail_jax.files.whole_file import whole_file
 from patchail_jax.outputs.video import write_gif
 
 _PREFIX = "events.out.tfevents."
+_STAMP = re.compile(re.escape(_PREFIX) + r"(\d+\.\d+)")
 _REWOUND = ".rewound"  # ends the name of a file that holds everything its elders hold and is still true
 
 
@@ -129,8 +131,10 @@ class TensorBoard:
             append(self._file, record)
 
     def _new_file(self, suffix: str = "") -> Path:
-        # TensorBoard reads files in the order of their names.
-        return self._folder / f"{_PREFIX}{time.time():.6f}{suffix}"
+        # TensorBoard reads files in the order of their names, and so does a rewind: also where the clock went back.
+        found = (_STAMP.match(file.name) for file in self._folder.glob(f"{_PREFIX}*"))
+        stamp = max([time.time(), *(float(elder[1]) + 1e-6 for elder in found if elder)])
+        return self._folder / f"{_PREFIX}{stamp:.6f}{suffix}"
 
     def _first_record(self) -> bytes:
         return self._framed(self._events.Event(wall_time=time.time(), file_version="brain.Event:2"))

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
@@ -22,7 +23,7 @@ SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
 def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
     """Runs ``program`` with its words; exits with its status unless that is 0, with 2 for bad input, or 128 + signal.
 
-    With 1 where another process of the run was lost.
+    With 1 where another process of the run was lost. Where this one fails and others go on, it ends without them.
     A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
     """
     # So that config.env.factory finds modules here however Python was started; last, so that it shadows no package.
@@ -39,6 +40,19 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal has no signs for ends no program
     warnings.formatwarning = _warned
+    try:
+        _run(program, words)
+    except BaseException as end:
+        hosts = sys.modules.get("patchail_jax.devices.hosts")  # where it is not, there are no others
+        if hosts is None or hosts.have_ended_together():
+            raise
+        if not isinstance(end, SystemExit):
+            traceback.print_exc()
+        _end_at_once(end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 1)
+
+
+def _run(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
+    """Runs ``program`` and raises ``SystemExit`` with its status, or the error that has no words of its own."""
     try:
         with one_line_errors():
             status = program(words)
@@ -91,9 +105,9 @@ def _warned(
 
 
 def _end_at_once(status: int) -> None:
-    """Ends without Python's exit handlers: JAX's wait for the lost process, and then abort with a trace of the stack.
+    """Ends without Python's exit handlers: JAX's wait for other processes, and then abort with a trace of the stack.
 
-    Whoever raised ``ProcessLost`` has closed its files on the way here.
+    Whoever raised the error has closed its files on the way here.
     """
     logging.shutdown()
     sys.stdout.flush()

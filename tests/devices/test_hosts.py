@@ -79,6 +79,22 @@ def test_who_outlives_another_process_closes_its_files_and_ends_at_once_with_one
     assert line.startswith("error: process 0 cannot go on (") and "resume from the last checkpoint" in line
 
 
+@pytest.mark.parametrize("refused", ["0", "1", "both"])
+def test_a_process_that_is_refused_alone_keeps_its_status_and_holds_nobody_up(refused):
+    command = [sys.executable, "-m", "tests.devices.refused_process", str(free_port())]
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    before = time.monotonic()
+    running = [subprocess.Popen([*command, str(process), refused], **output) for process in range(2)]
+    said = [process.communicate(timeout=250)[0] for process in running]
+    assert time.monotonic() - before < 90  # JAX alone takes 300 seconds
+    for process in range(2):
+        if refused in (str(process), "both"):
+            assert running[process].returncode == 2, said
+            assert "error: this process's own folder cannot be written" in said[process]
+        else:  # where the first is gone, JAX may come before us
+            assert running[process].returncode in (1, -signal.SIGABRT), said
+
+
 @pytest.mark.parametrize("kind", [ValueError, jax.errors.JaxRuntimeError])
 def test_a_lost_process_is_known_by_the_runtime_s_status(kind):
     message = "UNKNOWN: Gloo AllGather failed: Connection closed by peer\nmore"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
@@ -259,6 +260,7 @@ def test_a_signal_to_the_whole_process_group_ends_no_worker_that_is_starting(mon
             os.kill(pool._processes[index].pid, number)
 
     monkeypatch.setattr(ProcessPool, "_start", signalled)
+    resource_tracker._resource_tracker._stop()  # as in a new program: the first worker would start it
     with ProcessPool(Counting, 1) as pool:
         assert begin(pool, seed=3)[0].frame[0, 0, 0] == 3
 

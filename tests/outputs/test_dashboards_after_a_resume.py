@@ -69,6 +69,19 @@ def test_a_kill_between_the_new_event_file_and_the_end_of_the_old_leaves_no_row_
     assert list(tensorboard_rows(folder)) == [("start", 0, 1), ("critic/loss", 0, 50)]
 
 
+def test_a_clock_that_goes_back_loses_no_event(tmp_path, monkeypatch):
+    folder = tmp_path / "tensorboard"
+    log_training(TensorBoard(folder), [(0, 50), (10, 110), (20, 210)])
+    resumed = TensorBoard(folder)
+    resumed.rewind(10, update=110, next_evaluation_frame=0)
+    with monkeypatch.context() as patched:
+        patched.setattr("patchail_jax.outputs.tensorboard.time.time", lambda: 1e9)
+        log_training(resumed, [(20, 210), (30, 310)])
+    TensorBoard(folder).rewind(30, update=310, next_evaluation_frame=0)
+    rows = [row for row in tensorboard_rows(folder) if row[0] == "critic/loss"]
+    assert rows == [("critic/loss", frame, update) for frame, update in ((0, 50), (10, 110), (20, 210), (30, 310))]
+
+
 def sent_rows(run):
     what = ("critic/loss", "evaluation/return", "evaluation/agent_logits", "evaluation/agent")
     return [(next(name for name in what if name in row), row["frame"], row.get("update")) for row in run.rows]
