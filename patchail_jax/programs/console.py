@@ -115,9 +115,17 @@ def _end_at_once(status: int) -> None:
     os._exit(status)
 
 
+class _Console(logging.StreamHandler[TextIO]):
+    """Says nothing to a reader that is gone, as of ``| tee`` after a Ctrl-C, nor of it: the run has to be saved."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+
+
 def show_log(stream: TextIO) -> None:
     """The package's log lines, as they are, on ``stream``."""
-    console = logging.StreamHandler(stream)
+    console = _Console(stream)
     console.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger("patchail_jax")
     # The root logger belongs to absl, which ml_collections and orbax bring along with their own talk.

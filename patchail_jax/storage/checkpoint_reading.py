@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from patchail_jax.errors import UserError
+from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.storage.checkpoint_arrays import ArrayHandler, ArrayRestore
 from patchail_jax.storage.checkpoint_contents import Contents, Replay, fit, verified
 from patchail_jax.storage.checkpoint_damage import Damaged, read_or_prove_damage, reason
@@ -52,24 +52,34 @@ def read_state(folder: Path, template: Any, *, step: int | None = None) -> tuple
     and for a leaf that does not fit.
     """
     folder = folder.absolute()
+    tried = set[int]()
     try:
-        steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
+        steps = _steps(folder)
         if not steps:
             raise UserError(f"there is no checkpoint in {folder}: train first, or choose another run")
         if step is not None and step not in steps:
             raise UserError(f"there is no checkpoint {step} in {folder}; there are {str(sorted(steps))[1:-1]}")
-        for candidate in [step] if step is not None else sorted(steps, reverse=True):
+        while left := ({step} if step is not None else _steps(folder)) - tried:  # a run that goes on replaces them
+            candidate = max(left)
+            tried.add(candidate)
             try:
                 with _reading(folder) as manager:
                     read = partial(read_checkpoint, manager, candidate, arrays=False)
                     found = read_or_prove_damage(read, folder / str(candidate))
             except Damaged as error:
-                _log.warning("checkpoint %d is damaged (%s)", candidate, error)
+                if candidate in _steps(folder):
+                    _log.warning("checkpoint %d is damaged (%s)", candidate, error)
             else:
                 return fit(found.state, template, candidate), candidate
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({reason(error)})") from error
+    if tried.isdisjoint(_steps(folder)):
+        raise Unavailable(f"the checkpoints in {folder} are replaced while they are read: try again")
     raise UserError(f"every checkpoint in {folder} is damaged: put a copy back, or choose another run")
+
+
+def _steps(folder: Path) -> set[int]:
+    return set(ocp.utils.checkpoint_steps(folder)) if folder.is_dir() else set()
 
 
 @contextlib.contextmanager

@@ -67,6 +67,10 @@ class Checkpoints:
                 )
             )
         except Exception as error:
+            if isinstance(error, OSError) and (self._folder / str(step)).exists():
+                self._reload()
+                _log.warning("checkpoint %d is written, and an older one cannot be removed (%s)", step, one_line(error))
+                return True
             if not (refusal := refused_by_disk(error)):
                 raise
             for unfinished in self._folder.glob(f"{step}.orbax-checkpoint-tmp*"):

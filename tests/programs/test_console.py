@@ -106,3 +106,19 @@ def test_a_warning_is_one_line_without_the_place_in_a_library():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "warning: a glyph is missing\n")
+
+
+def test_a_log_whose_reader_is_gone_keeps_the_status_and_says_nothing_of_it():
+    """As of ``| tee``, which a Ctrl-C ends at once, while the run saves."""
+    program = (
+        "import logging, sys, time; from patchail_jax.programs.console import show_log, start\n"
+        "def stopped(words):\n"
+        "    show_log(sys.stdout); time.sleep(0.5); log = logging.getLogger('patchail_jax.x')\n"
+        "    log.info('saved'); log.info('twice')\n"
+        "    raise KeyboardInterrupt(2)\n"
+        "start(stopped, [])"
+    )
+    command = f'{sys.executable} -c "{program}" | true; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "stopped and saved; the same command resumes this run\n"

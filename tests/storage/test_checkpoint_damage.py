@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.errors import UserError
+from patchail_jax.storage import checkpoint_reading
 from patchail_jax.storage.checkpoint_reading import read_state
 from patchail_jax.storage.checkpoints import Checkpoints
 from tests.storage.checkpoint import HOST, assert_equal, contents_of, damage, make_state, template, two
@@ -122,3 +123,17 @@ def test_looking_at_a_run_passes_over_damage_and_says_when_there_is_nothing_else
     with pytest.raises(UserError, match=f"checkpoint in {folder} is damaged"):
         read_state(folder, template(), step=2)
     assert contents_of(tmp_path) == before
+
+
+def test_a_run_that_goes_on_may_replace_what_is_being_read(tmp_path, monkeypatch, caplog):
+    folder = tmp_path / "checkpoints"
+    checkpoints, read, state = Checkpoints(folder, keep=1), checkpoint_reading.read_checkpoint, make_state(1)
+    checkpoints.save(1, state=state, host=HOST)
+
+    def replaced(manager, step, **options):
+        if step == 1:
+            checkpoints.save(2, state=state, host=HOST)
+        return read(manager, step, **options)
+
+    monkeypatch.setattr(checkpoint_reading, "read_checkpoint", replaced)
+    assert read_state(folder, template())[1] == 2 and "damaged" not in caplog.text

@@ -3,8 +3,10 @@
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -123,6 +125,26 @@ def test_a_full_or_failing_disk_keeps_the_older_checkpoint_and_the_run(tmp_path,
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("2")] == []
     assert checkpoints.restore(template())[2] == 1
     assert checkpoints.save(3, state=make_state(3), host=HOST)
+
+
+@pytest.mark.parametrize("number", [errno.ENOTEMPTY, errno.EBUSY, errno.EIO], ids=errno.errorcode.get)
+def test_an_older_checkpoint_that_cannot_be_removed_takes_nothing_from_the_new_one(
+    tmp_path, monkeypatch, caplog, number
+):
+    checkpoints, remove = Checkpoints(tmp_path, keep=1), shutil.rmtree
+    checkpoints.save(1, state=make_state(1), host=HOST)
+
+    def busy(path, *args, **kwargs):  # as NFS is while a reader has a file of it open
+        if Path(path).name == "1":
+            raise OSError(number, os.strerror(number))
+        remove(path, *args, **kwargs)
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        patched.setattr("shutil.rmtree", busy)
+        assert checkpoints.save(2, state=make_state(2), host=HOST)
+    assert "checkpoint 2 is written, and an older one cannot be removed" in caplog.text
+    assert checkpoints.save(3, state=make_state(3), host=HOST) and checkpoints.restore(template())[2] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["3"]
 
 
 def test_a_full_disk_touches_no_checkpoint_with_a_similar_number(tmp_path, monkeypatch):
