@@ -15,11 +15,12 @@ import numpy as np
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.listed_files import files_of, step, usual_step
-from patchail_jax.demos.row_marks import Columns, marks
+from patchail_jax.demos.row_marks import Columns, marks, refuse_ends_inside
 from patchail_jax.errors import UserError
 from patchail_jax.files import npz
 
 _PICTURES, _ACTIONS, _REWARDS = ("observation", "image"), ("pre_action", "action"), ("reward",)
+_NOT_READ = {"rewards": "reward", "actions": "action"}  # whose rows may lie a step earlier, and what would be read
 _PARTS = ("pictures", "actions", "rewards")
 _AXES = 4  # of pictures: rows, height, width and channels
 
@@ -39,7 +40,11 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
         archive = _Archive(path, request.memory)
         if not is_rows(archive):
             held = ", ".join(archive.arrays) or "nothing"
-            raise UserError(f"{path}: has no 'observation' or 'image', but {held}: call its pictures 'image'")
+            raise UserError(
+                f"{path}: has no 'observation' or 'image', but {held}: call its pictures 'image', their rewards "
+                "'reward', and mark in 'is_first' where episodes start"
+            )
+        refuse_ends_inside(path, archive.arrays)
         rows.add(archive)
     rows.finish()
     gathering.source = ", ".join(map(str, paths))
@@ -82,6 +87,11 @@ class EpisodeCutter:
         actions, rewards = (next((name for name in names if name in table), None) for names in (_ACTIONS, _REWARDS))
         self._note_choice(table, _PICTURES, pictures, "pictures")
         self._note_choice(table, _ACTIONS, actions, "actions")
+        for name, read in _NOT_READ.items():
+            if name in table:
+                self._gathering.notes.setdefault(
+                    f"{name} are not read: call them {read!r}, where each led to the picture of its row"
+                )
         count = table.shape(pictures)[0]
         for column in (actions, rewards):
             if column is not None and table.shape(column)[0] != count:

@@ -1,6 +1,6 @@
 """Files of rows, and which of their rows start and end episodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +9,10 @@ import numpy as np
 from patchail_jax.errors import UserError
 
 _FIRST, _MIDDLE, _LAST = 0, 1, 2  # of step_type, dm_env's
+_ENDS = (
+    *("is_last", "is_terminal", "done", "dones", "terminal", "terminals", "terminated", "terminations"),
+    *("timeout", "timeouts", "truncated", "truncations"),
+)
 
 
 class Columns(Protocol):
@@ -27,6 +31,24 @@ class Columns(Protocol):
 def marks_episodes(table: Columns) -> bool:
     """Whether the file says where its episodes start."""
     return any(name in table for name in ("step_type", "is_first"))
+
+
+def refuse_ends_inside(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """UserError where ``columns`` do not say where episodes start, and one ends before the last row."""
+    if any(name in columns for name in ("step_type", "is_first")):
+        return
+    for name in (*_ENDS, "discount"):
+        values = np.atleast_1d(columns.get(name, ()))
+        if not values.size or values.dtype.kind not in "biuf":
+            continue
+        rows = np.nan_to_num(values, nan=1.0 if name == "discount" else 0.0).reshape(len(values), -1)
+        ends = (rows == 0).all(axis=1) if name == "discount" else (rows != 0).any(axis=1)
+        ends[0] &= name != "discount"  # which the first row of an episode may lack
+        if inside := np.flatnonzero(ends[:-1]).tolist():
+            raise UserError(
+                f"{path}: {name} is {values[inside[0]].tolist()} in row {inside[0]} of {len(values)}, so several "
+                "episodes may lie in it: add is_first, to mark where episodes start, or write a file an episode"
+            )
 
 
 def marks(table: Columns, count: int) -> tuple[set[int], set[int], bool]:

@@ -118,3 +118,57 @@ def test_actions_of_no_numbers_are_one_line(tmp_path):
     write(tmp_path / "a.npz", action=np.zeros((LENGTH, 0), np.float32))
     with pytest.raises(UserError, match=r"actions must be rows of floats in \[-1, 1\], not float32\[5, 0\]"):
         read(tmp_path)
+
+
+def ends(count, *rows):
+    return np.isin(np.arange(count), rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ({"is_last": ends(LENGTH, 2, 5)}, "is_last is True in row 2 of 6"),
+        ({"is_terminal": ends(LENGTH, 2)}, "is_terminal is True in row 2 of 6"),
+        ({"done": ends(LENGTH, 0, 5).astype(float)}, "done is 1.0 in row 0 of 6"),
+        ({"dones": ends(LENGTH, 2, 5)[:, None]}, r"dones is \[True\] in row 2 of 6"),
+        ({"terminals": ends(LENGTH), "timeouts": ends(LENGTH, 4)}, "timeouts is True in row 4 of 6"),
+        ({"discount": 1.0 - ends(LENGTH, 1, 5)}, "discount is 0.0 in row 1 of 6"),
+    ],
+)
+def test_ends_inside_a_file_that_marks_no_starts_are_refused(tmp_path, column, said):
+    write(tmp_path / "a.npz", is_first=None, is_last=None, reward=np.ones(LENGTH))
+    assert len(read(tmp_path).steps) == 1
+    write(tmp_path / "a.npz", **({"is_first": None, "is_last": None} | column))
+    with pytest.raises(UserError, match=f"a.npz: {said}, so several episodes may lie in it: add is_first") as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+    write(tmp_path / "a.npz", **({"is_last": None} | column), is_first=ends(LENGTH, 0, 3))
+    assert len(read(tmp_path).steps) >= 1
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"done": ends(LENGTH, 5)},
+        {"is_last": ends(LENGTH, 5), "is_terminal": ends(LENGTH)},
+        {"discount": 1.0 - ends(LENGTH, 0, 5)},
+        {"discount": np.array(0.0)},
+        {"discount": np.full(LENGTH, np.nan)},
+        {"done": np.array(["no"] * LENGTH)},
+        {"done": np.zeros(0)},
+    ],
+)
+def test_a_file_that_ends_with_its_last_row_needs_no_marks(tmp_path, column):
+    write(tmp_path / "a.npz", **({"is_first": None, "is_last": None} | column))
+    assert read(tmp_path).steps.tolist() == [LENGTH - 1]
+
+
+def test_columns_under_names_that_are_not_read_are_said(tmp_path):
+    write(tmp_path / "a.npz", rewards=np.ones(LENGTH), actions=np.zeros((LENGTH, 1)))
+    got = read(tmp_path)
+    assert got.rewards is None and got.actions is None
+    assert "rewards are not read: call them 'reward', where each led to the picture of its row" in notes(got)
+    assert "actions are not read: call them 'action'" in notes(got)
+    np.savez(tmp_path / "a.npz", obs=PICTURES, done=ends(LENGTH, 2, 5), rewards=np.ones(LENGTH))
+    with pytest.raises(UserError, match="call its pictures 'image', their rewards 'reward', and mark in 'is_first'"):
+        read(tmp_path)
