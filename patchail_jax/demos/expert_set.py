@@ -125,6 +125,12 @@ def select(
             f"expert's pairs are {apart} apart: lower config.replay.n_step, or set "
             "config.discriminator.expert_successor=one_step"
         )
+    if short := int((seen.steps < apart).sum()):
+        _log.warning(
+            "%s: %d of %d demonstrations have fewer than %d steps at action repeat %d: no pair of the expert's is "
+            "drawn from them",
+            *(source, short, len(seen.steps), apart, view.action_repeat),
+        )
     if seen.frames is None and view.factory:
         raise UserError(
             f"{source}: holds states of the suite, which {view.factory} cannot draw: give a file with frames"

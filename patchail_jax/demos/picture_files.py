@@ -104,11 +104,16 @@ def _refuse_unordered(path: Path, files: Sequence[Path]) -> None:
 
 
 def _refuse_several(path: Path, names: list[str]) -> None:
-    """``UserError`` where numbered ``names`` differ in more than their numbers: left and right, pictures and masks."""
+    """``UserError`` where ``names`` differ in more than their numbers (left and right, masks), or have none."""
     series = sorted({re.sub(r"[0-9]+", "", name) for name in names})
     if len(series) > 1 and any(re.search(r"[0-9]", name) for name in names):
         listed = ", ".join(name.strip("_-. ") or "only a number" for name in series[:4])
         raise UserError(f"{path}: holds pictures of several series ({listed}): keep those of one video")
+    if len(series) > 1:
+        raise UserError(
+            f"{path}: {min(names)} and {max(names)} have no numbers, which would say what comes first: call the "
+            "pictures frame_1, frame_2 and so on"
+        )
 
 
 def _gap(names: list[str]) -> str:

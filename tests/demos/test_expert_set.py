@@ -92,6 +92,15 @@ def test_demonstrations_too_short_for_the_pairs_are_refused_in_one_line(load):
     assert load(apart=4).frames.shape[1] == 5
 
 
+def test_how_many_demonstrations_are_too_short_for_the_pairs_is_said(load, tiny, caplog):
+    uneven = tiny._replace(lengths=np.array([4, 2, 1]))
+    load(recorded=uneven, apart=1)
+    assert not caplog.text
+    load(recorded=uneven, apart=3)
+    assert "2 of 3 demonstrations have fewer than 3 steps at action repeat 2: no pair" in caplog.text
+    assert len(caplog.records) == 1
+
+
 def test_same_generator_same_pairs(expert):
     first, second = (expert.sample(np.random.default_rng(4), 8, frame_stack=3) for _ in range(2))
     np.testing.assert_array_equal(first.frames, second.frames)

@@ -27,6 +27,7 @@ def write(folder, names):
         (["f1.jpg", "f2.jpg", "f2.jpeg"], "f2.jpeg and f2.jpg have one number"),
         (["f1.png", "f1.PNG"], "f1.PNG and f1.png have one number"),
         ([f"0.{number}.png" for number in range(1, 12)], "names such as 0.10.png may be decimal numbers or counts"),
+        (["one.png", "two.png", "three.png"], "one and two have no numbers, which would say what comes first: call"),
         (["t_9.5.png", "t_10.25.png"], "names such as t_10.25.png may be decimal numbers or counts"),
     ],
 )

@@ -88,10 +88,6 @@ def test_a_folder_of_several_series_is_refused(tmp_path, names):
         read(pictures(tmp_path / "film", *names), frames_per_second=50.0)
 
 
-def test_names_without_numbers_are_one_series(tmp_path):
-    assert read(pictures(tmp_path / "film", "a.png", "b.png", "c.png"), frames_per_second=50.0).frames.shape[1] == 3
-
-
 def test_numbers_that_are_missing_or_of_several_things_are_noted(tmp_path):
     every = [f"{number:04d}.png" for number in range(6)]
     assert "missing" not in notes(read(pictures(tmp_path / "whole", *every), frames_per_second=50.0))
