@@ -1,5 +1,6 @@
 """What every import does with an episode, wherever it comes from: fits its parts, sizes its frames, notes the rest."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from patchail_jax.errors import UserError
 
 TOO_MUCH = "more frames than memory has room for: take fewer or smaller ones (--image_size)"
 MIDDLE = "pictures of {}x{} are cut to their middle square"
+_LAST_REWARD = "the last reward of an episode has no frame behind it and is left out: returns lack it"
 _ROUNDING = 1e-3
 _LARGEST_REWARD = 1e30  # of which many can still be summed
 
@@ -61,6 +63,7 @@ class Gathering:
     _left_out: dict[str, list[int]] = field(default_factory=dict)
     _scale: str = ""
     _beyond: list[int] = field(default_factory=list)
+    _alike: dict[bytes, list[int]] = field(default_factory=dict)  # demonstrations by what their frames show
 
     @property
     def full(self) -> bool:
@@ -76,6 +79,7 @@ class Gathering:
             layout = pictures.find_layout(frames.shape[1:], asked=self.request.layout)
             if not self.request.layout:
                 pictures.refuse_grey_stacks(frames, layout)
+            pictures.refuse_newest_first(frames, layout)
             newest = pictures.from_array(frames, layout, self.notes)
             colours = pictures.to_bytes(newest, self.notes)
             found = pictures.scale(newest)
@@ -126,8 +130,12 @@ class Gathering:
             if not (np.abs(reward) < _LARGEST_REWARD).all():
                 self.leave_out(f"rewards that are not finite, or beyond {_LARGEST_REWARD:g}, are left out")
                 reward = None
+            elif len(rewards) > steps and np.any(rewards[-1]):
+                self.notes.setdefault(_LAST_REWARD)
         single = None if reward is None else reward.astype(np.float32)
-        self.demonstrations.append(Demonstration(kept.whole(), fitting, single))
+        shown = kept.whole()
+        self._alike.setdefault(hashlib.blake2b(shown.data).digest(), []).append(len(self.demonstrations))
+        self.demonstrations.append(Demonstration(shown, fitting, single))
 
     def leave_out(self, reason: str) -> None:
         """Notes ``reason`` for the demonstration that comes next; equal ones become one line."""
@@ -160,6 +168,9 @@ class Gathering:
         known = [demonstration.rewards is not None for demonstration in self.demonstrations]
         if any(known) and not all(known):
             self.notes.setdefault("rewards of a part of the demonstrations are left out")
+        for numbers in self._alike.values():
+            if len(numbers) > 1:
+                self.notes.setdefault(f"{_listed(numbers)} show the same: are they one, which counts more than once?")
         notes = [*self.notes, *(f"{_listed(numbers)}: {reason}" for reason, numbers in self._left_out.items())]
         if notes:
             metadata["notes"] = notes

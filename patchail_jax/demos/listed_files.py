@@ -15,7 +15,7 @@ from patchail_jax.files.ordinary import require_file
 def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
     """Files as they are given; of folders those that end in ``suffixes``, 2 before 10.
 
-    UserError for none, and for one that is given twice.
+    UserError for none, for one that is given twice, and for such files in a folder's folders that are not given.
     """
     files: list[Path] = []
     for path in paths:
@@ -27,6 +27,16 @@ def files_of(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
             raise UserError(f"{path}: a folder without files that end in {' or '.join(suffixes)}")
         files += sorted(map(require_file, held), key=lambda file: by_number(file.name))
     refuse_twice(files)
+    given = set(map(os.path.realpath, files))
+    for path in filter(Path.is_dir, paths):
+        for below in path.glob("*/**/*"):
+            if below.suffix.lower() not in suffixes or not below.is_file() or os.path.realpath(below) in given:
+                continue
+            if not any(part.startswith(".") for part in below.relative_to(path).parts):
+                raise UserError(
+                    f"{path}: {below.relative_to(path)} lies in a folder of its own, which is not read: give that "
+                    "folder too, or move it away"
+                )
     return files
 
 

@@ -98,18 +98,37 @@ def refuse_grey_stacks(pictures: np.ndarray, layout: Layout) -> None:
 
     Such stacks slide: what a channel shows, its neighbour shows one step later. Colours do not.
     """
-    planes = (pictures if layout.first else np.moveaxis(pictures, 3, 1))[:_LOOKED_AT]
-    for order, remedy in ((1, ""), (-1, "turn their channels round, as the first is the newest, and ")):
-        slides = [
-            np.array_equal(later[::order][:-1], earlier[::order][1:])
-            for earlier, later in itertools.pairwise(planes)
-            if (earlier[0] != earlier[-1]).any()
-        ]
-        if 2 * sum(slides) > len(slides):
+    for newest_first, remedy in ((False, ""), (True, "turn their channels round, as the first is the newest, and ")):
+        if _slide(pictures, layout._replace(channels=1), newest_first=newest_first):
             raise UserError(
                 f"pictures of {list(pictures.shape[1:])} are stacks of grey frames, as each channel shows what its "
                 f"neighbour shows a step later: {remedy}use --layout {layout._replace(channels=1)}"
             )
+
+
+def refuse_newest_first(pictures: np.ndarray, layout: Layout) -> None:
+    """UserError where ``pictures [T,C,H,W]`` or ``[T,H,W,C]`` are stacks that begin with their newest frame."""
+    if _slide(pictures, layout, newest_first=True) and not _slide(pictures, layout, newest_first=False):
+        raise UserError(
+            f"pictures of {list(pictures.shape[1:])} are stacks that begin with the newest frame: turn their frames "
+            "round, so that each ends with it"
+        )
+
+
+def _slide(pictures: np.ndarray, layout: Layout, *, newest_first: bool) -> bool:
+    """Whether most of ``pictures`` that are not still have in each frame but one what its neighbour shows a step later.
+
+    ``newest_first`` says on which side of the older one the newer frame stands.
+    """
+    planes = (pictures if layout.first else np.moveaxis(pictures, 3, 1))[:_LOOKED_AT]
+    count = planes.shape[1] // layout.channels
+    stacks = planes.reshape(len(planes), count, layout.channels, *planes.shape[2:])[:, :: -1 if newest_first else 1]
+    slides = [
+        np.array_equal(later[:-1], earlier[1:])
+        for earlier, later in itertools.pairwise(stacks)
+        if (earlier[0] != earlier[-1]).any()
+    ]
+    return 2 * sum(slides) > len(slides)
 
 
 def scale(pictures: np.ndarray) -> str:

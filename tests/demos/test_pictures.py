@@ -117,6 +117,41 @@ def test_stacks_that_begin_with_the_newest_are_refused_too():
         pictures.refuse_grey_stacks(stacks(4)[0][:, ::-1], pictures.LAYOUTS["channels_first_depth"])
 
 
+def colour_stacks(frames, layout, *, newest_first):
+    """Two frames in each, one after the other along the channels."""
+    pair = [frames[np.maximum(np.arange(6) - 1, 0)], frames]
+    made = np.concatenate(pair[::-1] if newest_first else pair, axis=3)
+    return np.moveaxis(made, 3, 1) if layout.first else made
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("name", ["channels_first", "channels_last", "channels_first_depth", "channels_last_depth"])
+def test_stacks_of_colours_that_begin_with_the_newest_are_refused(tmp_path, name, asked):
+    layout = pictures.LAYOUTS[name]
+    frames = RNG.integers(256, size=(6, 16, 16, layout.channels), dtype=np.uint8)
+    request = Request(**ASKED, layout=name if asked else "")
+    np.savez(tmp_path / "a.npz", image=colour_stacks(frames, layout, newest_first=True))
+    with pytest.raises(
+        UserError, match="are stacks that begin with the newest frame: turn their frames round"
+    ) as error:
+        import_rows.read_npz([tmp_path / "a.npz"], request)
+    assert "\n" not in str(error.value)
+    np.savez(tmp_path / "a.npz", image=colour_stacks(frames, layout, newest_first=False))
+    np.testing.assert_array_equal(import_rows.read_npz([tmp_path / "a.npz"], request).frames[0], frames[..., :3])
+
+
+def test_grey_stacks_that_begin_with_the_newest_are_refused_where_they_are_asked_for(tmp_path):
+    np.savez(tmp_path / "a.npz", image=stacks(4)[0][:, ::-1])
+    with pytest.raises(UserError, match="are stacks that begin with the newest frame"):
+        import_rows.read_npz([tmp_path / "a.npz"], Request(**ASKED, layout="channels_first_grey"))
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 0, 1, 0, 1], [0] * 6])
+def test_stacks_that_slide_both_ways_are_taken(numbers):
+    layout = pictures.LAYOUTS["channels_first"]
+    pictures.refuse_newest_first(colour_stacks(BYTES[numbers], layout, newest_first=False), layout)
+
+
 @pytest.mark.parametrize(
     "shown",
     [BYTES, BYTES[[0] * 6], np.repeat(BYTES[..., :1], 3, axis=3), BYTES * 0, BYTES * np.array([0, 0, 1], np.uint8)],
