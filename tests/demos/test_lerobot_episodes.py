@@ -164,10 +164,10 @@ def test_the_older_version_says_how_long_its_episodes_are_too(tmp_path):
 @pytest.mark.parametrize("make", [v3, v21, in_tables])
 def test_episodes_of_several_tasks_are_noted(tmp_path, make):
     make(tmp_path)
-    assert "notes" not in read(tmp_path).metadata
+    assert "tasks" not in "".join(read(tmp_path).metadata["notes"])
     path = next((tmp_path / "data").rglob("*.parquet"))
     held = pyarrow.parquet.read_table(path).to_pydict()
     rewrite(path, task_index=pyarrow.nulls(len(held["task_index"]), pyarrow.int64()))
-    assert "notes" not in read(tmp_path).metadata
+    assert "tasks" not in "".join(read(tmp_path).metadata["notes"])
     table(path, held | {"task_index": [1 + number for number in held["episode_index"]]})
     assert "episodes of 2 tasks: --episodes takes those of one" in read(tmp_path, episodes=[0, 3]).metadata["notes"]
