@@ -123,11 +123,11 @@ def write_table1(runs: Sequence[Run], output: Path, *, frames: Sequence[int] | N
 
 
 def _csv_row(cell: Cell) -> list[Any]:
-    scored = len(cell.scores) > 0
+    seeds = len(cell.scores)
     paper = cell.paper or (None, None)
     return [
-        cell.task, cell.method, cell.frame, float(cell.scores.mean()) if scored else None,
-        float(cell.scores.std()) if scored else None, len(cell.scores), cell.runs, cell.expert_return, cell.relative(),
+        cell.task, cell.method, cell.frame, float(cell.scores.mean()) if seeds else None,
+        float(cell.scores.std()) if seeds > 1 else None, seeds, cell.runs, cell.expert_return, cell.relative(),
         *paper, cell.paper_relative(),
     ]  # fmt: skip
 
