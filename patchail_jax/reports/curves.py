@@ -26,7 +26,7 @@ from patchail_jax.reports.table1 import seeds_in_words
 from patchail_jax.reports.text import bullets, document, table, write_csv
 
 CSV_COLUMNS = ("task", "curve", "frame", "mean", "std", "seeds")
-_HEADINGS = ("task", "curve", "last frame", "seeds there", "mean there", "best mean")
+_HEADINGS = ("task", "curve", "last frame", "seeds there", "mean there", "best mean of all seeds")
 _COLUMNS = 4  # as in the paper
 _BROKEN = "not a number"
 _MARKS = {RUNNING: ">", STOPPED: "x", _BROKEN: "s"}  # where the curve of a run ends that is not complete
@@ -97,8 +97,9 @@ def _markdown(found: Sequence[Curve], runs: Sequence[Run]) -> str:
     for curve in found:
         last = ("-",) * 4
         if len(curve.frames):
-            seeds = str(curve.seeds[-1])
-            last = (f"{int(curve.frames[-1]):,}", seeds, f"{curve.mean[-1]:.1f}", f"{curve.mean.max():.1f}")
+            whole = curve.mean[curve.seeds == len(curve.runs)]  # without a weak seed, a mean is no better
+            best = f"{whole.max():.1f}" if len(whole) else "-"
+            last = (f"{int(curve.frames[-1]):,}", str(curve.seeds[-1]), f"{curve.mean[-1]:.1f}", best)
         rows.append((curve.task, curve.label(), *last))
     parts = ["# Learning curves\n", table(_HEADINGS, rows)]
     return document(*parts, bullets("Incomplete runs", incomplete_lines(runs)))

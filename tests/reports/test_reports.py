@@ -138,6 +138,18 @@ def test_a_mean_says_how_many_seeds_have_come_that_far(tmp_path):
     assert row.split(" | ")[3] == "1"
 
 
+def test_the_best_mean_is_one_of_all_seeds(tmp_path):
+    make_run(tmp_path, seed=0, num_frames=60_000, until=20_000, returns=lambda frame: 100 + frame / 1000)
+    make_run(tmp_path, seed=1, num_frames=60_000, returns=lambda frame: 900)
+    begun = tmp_path / "begun"
+    (make_run(begun, task="walker_walk") / "eval.csv").write_text("")
+    make_run(begun, task="walker_walk", seed=1, num_frames=1_000_000, returns=lambda frame: 900)
+    main(["curves", str(tmp_path), f"--output={tmp_path / 'new'}"])
+    rows = (tmp_path / "new/curves.md").read_text().splitlines()
+    assert any(row.startswith("| cheetah_run") and row.endswith("| 900.0 | 510.0 |") for row in rows)
+    assert any(row.startswith("| walker_walk") and row.endswith("| 900.0 | - |") for row in rows)
+
+
 def test_methods_without_a_common_task_cannot_be_compared(tmp_path):
     make_run(tmp_path, task="cheetah_run")
     make_run(tmp_path, task="walker_walk", method="bc")
