@@ -63,18 +63,20 @@ def scores_by_method(table: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
 
 def _nothing_shared(table: Sequence[Cell], methods: Sequence[str]) -> str:
     """Why there is no task to compare the methods on: what each lacks."""
-    lacks = []
+    lacks, remedy = [], ""
     for task in sorted({cell.task for cell in table}):
         here = [cell for cell in table if cell.task == task]
         scored = {cell.method for cell in here if len(cell.scores)}
         if missing := [method_label(method) for method in methods or [c.method for c in here] if method not in scored]:
             lacks.append(f"{task} of {', '.join(missing)}")
+            remedy = "; choose others with --frames"
         elif any(cell.relative() is None for cell in here):
             known = any(cell.expert_return is not None for cell in here)
             lacks.append(f"{task} of the expert" + ", whose return is not above 0" * known)
     frames = " and ".join(f"{frame:,}" for frame in sorted({cell.frame for cell in table}))
     return (
-        f"no task has scores of every method and of the expert at {frames} frames: none are there on {'; '.join(lacks)}"
+        f"no task has scores of every method and of the expert at {frames} frames: none are there on "
+        f"{'; '.join(lacks)}{remedy}"
     )
 
 
@@ -105,14 +107,22 @@ def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] 
     """Writes ``aggregate.csv`` and ``.md``, and a figure for each number of frames; returns their paths.
 
     ``UserError`` where runs of one task and method are no seeds of one config (``seeds.by_name``), and where the
-    methods have no task in common.
+    methods have no task in common at one of ``frames``; at the default ones, where they have none at any.
     """
     found: list[Estimate] = []
     drawn: dict[int, Figure] = {}
     dropped: list[str] = []
+    refused: UserError | None = None
     for frame in frames or default_frames(runs):
         table = cells(runs, [frame])
-        scores = scores_by_method(table)
+        try:
+            scores = scores_by_method(table)
+        except UserError as error:
+            if frames:
+                raise
+            refused = refused or error
+            dropped.append(f"{frame:,} frames: {error}")
+            continue
         here = estimates(scores, frame)
         used = {(method, task) for method, by_task in scores.items() for task in by_task}
         for cell in table:
@@ -124,6 +134,8 @@ def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] 
                 dropped.append(f"{cell.task}, {cell.method}: {missing} of {cell.runs} runs not at {frame:,} frames")
         found += here
         drawn[frame] = _figure(scores, here, frame, of=len(runs))
+    if refused is not None and not drawn:
+        raise refused
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "aggregate.csv", output / "aggregate.md"]
     write_csv(written[0], Estimate._fields, found)

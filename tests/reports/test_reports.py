@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from patchail_jax.errors import UserError
 from patchail_jax.programs.reports import main
 from patchail_jax.reports import published, style, table1
-from patchail_jax.reports.aggregate import scores_by_method
+from patchail_jax.reports.aggregate import scores_by_method, write_aggregate
 from patchail_jax.reports.curves import curves, figure
 from patchail_jax.reports.html import write_pages
 from patchail_jax.reports.published import METHOD_LABELS
@@ -154,10 +154,28 @@ def test_methods_without_a_common_task_cannot_be_compared(tmp_path):
     make_run(tmp_path, task="cheetah_run")
     make_run(tmp_path, task="walker_walk", method="bc")
     with pytest.raises(
-        UserError, match=r"every method.*: none are there on cheetah_run of BC; walker_walk of PatchAIL$"
+        UserError,
+        match=r"every method.*: none .* on cheetah_run of BC; walker_walk of PatchAIL; choose others with --frames$",
     ):
         main(["aggregate", str(tmp_path), f"--output={tmp_path / 'new'}"])
     assert not (tmp_path / "new").exists()
+
+
+def test_a_default_frame_that_no_run_has_come_to_is_left_out_of_the_aggregate(tmp_path):
+    runs, output = (
+        [read_run(make_run(tmp_path / "runs", seed=seed, until=600_000)) for seed in range(2)],
+        tmp_path / "a",
+    )
+    write_aggregate(runs, output, frames=None)
+    assert {row["frame"] for row in read(output / "aggregate.csv")} == {"500000"}
+    assert not (output / "aggregate_1000000.png").exists()
+    assert "- 1,000,000 frames: no task has scores" in (output / "aggregate.md").read_text()
+    with pytest.raises(UserError, match="at 1,000,000 frames: .*choose others with --frames$"):  # what was asked for
+        write_aggregate(runs, tmp_path / "b", frames=[500_000, 1_000_000])
+    early = [read_run(make_run(tmp_path / "early", until=300_000))]
+    with pytest.raises(UserError, match="at 500,000 frames: .*choose others with --frames$"):
+        write_aggregate(early, tmp_path / "b", frames=None)
+    assert not (tmp_path / "b").exists()
 
 
 def test_tasks_without_an_expert_or_a_score_are_named(tmp_path):
@@ -165,7 +183,7 @@ def test_tasks_without_an_expert_or_a_score_are_named(tmp_path):
     with pytest.raises(UserError, match="none are there on fish_swim of the expert$"):
         main(["aggregate", str(tmp_path), f"--output={tmp_path}"])
     (make_run(tmp_path / "begun") / "eval.csv").unlink()
-    with pytest.raises(UserError, match="none are there on cheetah_run of PatchAIL$"):
+    with pytest.raises(UserError, match="none are there on cheetah_run of PatchAIL; choose others with --frames$"):
         main(["aggregate", str(tmp_path / "begun"), f"--output={tmp_path}"])
 
 
