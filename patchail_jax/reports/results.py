@@ -61,7 +61,7 @@ class Result:
         config, found = self.about["config"], self.evaluations
         require_fields(config)
         status = FINISHED if self.about["finished"] else STOPPED
-        expert = expert_return(config["env"]["task"], config.get("demos", {}))
+        expert = expert_return(config["env"], config.get("demos", {}))
         return Run(self.path, config, found.frames, found.returns, status, expert, found.broken_at)
 
     def cells(self) -> tuple[str, ...]:

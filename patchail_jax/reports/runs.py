@@ -24,7 +24,10 @@ _log = logging.getLogger(__name__)
 
 # Of the fields that reports read: what is part of a file's name, and whole numbers with the least of each.
 _NAMES = ("method", "env.task")
-_LEAST = {"seed": 0, "num_frames": 1, "evaluation.every_frames": 0, "demos.num_demonstrations": 0}
+_LEAST = {
+    "seed": 0, "num_frames": 1, "evaluation.every_frames": 0, "demos.num_demonstrations": 0, "env.episode_frames": 1
+}  # fmt: skip
+_ABSENT = {"demos.path": "", "demos.num_demonstrations": 0, "env.episode_frames": 1, "env.factory": ""}
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 
@@ -35,7 +38,8 @@ class Run(NamedTuple):
     ``frames [N]`` and ``returns [N]`` are its evaluations, none for a run that has just begun. From the first whose
     return is not a number on, at ``broken_at`` frames, they count as not there. ``status`` is ``finished``; ``running``
     while a process holds the folder's lock or lease; else ``stopped``, by a signal or a crash. ``expert_return`` is the
-    mean of its demonstrations, None where they do not say or are not on this machine.
+    mean of its demonstrations, None where they do not say, are not on this machine, or are of longer or shorter
+    episodes than the run's.
     """
 
     path: Path
@@ -159,28 +163,54 @@ def read_run(path: Path) -> Run:
     reached = found.last_frame >= config["num_frames"]
     # The lock first: a finished run may have been started again with more frames.
     status = RUNNING if is_running(path) or is_held(path) else FINISHED if reached else STOPPED
-    expert = expert_return(task, config.get("demos", {}))
+    expert = expert_return(config["env"], config.get("demos", {}))
     return Run(path, config, found.frames, found.returns, status, expert, found.broken_at)
 
 
 def require_fields(config: dict[str, Any]) -> None:
     """``ValueError`` names a field that reports read and that no run's config has so. Other versions' are read too."""
-    fields = {"demos.path": "", "demos.num_demonstrations": 0, **flatten(config)}
+    fields = {**_ABSENT, **flatten(config)}
     wrong = [name for name in _NAMES if not isinstance(fields.get(name), str) or not fields[name].isprintable()]
     wrong += [name for name, least in _LEAST.items() if type(fields.get(name)) is not int or fields[name] < least]
-    wrong += ["demos.path"] * (not isinstance(fields["demos.path"], str)) + ["demos"] * ("demos" in fields)
+    wrong += [name for name in ("demos.path", "env.factory") if not isinstance(fields[name], str)]
+    wrong += ["demos"] * ("demos" in fields)
     for name in wrong:
         raise ValueError(f"{name} is {fields.get(name)!r}")
 
 
-def expert_return(task: str, demos: dict[str, Any]) -> float | None:
-    """The mean return of the demonstrations of a config; None where the file is not here or has no rewards."""
+def expert_return(env: dict[str, Any], demos: dict[str, Any]) -> float | None:
+    """The mean return of the demonstrations of a config's ``env`` and ``demos``.
+
+    None where the file is not here, has no rewards, or is of other episodes than the run's (``_of_equal_episodes``).
+    """
+    task = env["task"]
     try:
         path = Path(demos["path"]) if demos.get("path") else trajectory.shipped(task)
-        returns = trajectory.load(path, expected_task=task).returns
+        found = trajectory.load(path, expected_task=task)
     except UserError:
         return None
-    return None if returns is None else float(returns[: demos.get("num_demonstrations") or None].mean())
+    if found.returns is None or not _of_equal_episodes(found, env):
+        return None
+    return float(found.returns[: demos.get("num_demonstrations") or None].mean())
+
+
+def _of_equal_episodes(found: trajectory.Trajectories, env: dict[str, Any]) -> bool:
+    """Whether an episode of the run has as many frames to earn rewards in as one of the demonstrations had.
+
+    Where more than half of the file's demonstrations are as long as its longest, time was up there. That must be at the
+    run's ``episode_frames``, give or take a step: an action repeat need not divide an episode, and a recording may lack
+    the last step. Where lengths vary, each ended by itself, as under any limit that leaves it room: then none may be
+    longer than the run's episodes. The same holds in an environment of one's own, which may end its episodes before
+    ``episode_frames`` without the config's saying so. Configs from before there was the field are taken as equal.
+    """
+    limit = env.get("episode_frames")
+    if limit is None:
+        return True
+    step = found.metadata["action_repeat"]
+    frames = found.steps * step
+    longest = int(frames.max())
+    timed = not env.get("factory") and np.mean(frames == longest) > 0.5
+    return longest <= limit + step and not (timed and longest < limit - step)
 
 
 def share_of_expert(score: float, expert: float | None) -> float | None:

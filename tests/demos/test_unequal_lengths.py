@@ -133,8 +133,10 @@ def test_the_expert_s_footage_has_no_frame_behind_the_end(experts, parts, monkey
 
 def test_reports_sum_no_reward_behind_the_end(file, parts):
     returns = [part.rewards.sum(dtype=np.float64) for part in parts]
-    assert expert_return("my_robot", {"path": str(file)}) == pytest.approx(np.mean(returns))
-    assert expert_return("my_robot", {"path": str(file), "num_demonstrations": 1}) == pytest.approx(returns[0])
+    assert expert_return({"task": "my_robot"}, {"path": str(file)}) == pytest.approx(np.mean(returns))
+    assert expert_return({"task": "my_robot"}, {"path": str(file), "num_demonstrations": 1}) == pytest.approx(
+        returns[0]
+    )
 
 
 def test_the_description_counts_nothing_behind_the_end(recorded):

@@ -307,7 +307,7 @@ def losses(root, monkeypatch):
         for seed in range(2):
             returns = lambda frame, last=last, seed=seed: last - seed if frame else -1600.0  # noqa: E731
             make_run(root, method=method, seed=seed, num_frames=100_000, returns=returns)
-    monkeypatch.setattr("patchail_jax.reports.runs.expert_return", lambda task, demos: -150.0)
+    monkeypatch.setattr("patchail_jax.reports.runs.expert_return", lambda env, demos: -150.0)
 
 
 def test_a_negative_return_is_no_share_of_the_expert(tmp_path, monkeypatch):
@@ -341,6 +341,7 @@ def test_names_that_look_like_mathematics_are_names(tmp_path):
         *({"seed": "x"}, {"seed": None}, {"seed": float("inf")}, {"num_frames": float("inf")}, {"num_frames": 0}),
         *({"demos": None}, {"demos": []}, {"demos": {"path": 5}}, {"evaluation": {"every_frames": float("nan")}}),
         *({"demos": {"num_demonstrations": count}} for count in ("x", 2.5, float("nan"), -1)),
+        *({"env": {"task": "walker_walk", **env}} for env in ({"episode_frames": "x"}, {"factory": 5})),
         *({"method": name} for name in ("\ud800", "a\nb", 5)),
     ],
     ids=str,
