@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from patchail_jax.files.processes import counted_in, runs
+
 
 @contextlib.contextmanager
 def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
@@ -42,12 +44,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _beside(path: Path, process: str) -> Path:
-    """Where the process of that number writes ``path``; a machine or container counts its processes on its own."""
-    try:
-        counted_in = os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
-        counted_in = 0
-    place = zlib.crc32(f"{platform.node()} {counted_in}".encode())
+    """Where the process of that number writes ``path``."""
+    place = zlib.crc32(f"{platform.node()} {counted_in()}".encode())
     return path.with_name(f".{path.name}.{place:08x}.{process}.unfinished")
 
 
@@ -56,18 +54,8 @@ def _remove_remains(path: Path) -> None:
         pattern = str(_beside(Path(glob.escape(path.name)), "*"))
         for remains in path.parent.glob(pattern):
             number = remains.name.split(".")[-2]
-            if number.isdecimal() and not _runs(int(number)):
+            if number.isdecimal() and not runs(int(number)):
                 remains.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
 
 
 def _appear(unfinished: Path, path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from patchail_jax.errors import UserError
 from patchail_jax.files.json_objects import parsed
+from patchail_jax.files.processes import counted_in, runs
 
 if TYPE_CHECKING:
     from etils import epath
@@ -76,7 +77,13 @@ class Lease:
                 raise _refusal(self._remote, now)
 
     def _write(self) -> None:
-        content = {"owner": self._owner, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+        content = {
+            "owner": self._owner,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "counted_in": counted_in(),
+            "time": time.time(),
+        }
         with self._path.open("wb") as stream:
             stream.write(json.dumps(content).encode())
         self._due = time.monotonic() + BEAT_SECONDS
@@ -106,15 +113,9 @@ def _may_live(held: dict[str, Any]) -> bool:
         return False
     if held["host"] != socket.gethostname():
         return True
-    if held["pid"] == os.getpid():  # a container's first process has the same number each time
-        return False
-    try:
-        os.kill(held["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+    if held.get("counted_in") != counted_in():  # two containers of one host may both have a process 1
         return True
-    return True
+    return bool(held["pid"] != os.getpid() and runs(held["pid"]))
 
 
 def _refusal(remote: "epath.Path", held: dict[str, Any] | None) -> UserError:

@@ -12,6 +12,7 @@ import pytest
 from etils import epath
 
 from patchail_jax.errors import Unavailable, UserError
+from patchail_jax.files.processes import counted_in
 from patchail_jax.storage import lease, replication
 from patchail_jax.storage.lease import Lease, LeaseLost, is_held
 from patchail_jax.storage.remote import reachable, reading_copy
@@ -139,10 +140,18 @@ def test_a_holder_that_no_longer_renews_is_followed(bucket):
 def test_a_lease_that_is_old_or_whose_process_is_dead_needs_no_watching(bucket):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    for fields in ({"time": time.time() - 1000}, {"host": socket.gethostname(), "pid": dead.pid}):
+    here = {"host": socket.gethostname(), "counted_in": counted_in()}
+    for fields in ({"time": time.time() - 1000}, {**here, "pid": dead.pid}, {**here, "pid": os.getpid()}):
         hold(bucket, **fields)
         Lease(epath.Path(RUN), sleep=pytest.fail).release()
-    hold(bucket, host=socket.gethostname(), pid=os.getppid())
+    hold(bucket, **here, pid=os.getppid())
+    with pytest.raises(UserError, match="is running"):
+        Lease(epath.Path(RUN), sleep=lambda seconds: hold(bucket))
+
+
+@pytest.mark.parametrize("place", [{"counted_in": 1}, {}])
+def test_a_process_of_another_container_of_this_host_is_watched_whatever_its_number(bucket, place):
+    hold(bucket, host=socket.gethostname(), pid=os.getpid(), **place)
     with pytest.raises(UserError, match="is running"):
         Lease(epath.Path(RUN), sleep=lambda seconds: hold(bucket))
 
