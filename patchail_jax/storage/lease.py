@@ -29,6 +29,10 @@ class LeaseLost(Exception):
     """Another process has taken the folder over."""
 
 
+class LeaseGone(LeaseLost):
+    """Nobody holds the folder: another process has taken it over and ended, or somebody has removed the lease."""
+
+
 class Lease:
     """``lease.json`` in a remote run folder, with the host, process and time of its last renewal.
 
@@ -45,19 +49,21 @@ class Lease:
         held = _read(self._path)
         if held is not None and _may_live(held):
             self._watch(held, sleep)
-        self._write()
+        self.take()
         held = _read(self._path)
         if held is None or held["owner"] != self._owner:
             raise _refusal(remote, held)
 
     def renew(self) -> None:
-        """Says that this process lives, if it is time to; ``LeaseLost`` where another holds the lease."""
+        """Says that this process lives, if it is time to; ``LeaseLost`` where the lease is not its own."""
         if time.monotonic() < self._due:
             return
         held = _read(self._path)
-        if held is not None and held["owner"] != self._owner:
+        if held is None:
+            raise LeaseGone(f"{self._path} is gone")
+        if held["owner"] != self._owner:
             raise LeaseLost(f"{self._remote} is now written by process {held['pid']} on {held['host']}")
-        self._write()
+        self.take()
 
     def release(self) -> None:
         """Lets the next run in."""
@@ -76,7 +82,8 @@ class Lease:
             if now != held:
                 raise _refusal(self._remote, now)
 
-    def _write(self) -> None:
+    def take(self) -> None:
+        """Makes the lease this process's, whoever holds it."""
         content = {
             "owner": self._owner,
             "host": socket.gethostname(),

@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 MANIFEST = "mirror.json"  # named when replicas were called mirrors; replicas that exist have it
 FETCHING = "fetching"  # where a checkpoint waits until it is whole
+# The file with the name of the run that a local folder is of. It was named when replicas were called mirrors, too.
+MARK = "mirrored_run"
+_OWN = (run_names.LOCK, MARK)  # files that are nobody else's business
 CHUNK = 64 * 2**20  # bytes in memory at a time; a smaller file is one write, so it is there whole or not at all
 
 Digest = tuple[int, int]  # bytes, CRC-32
@@ -135,9 +138,31 @@ def local_steps(folder: Path) -> set[int]:
     return {int(path.name) for path in found if path.name.isdecimal() and path.is_dir()}
 
 
+def local_logs(folder: Path) -> set[str]:
+    """Every file of a local run folder that is not a checkpoint's, nor another process's of the same run."""
+    found = set()
+    for path, folders, files in os.walk(folder):
+        inside = Path(path).relative_to(folder)
+        if inside == Path():
+            folders[:] = [name for name in folders if not _is_apart(name)]
+            files = [name for name in files if name not in _OWN]
+        found |= {
+            (inside / name).as_posix()
+            for name in files
+            if not name.endswith(".unfinished") and not (folder / inside / name).is_symlink()
+        }
+    return found
+
+
 def same(path: Path, expected: Digest) -> bool:
     """Whether a local file is the one that was sent or received."""
     return path.is_file() and path.stat().st_size == expected[0] and digest(path) == expected
+
+
+def _is_apart(name: str) -> bool:
+    """Folders in a run folder that do not travel as logs do, or not at all."""
+    aside = ("process_", run_names.DAMAGED, run_names.UNSHARED)
+    return name in (run_names.CHECKPOINTS, FETCHING) or name.startswith(aside)
 
 
 def _download_checkpoint(remote: "epath.Path", files: dict[str, Digest], folder: Path, step: int) -> bool:

@@ -3,37 +3,34 @@
 import contextlib
 import json
 import logging
-import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchail_jax.errors import UserError
 from patchail_jax.storage import run_names
-from patchail_jax.storage.lease import Lease
+from patchail_jax.storage.lease import Lease, LeaseLost
 from patchail_jax.storage.remote_files import (
-    FETCHING,
     MANIFEST,
+    MARK,
     Digest,
     Manifest,
     download,
+    local_logs,
     local_steps,
     read_manifest,
     same,
     send,
     step_of,
 )
+from patchail_jax.storage.run_folder import finished_frames, frames_said, locked
 
 if TYPE_CHECKING:
     from etils import epath
 
 _log = logging.getLogger(__name__)
-
-# The file with the name of the run that a local folder is of. It was named when replicas were called mirrors; it keeps
-# its name because runs that exist have it.
-_RUN = "mirrored_run"
-_OWN = ("lock", _RUN)  # files that are nobody else's business
 
 _Stamp = tuple[int, int, int]  # of a local file: bytes, time, inode
 
@@ -44,7 +41,7 @@ class Replica:
     Which one counts at the start: the folder, if it is of the same run (both carry the name that the run drew when it
     began) and has a newer checkpoint, because a crash came before the push; else the replica, which is copied to the
     folder. A folder of another run is moved aside, to ``<folder>.replaced``. Raises ``UserError`` where the replica has
-    checkpoints, none of them is whole, and there is none in the folder either.
+    checkpoints, none of them is whole, and there is none in the folder either; and where a process works in the folder.
 
     Whatever moment a push is cut at, ``mirror.json`` names whole checkpoints alone, and the logs beside them are as new
     as the newest or newer, as a kill leaves them in a local folder; resuming rewinds them.
@@ -56,14 +53,15 @@ class Replica:
         self._tidy = False  # whether nothing is there that has no name
         self.lease = Lease(remote)
         try:
-            self._manifest = self._open()
+            with locked(folder):  # a run that has lost its lease may still be working there
+                self._manifest = self._open()
         except BaseException:
             with contextlib.suppress(Exception):
                 self.lease.release()
             raise
 
     def _open(self) -> Manifest:
-        manifest, mark = read_manifest(self.remote), self.folder / _RUN
+        manifest, mark = read_manifest(self.remote), self.folder / MARK
         if manifest is None:
             manifest = Manifest(secrets.token_hex(8), {})
             self._write(manifest)
@@ -71,13 +69,13 @@ class Replica:
             self._move_aside()
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.write_text(manifest.run)
-        newest = max(local_steps(self.folder), default=-1)
-        if newest > max(manifest.steps, default=-1):
+        newest, there = (max(steps, default=-1) for steps in (local_steps(self.folder), manifest.steps))
+        if newest > there:
             _log.warning("resuming from checkpoint %d in %s, never copied to %s", newest, self.folder, self.remote)
             files = manifest.files.items()
             changed = {step_of(name) for name, known in files if not same(self.folder / name, known)}
         else:
-            download(self.remote, manifest, self.folder)
+            download(self.remote, manifest, self.folder, wanted=self._wanted(manifest, at_one_step=newest == there))
             if manifest.steps and not local_steps(self.folder):
                 raise UserError(
                     f"no checkpoint in {self.remote} is complete; nothing was changed there. Put back a copy of "
@@ -91,6 +89,37 @@ class Replica:
             if stamp is not None and step_of(name) not in {None, *changed}:
                 self._sent[name] = stamp, known
         return manifest
+
+    def _wanted(self, manifest: Manifest, *, at_one_step: bool) -> Callable[[str], bool]:
+        """What the folder takes from the replica: all; but a run that ended here and not there keeps its own logs.
+
+        One that has not ended forgets what it logged after its checkpoint.
+        """
+        ended, ended_there = finished_frames(self.folder), 0
+        if not at_one_step or not ended:
+            return lambda name: True
+        if run_names.FINISHED in manifest.files:
+            with contextlib.suppress(FileNotFoundError), (self.remote / run_names.FINISHED).open("rb") as stream:
+                ended_there = frames_said(stream.read())
+        if ended <= ended_there:
+            return lambda name: True
+        _log.warning("this run ended in %s, and its last files were never copied to %s", self.folder, self.remote)
+        return lambda name: step_of(name) is not None or not (self.folder / name).exists()
+
+    def take_again(self) -> None:
+        """After ``LeaseGone``: goes on where nobody has written meanwhile, with all where the folder was removed.
+
+        ``LeaseLost`` where another process has written: its files stay.
+        """
+        found = read_manifest(self.remote)
+        if found is not None and found != self._manifest:
+            raise LeaseLost(f"{self.remote} was written by another process, which has ended")
+        self.lease.take()
+        if found is None:
+            _log.warning("%s was removed while the run went on: what is in %s is copied anew", self.remote, self.folder)
+            self._sent, self._manifest = {}, Manifest(self._manifest.run, {})
+            self._write(self._manifest)
+        self.push()
 
     def push(self) -> None:
         """Sends what has changed since the last push; raises what storage raises, and goes on from there next time.
@@ -108,7 +137,7 @@ class Replica:
         added = self._send_checkpoint(newest) if steps and newest not in there else {}
         kept = steps if added or newest in there else there
         files = {name: known for name, known in self._manifest.files.items() if step_of(name) in kept} | added
-        logs = self._logs()
+        logs = local_logs(self.folder)
         for name in sorted(logs - {run_names.FINISHED}):
             files |= self._send_log(name)
         self._commit(files | {name: known for name, known in before.items() if name == run_names.FINISHED})
@@ -131,21 +160,6 @@ class Replica:
             step, stamp = step_of(name), self._stamp(name)
             if step is not None and stamp is not None and (name not in self._sent or self._sent[name][0] != stamp):
                 found.add(step)
-        return found
-
-    def _logs(self) -> set[str]:
-        """Every file that is not a checkpoint's, nor another process's of the same run."""
-        found = set()
-        for path, folders, files in os.walk(self.folder):
-            inside = Path(path).relative_to(self.folder)
-            if inside == Path():
-                folders[:] = [name for name in folders if not _is_apart(name)]
-                files = [name for name in files if name not in _OWN]
-            found |= {
-                (inside / name).as_posix()
-                for name in files
-                if not name.endswith(".unfinished") and not (self.folder / inside / name).is_symlink()
-            }
         return found
 
     def _send_checkpoint(self, step: int) -> dict[str, Digest]:
@@ -206,16 +220,11 @@ class Replica:
 
     def _move_aside(self) -> None:
         aside = self.folder.with_name(f"{self.folder.name}.replaced")
-        children = [path for path in self.folder.glob("*") if not path.name.startswith("process_")]
+        others = [path for path in self.folder.glob("*") if not path.name.startswith("process_")]
+        children = [path for path in others if path.name != run_names.LOCK]  # which is held
         if children:
             _log.warning("%s holds another run than %s: moved to %s", self.folder, self.remote, aside)
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir()
             for path in children:
                 path.rename(aside / path.name)
-
-
-def _is_apart(name: str) -> bool:
-    """Folders in a run folder that do not travel as logs do, or not at all."""
-    aside = ("process_", run_names.DAMAGED, run_names.UNSHARED)
-    return name in (run_names.CHECKPOINTS, FETCHING) or name.startswith(aside)

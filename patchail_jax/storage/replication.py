@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from patchail_jax.errors import Unavailable, one_line
-from patchail_jax.storage.lease import BEAT_SECONDS, LeaseLost
+from patchail_jax.storage.lease import BEAT_SECONDS, LeaseGone, LeaseLost
 from patchail_jax.storage.remote import is_remote, local_folder, reachable, storage
 from patchail_jax.storage.replica import Replica
 
@@ -88,7 +88,10 @@ class ReplicaThread:
             return
         replica = self._replica
         try:
-            action()
+            try:
+                action()
+            except LeaseGone:
+                replica.take_again()
         except LeaseLost as error:
             self._lost = True
             _log.warning("%s: copying has stopped, and the run continues in %s", error, replica.folder)

@@ -1,8 +1,10 @@
 """The folder of one run: what was asked for, with which versions, and that nobody else is writing there."""
 
+import contextlib
 import fcntl
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +21,6 @@ from patchail_jax.storage.versions import command, machine, versions
 
 _log = logging.getLogger(__name__)
 
-_LOCK = "lock"
 _LOCK_SECONDS = 0.5  # a program that looks whether a run is going on holds the lock for a moment
 
 
@@ -161,10 +162,6 @@ def open_run(path: Path, *, config: dict[str, Any]) -> RunFolder:
     lock, and maybe a folder for checkpoints without any. Raises ``UserError``, one line.
     """
     path = expanded(path).absolute()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(path, error) from error
     lock = _lock(path)
     try:
         refuse_other_run(path, config=config)
@@ -172,6 +169,16 @@ def open_run(path: Path, *, config: dict[str, Any]) -> RunFolder:
         lock.release()
         raise
     return RunFolder(path, lock)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody else works in the run folder ``path`` while entered; ``UserError``, one line, where somebody does."""
+    lock = _lock(path)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def lock_beside(folder: Path) -> BaseFileLock:
@@ -186,7 +193,7 @@ def is_running(path: Path) -> bool:
     Nothing is written, and the folder may be another user's.
     """
     try:
-        with (path / _LOCK).open("rb") as stream:
+        with (path / run_names.LOCK).open("rb") as stream:
             # filelock has no shared lock: with its exclusive one two readers would take each other for a run, and NFS
             # would refuse it on a file that may only be read.
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -198,8 +205,12 @@ def is_running(path: Path) -> bool:
 
 
 def _lock(path: Path) -> BaseFileLock:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(path, error) from error
     # A lock that filelock keeps as a file, where there are no real ones, would outlive a killed process.
-    lock = FileLock(path / _LOCK, timeout=_LOCK_SECONDS, thread_local=False, fallback_to_soft=False)
+    lock = FileLock(path / run_names.LOCK, timeout=_LOCK_SECONDS, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:

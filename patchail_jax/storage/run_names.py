@@ -1,6 +1,7 @@
 """The names of what lies in a run's folder, for all who write or read it; ``RunFolder`` says what each is."""
 
 CONFIG = "config.json"
+LOCK = "lock"
 VERSIONS = "versions.json"
 METRICS = "metrics.jsonl"
 EVALUATIONS = "eval.csv"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,17 +11,21 @@ import time
 
 import pytest
 from etils import epath
+from fsspec.implementations.memory import MemoryFile
 
 from patchail_jax.errors import Unavailable, UserError
 from patchail_jax.files.processes import counted_in
 from patchail_jax.storage import lease, replication
 from patchail_jax.storage.lease import Lease, LeaseLost, is_held
-from patchail_jax.storage.remote import reachable, reading_copy
+from patchail_jax.storage.remote import finished_frames, reachable, reading_copy
+from patchail_jax.storage.remote_files import read_manifest
 from patchail_jax.storage.replication import replicated
+from patchail_jax.storage.run_folder import open_run
 from tests.storage.bucket import make_bucket
 
 RUN = "gs://bucket/runs/x"
 OBJECT = "/bucket/runs/x/metrics.jsonl"
+LIST = "/bucket/runs/x/mirror.json"
 
 
 @pytest.fixture
@@ -107,6 +112,46 @@ def test_a_run_that_ends_without_a_network_may_be_tried_again_and_says_where_it_
     assert stored(bucket) == b"1\n"
 
 
+def test_the_end_that_a_bucket_lacks_is_copied_there_by_the_same_command(bucket):
+    with pytest.raises(Unavailable), replicated(RUN) as (folder, push):
+        (folder / "checkpoints" / "1" / "state").mkdir(parents=True)
+        (folder / "checkpoints" / "1" / "state" / "0").write_text("state")
+        (folder / "eval.csv").write_text("0\n")
+        (folder / "config.json").write_text("{}")
+        push()  # the last checkpoint
+        wait(lambda: (found := read_manifest(epath.Path(RUN))) is not None and found.steps == {1})
+        bucket.left = 0
+        (folder / "eval.csv").write_text("0\n1\n")
+        (folder / "finished.json").write_text('{"num_frames": 90}')
+    bucket.left = None
+    (folder / "config.json").unlink()  # what is gone here, and only that, is fetched
+    (folder / "checkpoints" / "1" / "state" / "0").write_text("spoilt")
+    with replicated(RUN) as (again, _):
+        assert (again / "eval.csv").read_text() == "0\n1\n" and (again / "config.json").exists()
+        assert (again / "checkpoints" / "1" / "state" / "0").read_text() == "state"
+    assert bucket.store["/bucket/runs/x/eval.csv"].getvalue() == b"0\n1\n" and finished_frames(RUN) == 90
+    (again / "eval.csv").write_text("0\n")  # of one that both have ended the bucket's counts
+    with replicated(RUN) as (again, _):
+        assert (again / "eval.csv").read_text() == "0\n1\n"
+
+
+def test_a_folder_in_which_a_run_goes_on_is_left_alone(bucket):
+    """It goes on there when it has lost its lease."""
+    with replicated(RUN) as (folder, _):
+        (folder / "metrics.jsonl").write_text("1\n")
+    (folder / "metrics.jsonl").write_text("1\n2\n")
+    running = open_run(folder, config={})
+    with pytest.raises(UserError, match="another process is running in .*; wait for it") as error, replicated(RUN):
+        pass
+    assert (folder / "metrics.jsonl").read_text() == "1\n2\n" and "\n" not in str(error.value)
+    assert not is_held(epath.Path(RUN))
+    bucket.store.clear()  # nor is it moved aside
+    with pytest.raises(UserError, match="another process is running"), replicated(RUN):
+        pass
+    assert (folder / "metrics.jsonl").read_text() == "1\n2\n"
+    running.close()
+
+
 @pytest.mark.parametrize("ended_by", [KeyboardInterrupt(15), RuntimeError("in training")])
 def test_a_run_that_is_stopped_or_fails_without_a_network_keeps_its_status_and_says_where_it_is(
     bucket, caplog, ended_by
@@ -175,6 +220,47 @@ def test_a_lease_of_one_s_own_is_noticed_to_be_lost(bucket, monkeypatch):
         own.renew()
     own.release()
     assert is_held(epath.Path(RUN))
+
+
+def test_who_was_cut_off_leaves_what_another_has_written_and_ended(bucket, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.0)
+    with pytest.raises(Unavailable, match="lacks the newest files"), replicated(RUN) as (folder, push):
+        (folder / "metrics.jsonl").write_text("1\n")
+        push()
+        wait(lambda: stored(bucket) == b"1\n")
+        bucket.left = 0
+        wait(lambda: "cannot be reached" in caplog.text)
+        run = json.loads(bucket.store[LIST].getvalue())["run"]
+        del bucket.store["/bucket/runs/x/lease.json"]  # as another leaves it that took over
+        left = json.dumps({"run": run, "files": {"metrics.jsonl": [4, 7]}})
+        bucket.store |= {OBJECT: MemoryFile(bucket, OBJECT, b"1\n2\n"), LIST: MemoryFile(bucket, LIST, left.encode())}
+        bucket.left = None
+        wait(lambda: "was written by another process, which has ended: copying has stopped" in caplog.text)
+        (folder / "metrics.jsonl").write_text("1\n3\n")
+        push()
+    assert stored(bucket) == b"1\n2\n" and not is_held(epath.Path(RUN))
+    assert (folder / "metrics.jsonl").read_text() == "1\n3\n"
+
+
+@pytest.mark.parametrize("removed", ["lease.json", ""])
+def test_a_bucket_s_folder_that_somebody_removes_is_made_anew(bucket, tmp_path, monkeypatch, caplog, removed):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.0)
+    with replicated(RUN) as (folder, push):
+        (folder / "checkpoints" / "1" / "state").mkdir(parents=True)
+        (folder / "checkpoints" / "1" / "state" / "0").write_text("state")
+        (folder / "metrics.jsonl").write_text("1\n")
+        push()
+        wait(lambda: (found := read_manifest(epath.Path(RUN))) is not None and found.steps == {1})
+        if removed:
+            del bucket.store[f"/bucket/runs/x/{removed}"]
+        else:
+            bucket.store.clear()
+        wait(lambda: is_held(epath.Path(RUN)) and stored(bucket) == b"1\n")
+    assert ("was removed while the run went on" in caplog.text) == (not removed)
+    assert "copying has stopped" not in caplog.text and not is_held(epath.Path(RUN))
+    shutil.rmtree(folder)
+    with replicated(RUN) as (again, _):
+        assert (again / "checkpoints" / "1" / "state" / "0").read_text() == "state"
 
 
 @pytest.mark.parametrize(
