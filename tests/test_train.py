@@ -33,7 +33,7 @@ from patchail_jax.run.reopened import open_trained
 from patchail_jax.run.snapshot import Snapshot
 from patchail_jax.storage.checkpoints import Checkpoints
 from patchail_jax.storage.run_config import MAY_DIFFER
-from patchail_jax.storage.run_folder import RunFolder
+from patchail_jax.storage.run_folder import RunFolder, open_run
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 
@@ -387,6 +387,28 @@ def test_a_run_folder_that_somebody_removes_is_made_anew(cache, tmp_path, caplog
     config.seed = 1
     with pytest.raises(UserError, match="holds a run with seed=0"):
         train(config)
+
+
+@pytest.mark.parametrize("noticed_by", ["a log line", "a checkpoint"])
+def test_a_run_ends_where_another_has_begun_in_its_folder(cache, tmp_path, monkeypatch, noticed_by):
+    folder, advance, others = tmp_path / "run", Clock.advance, []
+    words = arguments(folder, cache, "--config.num_frames=480", "--config.checkpoint.every_frames=240", method="drqv2")
+    words += ["--config.log.every_updates=100000"] * (noticed_by == "a checkpoint")
+    config = parse(words).config.to_dict()
+
+    def removed(self, steps):
+        advance(self, steps)
+        if self.frame == 160 and not others:
+            shutil.rmtree(folder)
+            others.append(open_run(folder, config=config))
+            others[0].describe(config)
+
+    monkeypatch.setattr(Clock, "advance", removed)
+    with pytest.raises(UserError, match="another run has begun there: this one ends") as error:
+        train(parse(words).config)
+    others[0].close()
+    assert {path.name for path in folder.iterdir()} <= {"lock", "config.json", "versions.json", "checkpoints"}
+    assert not list(folder.glob("checkpoints/*")) and "\n" not in str(error.value)
 
 
 def test_actions_that_nobody_knows_are_asked_for_in_one_line(cache, tmp_path, capsys):

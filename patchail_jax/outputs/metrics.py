@@ -56,7 +56,8 @@ _CONSOLE = (
 class Metrics:
     """Writes each number as it comes. Every file is whole up to its last line.
 
-    A line that cannot be written is lost with a warning, whatever the error of the disk, and the run goes on.
+    A line that cannot be written is lost with a warning, whatever the error of the disk, and the run goes on;
+    ``UserError`` where the folder is another run's by now.
     Nothing is written, and ``open_dashboards`` is not called, until the run begins or resumes: before that it may be
     refused.
     """
@@ -165,6 +166,7 @@ class Metrics:
         return max(frames, default=-1)
 
     def _write(self, kind: Kind, scalars: Mapping[str, float], frame: int) -> None:
+        self._run.refuse_another()
         clean = {key: value if math.isfinite(value) else None for key, value in scalars.items()}
         _append_line(self._run.metrics_jsonl, json.dumps({"kind": kind, "frame": frame, **clean}) + "\n")
         self._show(lambda dashboard: dashboard.scalars(kind, scalars, frame=frame))

@@ -70,7 +70,6 @@ class Snapshot(NamedTuple):
         state = fetch(self.learner.state)
         if not all_finite(jax.tree.leaves(state)):
             raise NotFiniteValues("the learner's state has values that are not finite")
-        self._require_folder()
         host = {
             "clock": clock.state(),
             "scalars": self.log.scalars.state(),
@@ -80,6 +79,7 @@ class Snapshot(NamedTuple):
         if suspended is not None and suspended["frame"] < clock.frame:
             host["evaluation"] = suspended
         with self.hosts.refused_together():
+            self._require_folder()
             here = self.checkpoints.save(clock.number, state=state, host=host)
         saved = self.hosts.smallest(int(here)) == 1
         if here and not saved:  # if it stayed, older ones would go that all processes have
@@ -91,21 +91,21 @@ class Snapshot(NamedTuple):
         return saved
 
     def _require_folder(self) -> None:
-        """Makes the run folder anew where somebody has removed it, with a warning."""
-        if self.folder.is_there():
-            return
-        _log.warning(
-            "%s was removed while the run went on: what it had written is lost, and the folder is made anew",
-            self.folder.path,
-        )
+        """Makes the run folder anew where somebody has removed it, with a warning; ``UserError`` if it is another's."""
         with contextlib.suppress(OSError):  # a disk that takes nothing: the checkpoint says so
-            self.folder.make_anew()
+            if self.folder.hold():
+                return
+            _log.warning(
+                "%s was removed while the run went on: what it had written is lost, and the folder is made anew",
+                self.folder.path,
+            )
             self.folder.describe(self.config, renderer=self.renderer)
 
     def keep_parameters(self) -> None:
         """Writes the parameters alone, for whoever looks back; they are the same in every process."""
         self.clock.parameters_kept()
         if self.hosts.process == 0:
+            self.folder.refuse_another()
             write_parameters(self.folder.parameters, self.clock.number, fetch(self.learner.state))
             self.push()
         self.stopwatch.lap("checkpoint")

@@ -4,9 +4,10 @@ import contextlib
 import fcntl
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -17,6 +18,7 @@ from patchail_jax.files.trouble import DISK
 from patchail_jax.files.whole_file import write_text
 from patchail_jax.storage import run_names
 from patchail_jax.storage.run_config import refuse_other_run
+from patchail_jax.storage.run_paths import RunPaths
 from patchail_jax.storage.versions import command, machine, versions
 
 _log = logging.getLogger(__name__)
@@ -24,56 +26,27 @@ _log = logging.getLogger(__name__)
 _LOCK_SECONDS = 0.5  # a program that looks whether a run is going on holds the lock for a moment
 
 
-class RunFolder(NamedTuple):
+class RunFolder(RunPaths):
     """An open, locked run folder; ``close`` lets the next run in."""
 
-    path: Path
-    lock: BaseFileLock
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        # A lock that filelock keeps as a file, where there are no real ones, would outlive a killed process.
+        self._lock = FileLock(path / run_names.LOCK, timeout=_LOCK_SECONDS, thread_local=False, fallback_to_soft=False)
+        try:
+            self._acquire()
+        except Timeout:
+            raise UserError(f"another process is running in {path}; wait for it, or set config.run_folder") from None
+        except OSError as error:
+            if error.filename is not None:  # from making the folder, or opening the file
+                raise _not_writable(path, error) from error
+            reason = f"{path} cannot be locked ({error.strerror})"
+            raise UserError(f"{reason}; set config.run_folder to a local disk") from error
 
-    @property
-    def metrics_jsonl(self) -> Path:
-        """Every scalar, a JSON object a line."""
-        return self.path / run_names.METRICS
-
-    @property
-    def eval_csv(self) -> Path:
-        """Evaluations alone, for plots."""
-        return self.path / run_names.EVALUATIONS
-
-    @property
-    def checkpoints(self) -> Path:
-        """Orbax checkpoints."""
-        return self.path / run_names.CHECKPOINTS
-
-    @property
-    def parameters(self) -> Path:
-        """The parameters alone, of now and then (``storage.parameters``)."""
-        return self.path / run_names.PARAMETERS
-
-    @property
-    def pictures(self) -> Path:
-        """Drawn when the run ends."""
-        return self.path / run_names.PICTURES
-
-    @property
-    def profile(self) -> Path:
-        """A trace of a few updates."""
-        return self.path / run_names.PROFILE
-
-    @property
-    def histograms_jsonl(self) -> Path:
-        """What the discriminator says of expert and agent at each evaluation, a histogram a line."""
-        return self.path / run_names.HISTOGRAMS
-
-    @property
-    def videos(self) -> Path:
-        """A film an evaluation, named by frames."""
-        return self.path / run_names.VIDEOS
-
-    @property
-    def latest_episode(self) -> Path:
-        """The newest evaluation's episode, and its maps."""
-        return self.videos / run_names.LATEST_EPISODE
+    def _acquire(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        self._locked = os.stat(self._lock.lock_file)
 
     def describe(self, config: dict[str, Any], *, renderer: str | None = None, resumed: bool = False) -> None:
         """Writes what the run resumes with: config, command, machine, versions; ``renderer`` draws the agent's frames.
@@ -103,21 +76,56 @@ class RunFolder(NamedTuple):
             raise _not_readable(self.path / run_names.VERSIONS, error) from error
         return found
 
-    def is_there(self) -> bool:
-        """Whether the folder still has what ``describe`` wrote: somebody may have removed it."""
+    def hold(self) -> bool:
+        """Whether the folder still has what ``describe`` wrote: somebody may have removed it.
+
+        Where the lock went with it, it is taken again. May raise ``OSError``, and ``UserError`` where another run has
+        begun there.
+        """
+        there = self._lock_there()
+        if there is None or not os.path.samestat(there, self._locked):
+            self.refuse_another()
+            self._lock.release()
+            try:
+                self._acquire()
+            except Timeout:
+                raise self._taken() from None
+        return self._is_described()
+
+    def refuse_another(self) -> None:
+        """``UserError`` where somebody has removed the folder and another run has begun there: its files are its own.
+
+        Of a start that was refused there is the lock alone, and nobody holds it.
+        """
+        there = self._lock_there()
+        replaced = there is not None and not os.path.samestat(there, self._locked)
+        if replaced and (self._is_described() or is_running(self.path)):
+            raise self._taken()
+
+    def _lock_there(self) -> os.stat_result | None:
+        """The file that another run would lock, None where there is none."""
+        try:
+            return os.stat(self._lock.lock_file)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:  # a disk's trouble is not another run
+            return self._locked
+
+    def _is_described(self) -> bool:
         return (self.path / run_names.CONFIG).exists()
 
-    def make_anew(self) -> None:
-        """The folder and the lock that somebody has removed; ``describe`` writes the rest. May raise ``OSError``."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.lock.release()
-        self.lock.acquire()
+    def _taken(self) -> UserError:
+        return UserError(
+            f"{self.path} was removed while this run went on, and another run has begun there: this one ends, and "
+            "leaves that one's files alone. To train both, set config.run_folder"
+        )
 
     def finish(self, num_frames: int) -> None:
         """Marks the run as finished, for launchers, at the most frames that it was ever finished at.
 
         ``Unavailable`` where that cannot be written.
         """
+        self.refuse_another()
         mark = self.path / run_names.FINISHED
         try:
             _write_json(mark, {"num_frames": max(num_frames, finished_frames(self.path))})
@@ -129,7 +137,7 @@ class RunFolder(NamedTuple):
 
     def close(self) -> None:
         """Releases the lock."""
-        self.lock.release()
+        self._lock.release()
 
 
 def finished_frames(path: Path) -> int:
@@ -161,24 +169,23 @@ def open_run(path: Path, *, config: dict[str, Any]) -> RunFolder:
     ``describe`` the run when its parts have been made and its checkpoint fits: of a refused start nothing stays but the
     lock, and maybe a folder for checkpoints without any. Raises ``UserError``, one line.
     """
-    path = expanded(path).absolute()
-    lock = _lock(path)
+    folder = RunFolder(expanded(path).absolute())
     try:
-        refuse_other_run(path, config=config)
+        refuse_other_run(folder.path, config=config)
     except UserError:  # its traceback would keep the lock
-        lock.release()
+        folder.close()
         raise
-    return RunFolder(path, lock)
+    return folder
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Nobody else works in the run folder ``path`` while entered; ``UserError``, one line, where somebody does."""
-    lock = _lock(path)
+    folder = RunFolder(path)
     try:
         yield
     finally:
-        lock.release()
+        folder.close()
 
 
 def lock_beside(folder: Path) -> BaseFileLock:
@@ -202,24 +209,6 @@ def is_running(path: Path) -> bool:
     except OSError:  # no such file, or a file system without locks
         return False
     return False
-
-
-def _lock(path: Path) -> BaseFileLock:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(path, error) from error
-    # A lock that filelock keeps as a file, where there are no real ones, would outlive a killed process.
-    lock = FileLock(path / run_names.LOCK, timeout=_LOCK_SECONDS, thread_local=False, fallback_to_soft=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(f"another process is running in {path}; wait for it, or set config.run_folder") from None
-    except OSError as error:
-        if error.filename is not None:  # from opening the file
-            raise _not_writable(path, error) from error
-        raise UserError(f"{path} cannot be locked ({error.strerror}); set config.run_folder to a local disk") from error
-    return lock
 
 
 def _not_readable(path: Path, error: OSError) -> Unavailable:

@@ -28,7 +28,7 @@ def snapshot_of(folder, hosts, number, pushed):
         log=SimpleNamespace(scalars=SimpleNamespace(check_finite=nothing, state=dict)),
         stopwatch=SimpleNamespace(lap=nothing),
         checkpoints=checkpoints,
-        folder=SimpleNamespace(is_there=lambda: True),
+        folder=SimpleNamespace(hold=lambda: True),
         hosts=hosts,
         config={},
         push=lambda: pushed.append(number),

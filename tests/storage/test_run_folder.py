@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,45 @@ time.sleep(60)
     process.wait()
     assert not is_running(tmp_path)
     begin(tmp_path)
+
+
+def test_a_folder_that_is_removed_and_that_another_run_begins_in_is_that_run_s(tmp_path):
+    first = open_run(tmp_path / "run", config=CONFIG)
+    first.describe(CONFIG)
+    assert first.hold()
+    shutil.rmtree(first.path)
+    first.refuse_another()
+    second = open_run(first.path, config=CONFIG)
+    for stage in ("making its parts", "training", "ended"):
+        for write in (first.hold, first.refuse_another, lambda: first.finish(100)):
+            with pytest.raises(UserError, match="another run has begun there: this one ends") as error:
+                write()
+            assert "\n" not in str(error.value)
+        if stage == "making its parts":
+            second.describe(CONFIG)
+        elif stage == "training":
+            second.close()
+    first.close()
+    assert second.hold() and not finished_frames(first.path)
+    second.close()
+
+
+@pytest.mark.parametrize("removed", ["the folder", "the lock"])
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_lock_that_is_removed_is_taken_again(tmp_path, removed, refused):
+    run = open_run(tmp_path / "run", config=CONFIG)
+    run.describe(CONFIG)
+    if removed == "the lock":
+        (run.path / "lock").unlink()
+    else:
+        shutil.rmtree(run.path)
+        if refused:  # a start that came to nothing leaves its lock
+            open_run(run.path, config=CONFIG).close()
+    assert run.hold() == (removed == "the lock")
+    with pytest.raises(UserError, match="another process is running"):
+        open_run(run.path, config=CONFIG)
+    run.close()
+    assert not is_running(run.path)
 
 
 def test_who_looks_leaves_nothing_behind_and_is_no_run(tmp_path):
