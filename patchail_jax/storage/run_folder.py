@@ -40,8 +40,9 @@ class RunFolder(RunPaths):
         except OSError as error:
             if error.filename is not None:  # from making the folder, or opening the file
                 raise _not_writable(path, error) from error
-            reason = f"{path} cannot be locked ({error.strerror})"
-            raise UserError(f"{reason}; set config.run_folder to a local disk") from error
+            raise UserError(
+                f"{path} cannot be locked ({error.strerror}); set config.run_folder to a local disk"
+            ) from error
 
     def _acquire(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
