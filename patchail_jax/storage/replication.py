@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from patchail_jax.errors import Unavailable, one_line
+from patchail_jax.errors import Unavailable, UserError, one_line
 from patchail_jax.storage.lease import BEAT_SECONDS, LeaseGone, LeaseLost
 from patchail_jax.storage.remote import is_remote, local_folder, reachable, storage
 from patchail_jax.storage.replica import Replica
@@ -24,7 +24,8 @@ def replicated(location: str) -> Iterator[tuple[Path, Callable[[], None]]]:
 
     Where ``location`` is local, it is that folder and has no replica. Else the replica is there; leaving waits for the
     last push to it. Raises ``UserError``, one line, where the storage cannot be used or another run writes there, and
-    ``Unavailable`` where all ended well but for that push: a launcher that tries again makes it up.
+    ``Unavailable`` where all ended well but for that push: a launcher that tries again makes it up. ``UserError`` where
+    another process has taken the replica over meanwhile.
     """
     if not is_remote(location):
         yield local_folder(location), _nothing
@@ -39,6 +40,8 @@ def replicated(location: str) -> Iterator[tuple[Path, Callable[[], None]]]:
             _log.warning("%s", _lacking(replica))
         raise
     if not thread.close():
+        if thread.lost:
+            raise UserError(f"{_lacking(replica)}. Another process has taken it over: copy them elsewhere yourself")
         raise Unavailable(f"{_lacking(replica)}. Once it can be reached, the same command here copies them")
 
 
@@ -55,7 +58,7 @@ class ReplicaThread:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._asked, self._ending = threading.Event(), threading.Event()
-        self._behind = self._lost = False
+        self._behind = self.lost = False  # ``lost``: another process has taken the replica over
         self._thread = threading.Thread(target=self._work, name="replica", daemon=True)
         self._thread.start()
 
@@ -69,7 +72,7 @@ class ReplicaThread:
         self._asked.set()
         self._thread.join()
         self._attempt(self._replica.push)
-        whole = not self._behind and not self._lost
+        whole = not self._behind and not self.lost
         self._attempt(self._replica.lease.release)
         return whole
 
@@ -84,7 +87,7 @@ class ReplicaThread:
             self._attempt(self._replica.push if asked or self._behind else self._replica.lease.renew)
 
     def _attempt(self, action: Callable[[], None]) -> None:
-        if self._lost:
+        if self.lost:
             return
         replica = self._replica
         try:
@@ -93,7 +96,7 @@ class ReplicaThread:
             except LeaseGone:
                 replica.take_again()
         except LeaseLost as error:
-            self._lost = True
+            self.lost = True
             _log.warning("%s: copying has stopped, and the run continues in %s", error, replica.folder)
         except Exception as error:
             if not self._behind:

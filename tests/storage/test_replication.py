@@ -203,7 +203,7 @@ def test_a_process_of_another_container_of_this_host_is_watched_whatever_its_num
 
 def test_who_lost_the_lease_writes_no_more(bucket, monkeypatch, caplog):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.0)
-    with pytest.raises(Unavailable, match="lacks the newest files"), replicated(RUN) as (folder, push):
+    with pytest.raises(UserError, match="Another process has taken it over"), replicated(RUN) as (folder, push):
         hold(bucket)
         (folder / "metrics.jsonl").write_text("1\n")
         wait(lambda: "now written by process 7 on other-machine" in caplog.text)
@@ -224,7 +224,7 @@ def test_a_lease_of_one_s_own_is_noticed_to_be_lost(bucket, monkeypatch):
 
 def test_who_was_cut_off_leaves_what_another_has_written_and_ended(bucket, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.0)
-    with pytest.raises(Unavailable, match="lacks the newest files"), replicated(RUN) as (folder, push):
+    with pytest.raises(UserError, match="Another process has taken it over"), replicated(RUN) as (folder, push):
         (folder / "metrics.jsonl").write_text("1\n")
         push()
         wait(lambda: stored(bucket) == b"1\n")
