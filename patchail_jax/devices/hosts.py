@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -86,17 +87,21 @@ def losses_in_one_line(hosts: Hosts) -> Iterator[None]:
 
 
 def have_ended_together() -> bool:
-    """Whether all processes have come to their ends; the others are waited for, a little.
+    """Whether all processes have come to their ends, well or not; the others are waited for, a little.
 
     For one that goes on, JAX would hold this process up for minutes and abort all after that.
     """
     if global_state.client is None:
         return True
-    try:
-        global_state.client.wait_at_barrier("the end", round(1000 * LINGER_SECONDS))
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
+    ended = threading.Event()
+
+    def end() -> None:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            jax.distributed.shutdown()  # waits for all, as each does when it ends
+            ended.set()
+
+    threading.Thread(target=end, daemon=True).start()
+    return ended.wait(LINGER_SECONDS)
 
 
 def refuse_address(*, coordinator: str, count: int, index: int) -> None:

@@ -109,9 +109,10 @@ def _end_at_once(status: int) -> None:
 
     Whoever raised the error has closed its files on the way here.
     """
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody may read what is said
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(status)
 
 
