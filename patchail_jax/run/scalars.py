@@ -10,7 +10,9 @@ from patchail_jax.errors import NotFiniteValues
 
 _log = logging.getLogger(__name__)
 
-
+_AT_BOUNDS = (
+    0.999  # mean magnitude of the mean actions, in (-1, 1): the gradient of tanh is 0.002 there, and less beyond
+)
 _MEND = "Lower the learning rates, or set config.network.precision=float32"
 
 
@@ -74,18 +76,19 @@ class Scalars:
         return FailedUpdate(message, first=update - self.updates_per_call, metrics=metrics)
 
     def close(self, update: int) -> dict[str, float]:
-        """Returns the means and empties the interval. Warns once if the actor's gradient is 0."""
+        """Returns the means and empties the interval. Warns once if the actor has saturated."""
         self.check_finite(update)
         names, values = self._fetch()
         means = dict(zip(names, values.mean(axis=0, dtype=np.float64).tolist(), strict=True))
         if self.returns:
             means["episode/training_return"] = float(np.mean(self.returns))
-        if means.get("actor/gradient_norm") == 0 and not self._saturated:
+        at_bounds = means.get("actor/mean_magnitude", 0.0) > _AT_BOUNDS
+        if (at_bounds or means.get("actor/gradient_norm") == 0) and not self._saturated:
             self._saturated = True
             _log.warning(
-                "the actor's gradient has been 0 for %d updates: its actions are at their bounds, and it learns no "
-                "more. Start again with a larger config.agent.preactivation_penalty (0.03 keeps small actors off their "
-                "bounds), or a lower actor_learning_rate",
+                "the actor's gradient has been near 0 for %d updates: its actions are at their bounds, and it learns "
+                "no more. Start again with a larger config.agent.preactivation_penalty (0.03 keeps small actors off "
+                "their bounds), or a lower actor_learning_rate",
                 len(values) * self.updates_per_call,
             )
         self.updates, self.returns = [], []
