@@ -114,10 +114,7 @@ def main(argv: Sequence[str]) -> int:
     """The launcher; returns its exit status."""
     flags = options.parser(__doc__, launcher="slurm")
     flags.add_argument(
-        "--cluster",
-        default="slurm",
-        choices=("slurm", "local"),
-        help="local: processes on this machine, to try",
+        "--cluster", default="slurm", choices=("slurm", "local"), help="local: processes on this machine, to try"
     )
     flags.add_argument("--partition", type=optional_word, default="")
     flags.add_argument("--account", type=optional_word, default="")

@@ -15,7 +15,7 @@ import numpy as np
 from patchail_jax.demos.form import Trajectories
 from patchail_jax.demos.gathering import Gathering, Request
 from patchail_jax.demos.listed_files import files_of, step, usual_step
-from patchail_jax.demos.row_marks import Columns, marks, refuse_ends_inside
+from patchail_jax.demos.row_marks import Columns, marks, marks_episodes, refuse_ends_inside
 from patchail_jax.errors import UserError
 from patchail_jax.files import npz
 
@@ -44,7 +44,8 @@ def read_npz(paths: Sequence[Path], request: Request) -> Trajectories:
                 f"{path}: has no 'observation' or 'image', but {held}: call its pictures 'image', their rewards "
                 "'reward', and mark in 'is_first' where episodes start"
             )
-        refuse_ends_inside(path, archive.arrays)
+        if not marks_episodes(archive):
+            refuse_ends_inside(path, archive.arrays)
         rows.add(archive)
     rows.finish()
     gathering.source = ", ".join(map(str, paths))

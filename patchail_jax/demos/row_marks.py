@@ -34,9 +34,7 @@ def marks_episodes(table: Columns) -> bool:
 
 
 def refuse_ends_inside(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """UserError where ``columns`` do not say where episodes start, and one ends before the last row."""
-    if any(name in columns for name in ("step_type", "is_first")):
-        return
+    """UserError where an episode ends before the last row of ``columns``, which do not say where episodes start."""
     for name in (*_ENDS, "discount"):
         values = np.atleast_1d(columns.get(name, ()))
         if not values.size or values.dtype.kind not in "biuf":

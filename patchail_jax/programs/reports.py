@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> None:
     from patchail_jax.reports.aggregate import write_aggregate
     from patchail_jax.reports.curves import write_curves
     from patchail_jax.reports.html import write_pages
-    from patchail_jax.reports.results import gather, require_own_page, write_table
+    from patchail_jax.reports.results import gather, write_table
     from patchail_jax.reports.runs import find_runs, incomplete_lines
     from patchail_jax.reports.table1 import write_table1
 
@@ -45,7 +45,6 @@ def main(argv: Sequence[str]) -> None:
             folder = options.output / (options.size or _size(runs))
             if not any(len(run.frames) for run in runs):
                 raise UserError("none of the runs has an evaluation yet: there is nothing to keep")
-            require_own_page(options.output)
             written = gather(runs, folder, force=options.force) + write_table(options.output)
         case _:
             written = write_aggregate(runs, options.output, frames=options.frames)

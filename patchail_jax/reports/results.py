@@ -105,9 +105,10 @@ def gather(
     the paths of what it has written.
     The command that was last given for a run, and its machine, are what its folder says unless they are given.
     ``UserError``, before anything is written, where two runs would become one file, where a task and method would have
-    several configs (``seeds.differences``), where a file of any size beside ``folder`` is no result, and, without
-    ``force``, where the file that is there holds another config.
+    several configs (``seeds.differences``), where a file of any size beside ``folder`` is no result, where there is a
+    README.md beside it that is not ours, and, without ``force``, where the file that is there holds another config.
     """
+    _refuse_another_page(folder.parent)
     chosen: dict[Path, Run] = {}
     made: dict[Path, dict[str, Any]] = {}
     for run in runs:
@@ -201,7 +202,7 @@ def _sizes(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
-def require_own_page(root: Path) -> None:
+def _refuse_another_page(root: Path) -> None:
     """``UserError`` where the README.md of ``root`` is not the one that ``write_table`` writes, and would replace."""
     page = root / _PAGE
     if page.exists() and not page.read_bytes().startswith(_HEAD.splitlines()[0].encode() + b"\n"):
@@ -214,7 +215,7 @@ def write_table(root: Path) -> list[Path]:
     Returns their paths, the page's last. ``UserError`` where there is no such folder, where it has another README.md,
     and for a size whose seeds are of several configs.
     """
-    require_own_page(root)
+    _refuse_another_page(root)
     if not root.is_dir():
         raise UserError(f"no results in {root}: gather those of a run first")
     parts, pictures = [_HEAD], dict[Path, Figure]()

@@ -10,9 +10,7 @@ from patchail_jax.errors import NotFiniteValues
 
 _log = logging.getLogger(__name__)
 
-_AT_BOUNDS = (
-    0.999  # mean magnitude of the mean actions, in (-1, 1): the gradient of tanh is 0.002 there, and less beyond
-)
+_AT_BOUNDS = 0.999  # mean magnitude of mean actions, which are in (-1, 1): the gradient of tanh is 0.002 there
 _MEND = "Lower the learning rates, or set config.network.precision=float32"
 
 

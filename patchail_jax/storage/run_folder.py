@@ -18,7 +18,6 @@ from patchail_jax.files.trouble import DISK
 from patchail_jax.files.whole_file import write_text
 from patchail_jax.storage import run_names
 from patchail_jax.storage.run_config import refuse_other_run
-from patchail_jax.storage.run_paths import RunPaths
 from patchail_jax.storage.versions import command, machine, versions
 
 _log = logging.getLogger(__name__)
@@ -26,11 +25,20 @@ _log = logging.getLogger(__name__)
 _LOCK_SECONDS = 0.5  # a program that looks whether a run is going on holds the lock for a moment
 
 
-class RunFolder(RunPaths):
+class RunFolder:
     """An open, locked run folder; ``close`` lets the next run in."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        self.path = path
+        self.metrics_jsonl = path / run_names.METRICS  # every scalar, a JSON object a line
+        self.eval_csv = path / run_names.EVALUATIONS  # evaluations alone, for plots
+        self.checkpoints = path / run_names.CHECKPOINTS  # Orbax checkpoints
+        self.parameters = path / run_names.PARAMETERS  # the parameters alone, of now and then (``storage.parameters``)
+        self.pictures = path / run_names.PICTURES  # drawn when the run ends
+        self.profile = path / run_names.PROFILE  # a trace of a few updates
+        self.histograms_jsonl = path / run_names.HISTOGRAMS  # logits and rewards at each evaluation, one a line
+        self.videos = path / run_names.VIDEOS  # a film an evaluation, named by frames
+        self.latest_episode = self.videos / run_names.LATEST_EPISODE  # the newest evaluation's episode, and its maps
         # A lock that filelock keeps as a file, where there are no real ones, would outlive a killed process.
         self._lock = FileLock(path / run_names.LOCK, timeout=_LOCK_SECONDS, thread_local=False, fallback_to_soft=False)
         try:

@@ -1,4 +1,4 @@
-"""The names of what lies in a run's folder, for all who write or read it; ``RunPaths`` says what each is."""
+"""The names of what lies in a run's folder, for all who write or read it; ``RunFolder`` says what each is."""
 
 CONFIG = "config.json"
 LOCK = "lock"
