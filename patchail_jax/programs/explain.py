@@ -87,7 +87,8 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
         config = trained.config
         found.append(ExplainedRun(path, config.method, config.env.task, config.seed, trained.frame, episodes))
         words += [*_words(trained), f"at_{trained.frame}"]
-    return comparison(output / _stem(words, paths, sources), found, label=KINDS[kind])
+    stem = output / _stem(words, paths, sources)
+    return comparison(stem, found, label=KINDS[kind], played=titles.get("agent", ""))
 
 
 def _refuse_other_view(one: "Trained", other: "Trained") -> None:

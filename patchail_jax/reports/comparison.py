@@ -31,11 +31,12 @@ class ExplainedRun(NamedTuple):
         return limit_of([maps for _, maps in self.episodes.values()])
 
 
-def comparison(stem: Path, runs: Sequence[ExplainedRun], *, label: str) -> list[Path]:
+def comparison(stem: Path, runs: Sequence[ExplainedRun], *, label: str, played: str = "") -> list[Path]:
     """Draws each episode's frames, and below them a row for each run; tasks stand side by side.
 
-    Each run has its own scale, symmetric about 0, for all its episodes: what one discriminator calls high means
-    nothing to another. Writes ``stem.png`` and ``stem.pdf``; returns both paths.
+    ``played`` names the episode that the first run of each task has played. Each run has its own scale, symmetric about
+    0, for all its episodes: what one discriminator calls high means nothing to another. Writes ``stem.png`` and
+    ``stem.pdf``; returns both paths.
     """
     by_task = {task: [run for run in runs if run.task == task] for task in dict.fromkeys(run.task for run in runs)}
     each, height = max(_COLUMNS // len(by_task), 1), 1 + max(map(len, by_task.values()))
@@ -50,7 +51,8 @@ def comparison(stem: Path, runs: Sequence[ExplainedRun], *, label: str) -> list[
         for place, (task, group) in enumerate(by_task.items()):
             for block, name in enumerate(group[0].episodes):
                 top, left = block * height, place * each
-                words = [task.replace("_", " ")] * (block == 0) + [name] * (len(group[0].episodes) > 1)
+                whose = f" of {names[task][0]}" if name == played and len(group) > 1 else ""
+                words = [task.replace("_", " ")] * (block == 0) + [f"{name}{whose}"]
                 times = _times(len(group[0].episodes[name][1]), each)
                 for column, time in enumerate(times):
                     heading = ", ".join(words) + "\n" if column == 0 else ""

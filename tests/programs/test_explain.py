@@ -255,6 +255,21 @@ def test_a_comparison_says_its_steps_and_what_its_colours_mean(tmp_path, monkeyp
     assert sum(len(axis.images) for axis in axes) == 2 * shown and "each run's own scale" in bar.get_ylabel()
 
 
+def test_a_comparison_says_whose_agent_has_played(run, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(comparison, "write_figure", lambda figure, stem: drawn.append(figure) or [stem])
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = json.loads((run / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "seed": 1}))
+    files(tmp_path, "agent.npz")
+    for runs, source in (([run, other], "agent"), ([run], "agent"), ([run, other], str(tmp_path / "agent.npz"))):
+        explain.compare_runs(runs, sources=[source], kind="patch_rewards", output=tmp_path)
+    titles = [next(axis.get_title(loc="left").strip() for axis in figure.axes) for figure in drawn]
+    alone = "cartpole swingup, agent"
+    assert titles == [f"{alone} of PatchAIL, seed 0, 480 frames", alone, alone]
+
+
 @pytest.mark.parametrize("place", ["file", "file/below/it"])
 def test_a_file_in_the_place_of_the_folder_to_write_into_is_refused_before_anything_is_drawn(tmp_path, place):
     (tmp_path / "file").touch()
