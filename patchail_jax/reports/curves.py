@@ -33,7 +33,10 @@ _MARKS = {RUNNING: ">", STOPPED: "x", _BROKEN: "s"}  # where the curve of a run 
 
 
 class Curve(NamedTuple):
-    """The runs of one task, method and value of ``by``. Arrays are ``[N]``; ``seeds`` counts the runs in each mean."""
+    """The runs of one task, method and value of ``by``. Arrays are ``[N]``; ``seeds`` counts the runs in each mean.
+
+    ``std`` is NaN where that is one: one seed has no deviation.
+    """
 
     task: str
     name: str
@@ -73,7 +76,9 @@ def _curve(task: str, name: str, runs: list[Run]) -> Curve:
         return Curve(task, name, runs, nothing, nothing, nothing, nothing)
     grid = np.unique(np.concatenate([run.frames for run in evaluated]))
     values = np.stack([on_grid(run.frames, run.returns, grid) for run in evaluated])
-    return Curve(task, name, runs, grid, np.nanmean(values, 0), np.nanstd(values, 0), np.isfinite(values).sum(0))
+    seeds = np.isfinite(values).sum(0)
+    std = np.where(seeds > 1, np.nanstd(values, 0), np.nan)
+    return Curve(task, name, runs, grid, np.nanmean(values, 0), std, seeds)
 
 
 def write_curves(runs: Sequence[Run], output: Path, *, by: str = "") -> list[Path]:
@@ -88,7 +93,8 @@ def write_curves(runs: Sequence[Run], output: Path, *, by: str = "") -> list[Pat
 
 
 def _csv_rows(curve: Curve) -> Iterator[tuple[Any, ...]]:
-    columns = (curve.frames.tolist(), curve.mean.tolist(), curve.std.tolist(), curve.seeds.tolist())
+    deviations = [None if math.isnan(std) else std for std in curve.std.tolist()]
+    columns = (curve.frames.tolist(), curve.mean.tolist(), deviations, curve.seeds.tolist())
     return ((curve.task, curve.name, *row) for row in zip(*columns, strict=True))
 
 

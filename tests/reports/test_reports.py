@@ -138,6 +138,13 @@ def test_a_mean_says_how_many_seeds_have_come_that_far(tmp_path):
     assert row.split(" | ")[3] == "1"
 
 
+def test_a_curve_has_no_deviation_where_one_seed_is_left(tmp_path):
+    for seed, until in enumerate((40_000, 20_000)):
+        make_run(tmp_path / "runs", seed=seed, until=until, returns=lambda frame, seed=seed: 100.0 * seed)
+    main(["curves", str(tmp_path / "runs"), f"--output={tmp_path}"])
+    assert [row["std"] for row in read(tmp_path / "curves.csv")] == ["50.0", "50.0", ""]
+
+
 def test_the_best_mean_is_one_of_all_seeds(tmp_path):
     make_run(tmp_path, seed=0, num_frames=60_000, until=20_000, returns=lambda frame: 100 + frame / 1000)
     make_run(tmp_path, seed=1, num_frames=60_000, returns=lambda frame: 900)
