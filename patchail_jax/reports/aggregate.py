@@ -66,10 +66,12 @@ def _nothing_shared(table: Sequence[Cell], methods: Sequence[str]) -> str:
     lacks, remedy = [], ""
     for task in sorted({cell.task for cell in table}):
         here = [cell for cell in table if cell.task == task]
-        scored = {cell.method for cell in here if len(cell.scores)}
-        if missing := [method_label(method) for method in methods or [c.method for c in here] if method not in scored]:
+        scored, run = {cell.method for cell in here if len(cell.scores)}, {cell.method for cell in here}
+        if missing := [method_label(method) for method in methods or sorted(run) if method not in scored]:
             lacks.append(f"{task} of {', '.join(missing)}")
-            remedy = "; choose others with --frames"
+            if run.issuperset(methods):
+                remedy = "; choose others with --frames"
+            remedy = remedy or "; name runs of methods that have a task in common"
         elif any(cell.relative() is None for cell in here):
             known = any(cell.expert_return is not None for cell in here)
             lacks.append(f"{task} of the expert" + ", whose return is not above 0" * known)

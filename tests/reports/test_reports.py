@@ -162,10 +162,14 @@ def test_methods_without_a_common_task_cannot_be_compared(tmp_path):
     make_run(tmp_path, task="walker_walk", method="bc")
     with pytest.raises(
         UserError,
-        match=r"every method.*: none .* on cheetah_run of BC; walker_walk of PatchAIL; choose others with --frames$",
+        match=r"every method.*: none .* on cheetah_run of BC; walker_walk of PatchAIL; "
+        "name runs of methods that have a task in common$",
     ):
         main(["aggregate", str(tmp_path), f"--output={tmp_path / 'new'}"])
     assert not (tmp_path / "new").exists()
+    make_run(tmp_path, task="walker_walk", until=400_000)
+    with pytest.raises(UserError, match=r"cheetah_run of BC; walker_walk of PatchAIL; choose others with --frames$"):
+        main(["aggregate", str(tmp_path), f"--output={tmp_path / 'new'}", "--frames=500000"])
 
 
 def test_a_default_frame_that_no_run_has_come_to_is_left_out_of_the_aggregate(tmp_path):
