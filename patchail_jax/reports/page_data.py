@@ -61,7 +61,13 @@ def _curves(run: Run) -> dict[str, list[list[float | None]]]:
         for name, value in scalars.items():
             curves.setdefault(name, []).append([frame, value])
     curves["evaluation/return"] = [[int(f), _short(r)] for f, r in zip(run.frames, run.returns, strict=True)]
-    return {name: points[:: math.ceil(len(points) / POINTS)] for name, points in curves.items() if points}
+    return {name: [points[at] for at in _spread(len(points), POINTS)] for name, points in curves.items() if points}
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """``most`` places among ``count``, or all where there are fewer, evenly spread: the first and the last too."""
+    found: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return found
 
 
 def _scalars(line: dict[str, Any]) -> tuple[int, dict[str, float | None]]:
@@ -109,7 +115,7 @@ def _episode(path: Path) -> dict[str, Any] | None:
         ) from error
     frames = stored["frames"]
     count = len(stored.get("rewards", frames))
-    steps = np.unique(np.linspace(0, count - 1, min(count, STEPS)).round().astype(int))
+    steps = _spread(count, STEPS)
     sprites = {"frames": _sprite(frames[steps])}
     for kind in KINDS:
         if f"maps_{kind}" in stored and np.isfinite(stored[f"limit_{kind}"]):
@@ -119,7 +125,7 @@ def _episode(path: Path) -> dict[str, Any] | None:
         "frame": int(stored["frame"]),
         "side": frames.shape[1],
         "columns": _COLUMNS,
-        "steps": steps.tolist(),
+        "steps": steps,
         "rewards": [_short(value) for value in stored["rewards"].tolist()] if "rewards" in stored else [],
         "kinds": {kind: KINDS[kind] for kind in KINDS if kind in sprites},
         "limits": {kind: _short(float(stored[f"limit_{kind}"])) for kind in KINDS if kind in sprites},

@@ -11,6 +11,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.maps.kinds import KINDS
 from patchail_jax.programs.reports import main
 from patchail_jax.reports.html import write_pages
+from patchail_jax.reports.page_data import POINTS, page_data
 from patchail_jax.reports.runs import read_run
 from tests.reports.fakes import make_run
 
@@ -62,6 +63,14 @@ def test_a_page_holds_everything_and_asks_for_nothing(page):
     assert data["curves"]["evaluation/return"][-1] == [100_000, 500.0] and data["expert"] > 0
     assert len(data["histograms"]["expert"]) == 6 and list(data["episode"]["kinds"]) == list(KINDS)
     assert len(data["episode"]["steps"]) == STEPS
+
+
+def test_a_curve_of_many_points_ends_at_its_last(tmp_path):
+    run = make_run(tmp_path, until=0)
+    lines = (json.dumps({"frame": frame, "critic/loss": 1.0}) for frame in range(2 * POINTS))
+    (run / "metrics.jsonl").write_text("\n".join([*lines, ""]))
+    points = page_data(read_run(run))["curves"]["critic/loss"]
+    assert len(points) == POINTS and [points[0][0], points[-1][0]] == [0, 2 * POINTS - 1]
 
 
 def test_what_a_run_holds_is_text_and_never_markup(page):
