@@ -361,6 +361,18 @@ def test_the_histograms_follow_their_slider(browser, page):
     assert text(browser, "evaluation-value").startswith("at 20,000 frames")
 
 
+def test_every_axis_has_two_numbers_at_least(browser, folder, tmp_path):
+    run = shutil.copytree(folder, tmp_path / "run")
+    lines = [
+        {"frame": 0, "name": f"evaluation/{who}_logits", "counts": [0, 1, 4, 1], "edges": [-3.9, 2.3]}
+        for who in ("expert", "agent")
+    ]
+    (run / "histograms.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    opened(browser, write_pages([read_run(run)], tmp_path)[0])
+    axis = [one.text for one in browser.find_elements("css selector", "#histogram text[text-anchor=middle]")]
+    assert axis == ["-2", "0", "2"]
+
+
 def test_without_a_discriminator_the_episode_is_shown_alone(browser, plain_page):
     opened(browser, plain_page)
     assert failures(browser) == [] and pixel(browser, "plain") == [9, 9, 9]
