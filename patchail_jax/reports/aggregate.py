@@ -150,8 +150,8 @@ def write_aggregate(runs: Sequence[Run], output: Path, *, frames: Sequence[int] 
 def _markdown(found: Sequence[Estimate], remarks: Sequence[str]) -> str:
     parts = [
         "# Over all tasks\n",
-        "Scores are relative to the expert's return. Intervals are stratified bootstraps of 95%, where a task has a "
-        "second seed.\n",
+        "Scores are of the evaluation nearest to the frames, relative to the expert's return. Intervals are stratified "
+        "bootstraps of 95%, where a task has a second seed.\n",
     ]
     titles = {"interquartile_mean": "Interquartile mean", "probability_of_improvement": "Probability of improvement"}
     for statistic, title in titles.items():

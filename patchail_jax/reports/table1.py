@@ -139,7 +139,10 @@ def _grid(found: Sequence[Cell]) -> tuple[list[int], list[str], list[str], dict[
     return frames, tasks, methods, {(cell.frame, cell.task, cell.method): cell for cell in found}
 
 
-_FOOTNOTE = "Mean ± standard deviation over seeds, by the task's own reward; relative to each source's own expert."
+_FOOTNOTE = (
+    "Mean ± standard deviation over seeds, by the task's own reward, at the evaluation nearest to the frames; relative "
+    "to each source's own expert."
+)
 
 
 def _markdown(found: Sequence[Cell], incomplete: Sequence[str]) -> str:

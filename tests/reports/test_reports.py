@@ -78,6 +78,14 @@ def test_short_runs_are_compared_at_their_end(tmp_path):
     assert row["std"] == ""  # one seed has no deviation
 
 
+def test_a_score_of_a_near_evaluation_is_said_to_be_one(tmp_path):
+    make_run(tmp_path / "runs", num_frames=100_000, returns=lambda frame: frame / 1000)
+    for report in ("table1", "aggregate"):
+        main([report, str(tmp_path / "runs"), f"--output={tmp_path}", "--frames=24000"])
+        assert "evaluation nearest to the frames" in (tmp_path / f"{report}.md").read_text()
+    assert [row["mean"] for row in read(tmp_path / "table1.csv")] == ["20.0"]
+
+
 def test_curves_are_means_over_the_seeds_that_are_there(root, tmp_path):
     main(["curves", str(root), f"--output={tmp_path}"])
     written(tmp_path, "curves")
