@@ -146,10 +146,10 @@ def figure(found: Sequence[Curve]) -> Figure:
 def _draw(axis: Axes, curve: Curve, colour: str) -> Line2D:
     """Draws mean and band. The mean is dotted where a seed is missing; a mark shows where a run is not complete."""
     whole = curve.seeds == len(curve.runs)
-    (line,) = axis.plot(curve.frames, np.where(whole, curve.mean, np.nan), color=colour)
-    end = int(whole.sum())
-    if end < len(curve.frames):
-        axis.plot(curve.frames[max(end - 1, 0) :], curve.mean[max(end - 1, 0) :], color=colour, linestyle=":")
+    look: Any = {"color": colour, "marker": "o" if len(curve.frames) == 1 else "", "markersize": 3}
+    (line,) = axis.plot(curve.frames, np.where(whole, curve.mean, np.nan), **look)
+    if not whole.all():
+        axis.plot(curve.frames, curve.mean, linestyle=":", zorder=1.9, **look)  # below the line, which covers it
     if len(curve.runs) > 1:
         low, high = curve.mean - curve.std, curve.mean + curve.std
         axis.fill_between(curve.frames, low, high, color=colour, alpha=0.15, linewidth=0)

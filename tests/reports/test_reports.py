@@ -5,6 +5,7 @@ import json
 import os
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
@@ -294,6 +295,19 @@ def test_the_figure_says_which_runs_are_not_complete_where_it_has_several_tasks(
     assert titles == ["cheetah run (5 of 6 runs complete)", "walker walk"]
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert "stopped" in labels and "running" not in labels
+
+
+def test_a_curve_is_dotted_where_a_seed_is_missing_at_its_start_and_a_single_evaluation_is_a_point(tmp_path):
+    first, second = (make_run(tmp_path, seed=seed, until=60_000) for seed in range(2))
+    header, _, _, *kept = (second / "eval.csv").read_text().splitlines(keepends=True)  # its folder was removed once
+    (second / "eval.csv").write_text("".join([header, *kept]))
+    axis = figure(curves(find_runs([tmp_path]))).axes[0]
+    drawn = {line.get_linestyle(): line for line in axis.lines if len(line.get_xdata()) == 4}
+    assert drawn[":"].get_xdata().tolist() == [0, 20_000, 40_000, 60_000]
+    assert np.isnan(drawn["-"].get_ydata()).tolist() == [True, True, False, False]
+    (first / "eval.csv").write_text("".join([header, kept[-1].replace(",1,", ",0,", 1)]))
+    (line,) = figure(curves([read_run(first)])).axes[0].lines[:1]
+    assert line.get_xdata().tolist() == [60_000] and line.get_marker() == "o"
 
 
 @pytest.mark.parametrize("report", ["curves", "aggregate"])
