@@ -94,8 +94,8 @@ def optional_word(text: str) -> str:
 
 
 def whole_numbers(text: str) -> list[int]:
-    """``500000,1000000`` as a list of whole numbers from 1, as ``type=`` of a flag."""
-    return [positive(part) for part in text.split(",")]
+    """``500000,1000000`` as a list of whole numbers from 1, each once, as ``type=`` of a flag."""
+    return list(dict.fromkeys(positive(part) for part in text.split(",")))
 
 
 def number_ranges(text: str, *, what: str) -> tuple[int, ...]:

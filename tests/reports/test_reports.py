@@ -87,6 +87,13 @@ def test_a_score_of_a_near_evaluation_is_said_to_be_one(tmp_path):
     assert [row["mean"] for row in read(tmp_path / "table1.csv")] == ["20.0"]
 
 
+def test_frames_that_are_named_twice_are_compared_once(tmp_path):
+    make_run(tmp_path / "runs", num_frames=100_000)
+    for report in ("table1", "aggregate"):
+        main([report, str(tmp_path / "runs"), f"--output={tmp_path}", "--frames=40000,40_000"])
+        assert [row["frame"] for row in read(tmp_path / f"{report}.csv")] == ["40000"]
+
+
 def test_curves_are_means_over_the_seeds_that_are_there(root, tmp_path):
     main(["curves", str(root), f"--output={tmp_path}"])
     written(tmp_path, "curves")
