@@ -23,7 +23,8 @@ SAVED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
 def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) -> None:
     """Runs ``program`` with its words; exits with its status unless that is 0, with 2 for bad input, or 128 + signal.
 
-    With 1 where another process of the run was lost. Where this one fails and others go on, it ends without them.
+    With 1 where another process of the run was lost. Where this one fails and others go on, it ends without them. The
+    package's log goes to stderr, unless the program says otherwise.
     A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
     """
     # So that config.env.factory finds modules here however Python was started; last, so that it shadows no package.
@@ -40,6 +41,7 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal has no signs for ends no program
     warnings.formatwarning = _warned
+    show_log(sys.stderr)
     try:
         _run(program, words)
     except BaseException as end:

@@ -108,6 +108,15 @@ def test_a_warning_is_one_line_without_the_place_in_a_library():
     assert (done.returncode, done.stderr) == (0, "warning: a glyph is missing\n")
 
 
+def test_a_line_of_the_log_is_itself_whoever_else_has_set_logging_up():
+    program = (
+        "import logging; from patchail_jax.programs.console import start; "
+        "start(lambda words: [logging.basicConfig(), logging.getLogger('patchail_jax.x').warning('damaged')][:0], [])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "damaged\n")
+
+
 def test_a_log_whose_reader_is_gone_keeps_the_status_and_says_nothing_of_it():
     """As of ``| tee``, which a Ctrl-C ends at once, while the run saves."""
     program = (
