@@ -1,5 +1,7 @@
 """The kinds of maps over a frame, and what their colours mean."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -9,6 +11,15 @@ KINDS = {
     "weighted": "patch reward x attention, red is expert-like",
     "gradcam": "Grad-CAM, red for expert, blue against",
 }
+
+
+# Forms of rewards (``reward.form``) whose red is not the expert's: -d exp(d) falls above 0, and log D is never there.
+_OTHERWISE = ("fairl", "gail_log_d")
+
+
+def meaning(kind: str, forms: Iterable[str]) -> str:
+    """What the colours of a kind of map mean, for the maps of runs whose ``reward.form`` are ``forms``."""
+    return KINDS[kind].replace("expert-like", "above 0, blue below") if set(forms) & set(_OTHERWISE) else KINDS[kind]
 
 
 def signed(kind: str, maps: Float[np.ndarray, "T H W"]) -> Float[np.ndarray, "T H W"]:

@@ -19,7 +19,7 @@ import numpy as np
 from patchail_jax.errors import UserError, printable
 from patchail_jax.files import npz
 from patchail_jax.files.home import expanded
-from patchail_jax.maps.kinds import KINDS, signed
+from patchail_jax.maps.kinds import KINDS, meaning, signed
 from patchail_jax.programs.arguments import Arguments, output_folder
 from patchail_jax.storage.remote import is_remote, reading_copy
 
@@ -50,7 +50,7 @@ def explain_run(path: Path, *, step: int | None, sources: Sequence[str], kind: s
         arrays |= {f"{name}_frames": frames, f"{name}_maps": maps, f"{name}_rewards": rewards}
     words = [*_words(trained), kind, *titles.values(), f"at_{trained.frame}"]
     stem = (output or path / "explain") / _stem(words, [path], sources)
-    written = contact_sheet(stem, episodes, label=KINDS[kind])
+    written = contact_sheet(stem, episodes, label=meaning(kind, [trained.config.reward.form]))
     every = -(-max(len(episode.maps) for episode in episodes) // FEW_STEPS)
     for suffix, stride, side in ((".mp4", 1, SIDE), (".gif", every, SIDE // 2)):
         written.append(stem.with_name(stem.name + suffix))
@@ -70,6 +70,7 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
     from patchail_jax.run.reopened import open_trained
 
     found: list[ExplainedRun] = []
+    forms: list[str] = []
     titles = _titles(sources)
     words = ["comparison", kind, *titles.values()]
     first: dict[str, Trained] = {}
@@ -85,10 +86,11 @@ def compare_runs(paths: Sequence[Path], *, sources: Sequence[str], kind: str, ou
             maps = explainer.explain(trained.state, shown[place], [kind]).maps[kind]
             episodes[titles[source]] = shown[place], signed(kind, maps)
         config = trained.config
+        forms.append(config.reward.form)
         found.append(ExplainedRun(path, config.method, config.env.task, config.seed, trained.frame, episodes))
         words += [*_words(trained), f"at_{trained.frame}"]
     stem = output / _stem(words, paths, sources)
-    return comparison(stem, found, label=KINDS[kind], played=titles.get("agent", ""))
+    return comparison(stem, found, label=meaning(kind, forms), played=titles.get("agent", ""))
 
 
 def _refuse_other_view(one: "Trained", other: "Trained") -> None:

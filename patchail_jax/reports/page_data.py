@@ -14,10 +14,11 @@ from patchail_jax.errors import UserError
 from patchail_jax.files.json_objects import parsed
 from patchail_jax.files.lines import whole_lines
 from patchail_jax.files.npz import reading
-from patchail_jax.maps.kinds import KINDS
+from patchail_jax.maps.kinds import KINDS, meaning
 from patchail_jax.outputs.overlay import colours, overlay
 from patchail_jax.reports.runs import Run
 from patchail_jax.storage import run_names
+from patchail_jax.storage.run_config import flatten
 
 STEPS = 125  # of the episode in the page, at most, evenly spread
 POINTS = 600  # of a curve, at most
@@ -32,7 +33,7 @@ def page_data(run: Run) -> dict[str, Any]:
         "expert": run.expert_return,
         "curves": _curves(run),
         "histograms": _histograms(run.path / run_names.HISTOGRAMS),
-        "episode": _episode(run.path / run_names.VIDEOS / run_names.LATEST_EPISODE),
+        "episode": _episode(run),
     }
 
 
@@ -100,8 +101,9 @@ def _histogram(line: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return line["name"], {"frame": _whole(line["frame"]), "counts": counts, "range": [edges[0], edges[-1]]}
 
 
-def _episode(path: Path) -> dict[str, Any] | None:
+def _episode(run: Run) -> dict[str, Any] | None:
     """The newest evaluation as sprites: one image of all frames, and one for each kind of map over them."""
+    path = run.path / run_names.VIDEOS / run_names.LATEST_EPISODE
     if not path.exists():
         return None
     try:
@@ -113,7 +115,7 @@ def _episode(path: Path) -> dict[str, Any] | None:
         raise UserError(
             f"{path} is not the episode of an evaluation: remove it, and the page is made without one ({error})"
         ) from error
-    frames = stored["frames"]
+    frames, forms = stored["frames"], [str(flatten(run.config).get("reward.form"))]
     count = len(stored.get("rewards", frames))
     steps = _spread(count, STEPS)
     sprites = {"frames": _sprite(frames[steps])}
@@ -127,7 +129,7 @@ def _episode(path: Path) -> dict[str, Any] | None:
         "columns": _COLUMNS,
         "steps": steps,
         "rewards": [_short(value) for value in stored["rewards"].tolist()] if "rewards" in stored else [],
-        "kinds": {kind: KINDS[kind] for kind in KINDS if kind in sprites},
+        "kinds": {kind: meaning(kind, forms) for kind in KINDS if kind in sprites},
         "limits": {kind: _short(float(stored[f"limit_{kind}"])) for kind in KINDS if kind in sprites},
         "colours": colours(np.linspace(-1, 1, 9), limit=1.0).astype(int).tolist(),
         "sprites": sprites,

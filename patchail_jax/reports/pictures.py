@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from patchail_jax.maps.kinds import KINDS
+from patchail_jax.maps.kinds import meaning
 from patchail_jax.outputs.explaining_film import ExplainedEpisode
 from patchail_jax.outputs.overlay import limit_of, overlay
 from patchail_jax.reports.eval_csv import EvalCsv
@@ -37,9 +37,9 @@ def contact_sheet(stem: Path, rows: Sequence[ExplainedEpisode], *, label: str) -
     return write_figure(_sheet(rows, label, strips=True), stem)
 
 
-def patch_rewards(path: Path, rows: Sequence[ExplainedEpisode]) -> None:
-    """Writes the ``contact_sheet`` of patch rewards to ``path``, without strips."""
-    save(_sheet(rows, KINDS["patch_rewards"], strips=False), path)
+def patch_rewards(path: Path, rows: Sequence[ExplainedEpisode], *, form: str) -> None:
+    """Writes the ``contact_sheet`` of patch rewards of ``form`` to ``path``, without strips."""
+    save(_sheet(rows, meaning("patch_rewards", [form]), strips=False), path)
 
 
 def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Figure:

@@ -60,5 +60,5 @@ def _write_patch_rewards(run: Parts, evaluation: Evaluation) -> None:
         _, rewards, maps = run.explainer.explain(run.learner.state, images, ["patch_rewards"])
         rows.append(ExplainedEpisode(title, images, maps["patch_rewards"], rewards))
     picture = run.snapshot.folder.pictures / "patch_rewards.png"
-    patch_rewards(picture, rows)
+    patch_rewards(picture, rows, form=run.config.reward.form)
     _log.info("patch rewards, expert above agent: %s", picture)

@@ -25,7 +25,9 @@ from patchail_jax.programs.explain import main
 from patchail_jax.programs.footage import footage, read_film
 from patchail_jax.programs.reports import main as reports
 from patchail_jax.programs.train import train
-from patchail_jax.reports import comparison
+from patchail_jax.reports import comparison, pictures
+from patchail_jax.reports.page_data import page_data
+from patchail_jax.reports.runs import read_run
 from patchail_jax.run.reopened import open_trained
 from patchail_jax.storage.replica import Replica
 from tests.films import film
@@ -268,6 +270,21 @@ def test_a_comparison_says_whose_agent_has_played(run, tmp_path, monkeypatch):
     titles = [next(axis.get_title(loc="left").strip() for axis in figure.axes) for figure in drawn]
     alone = "cartpole swingup, agent"
     assert titles == [f"{alone} of PatchAIL, seed 0, 480 frames", alone, alone]
+
+
+def test_picture_comparison_and_page_say_what_red_is_where_it_is_not_expert_like(run, tmp_path, monkeypatch):
+    labels = []
+    for module in (comparison, pictures):
+        monkeypatch.setattr(module, "colour_bar", lambda figure, axes, limit, label: labels.append(label))
+        monkeypatch.setattr(module, "write_figure", lambda figure, stem: [stem])
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = json.loads((run / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "reward": {**config["reward"], "form": "fairl"}}))
+    main([f"--run={other}", "--input=expert"])
+    main(["--compare", str(run), str(other), "--input=expert", f"--output={tmp_path}"])
+    labels.append(page_data(read_run(other))["episode"]["kinds"]["patch_rewards"])
+    assert len(labels) == 3 and all(label.startswith("patch reward, red is above 0, blue below") for label in labels)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below/it"])

@@ -18,6 +18,7 @@ def test_high_rewards_are_red_and_low_ones_blue(tmp_path):
     patch_rewards(
         tmp_path / "a" / "picture.png",
         [ExplainedEpisode("expert", frames, maps, np.ones(8)), ExplainedEpisode("agent", frames, -maps, -np.ones(8))],
+        form="airl",
     )
     picture = matplotlib.image.imread(tmp_path / "a" / "picture.png")[..., :3]
     difference = picture[..., 0] - picture[..., 2]
