@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 from patchail_jax.outputs.overlay import limit_of, overlay
 from patchail_jax.reports.published import method_label
@@ -55,16 +57,26 @@ def comparison(stem: Path, runs: Sequence[ExplainedRun], *, label: str, played: 
                 words = [task.replace("_", " ")] * (block == 0) + [f"{name}{whose}"]
                 times = _times(len(group[0].episodes[name][1]), each)
                 for column, time in enumerate(times):
-                    heading = ", ".join(words) + "\n" if column == 0 else ""
                     axes[top, left + column].set_title(f"step {time}", fontsize=7, color=MUTED)
-                    axes[top, left + column].set_title(heading, loc="left", weight="bold", fontsize=8)
+                _head(axes[top, left], ", ".join(words), lines=2, weight="bold", fontsize=8)
                 for row, cells in enumerate(_rows(group, name, times)):
                     for column, picture in enumerate(cells):
                         axes[top + row, left + column].imshow(picture, interpolation="nearest")
                     if row and (place == 0 or not one_naming):
-                        axes[top + row, left].set_title(names[task][row - 1], loc="left", fontsize=7, color=INK)
+                        _head(axes[top + row, left], names[task][row - 1], lines=1, fontsize=7, color=INK)
         colour_bar(figure, axes.ravel().tolist(), 1.0, f"{label}\n(1 is the end of each run's own scale)")
     return write_figure(figure, stem)
+
+
+def _head(axis: Axes, words: str, *, lines: int, fontsize: float, **look: Any) -> None:
+    """Writes ``words`` so many lines above ``axis``, from its left edge on. The layout leaves room for their height
+    alone: where they are wider than two pictures, it would move the pictures apart."""
+    axis.set_title(" " + "\n" * (lines - 1), loc="left", fontsize=fontsize)
+    pad, line = mpl.rcParams["axes.titlepad"], 1.2 * fontsize  # points
+    axis.annotate(
+        words, (0, 1), xycoords="axes fraction", xytext=(0, pad + line * (lines - 1)), textcoords="offset points",
+        fontsize=fontsize, annotation_clip=False, **look,
+    ).set_in_layout(False)  # fmt: skip
 
 
 def names_of(group: Sequence[ExplainedRun]) -> list[str]:

@@ -267,9 +267,12 @@ def test_a_comparison_says_whose_agent_has_played(run, tmp_path, monkeypatch):
     files(tmp_path, "agent.npz")
     for runs, source in (([run, other], "agent"), ([run], "agent"), ([run, other], str(tmp_path / "agent.npz"))):
         explain.compare_runs(runs, sources=[source], kind="patch_rewards", output=tmp_path)
-    titles = [next(axis.get_title(loc="left").strip() for axis in figure.axes) for figure in drawn]
+    titles = [figure.axes[0].texts[0].get_text() for figure in drawn]
     alone = "cartpole swingup, agent"
     assert titles == [f"{alone} of PatchAIL, seed 0, 480 frames", alone, alone]
+    drawn[0].draw_without_rendering()
+    apart = np.diff([axis.get_position().x0 for axis in drawn[0].axes[:8]])
+    np.testing.assert_allclose(apart, apart[0], rtol=0.01)  # however long the names are
 
 
 def test_picture_comparison_and_page_say_what_red_is_where_it_is_not_expert_like(run, tmp_path, monkeypatch):
@@ -309,7 +312,7 @@ def test_several_episodes_stand_below_each_other_on_one_scale(run, tmp_path, cap
     (figure,) = drawn
     grid = np.reshape([len(axis.images) for axis in figure.axes[:-1]], (4, -1))  # frames and maps, twice
     assert (grid == 1).all()
-    titles = [words for axis in figure.axes if (words := axis.get_title(loc="left").strip())]
+    titles = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert titles == ["cartpole swingup, expert", "PatchAIL, 480 frames", "random", "PatchAIL, 480 frames"]
 
 
