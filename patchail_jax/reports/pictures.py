@@ -67,7 +67,7 @@ def _sheet(rows: Sequence[ExplainedEpisode], label: str, *, strips: bool) -> Fig
                 strip_axes.append(figure.add_subplot(grid[line, :]))
                 _strip(strip_axes[-1], row.rewards, times)
                 line += 1
-        highest = max(float(np.abs(row.rewards).max()) for row in rows)
+        highest = max(float(np.abs(row.rewards).max()) for row in rows) or 1.0
         for axis in strip_axes:
             axis.set_ylim(-1.08 * highest, 1.08 * highest)
         colour_bar(figure, shown + strip_axes, limit, label)

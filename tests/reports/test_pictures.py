@@ -1,5 +1,6 @@
 """Pictures show the rewards they were given."""
 
+import warnings
 from pathlib import Path
 
 import matplotlib.image
@@ -54,6 +55,16 @@ def test_a_strip_has_a_bar_a_step_whole_dots_and_a_name(monkeypatch, steps):
     assert (high.x0, high.x1, high.y1) == (-0.5, steps - 0.5, 1.0 if steps > 1 else 0.5)
     (dots,) = [line for line in strip.lines if line.get_marker() == "o"]
     assert not dots.get_clip_on() and strip.get_xlabel() == "step"
+
+
+def test_rewards_that_are_all_0_have_an_axis(monkeypatch):
+    monkeypatch.setattr(pictures, "write_figure", lambda figure, stem: [figure])
+    none = ExplainedEpisode("x", np.zeros((5, 8, 8, 3), np.uint8), np.zeros((4, 8, 8)), np.zeros(4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (figure,) = contact_sheet(Path("stem"), [none], label="reward")
+    low, high = figure.axes[-2].get_ylim()
+    assert low == -high < 0
 
 
 def evaluations(*returns):
