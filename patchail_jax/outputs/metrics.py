@@ -86,11 +86,12 @@ class Metrics:
         """The returns ``[episodes]`` of one evaluation, by the task's own reward; ``hours_left`` 0 is not shown."""
         mean, std = float(np.mean(returns)), float(np.std(returns))
         _log.info(
-            "eval   %9s frames  return %.1f +- %.1f over %d episodes  %s%s",
+            "eval   %9s frames  return %.1f +- %.1f over %d episode%s  %s%s",
             f"{frame:,}",
             mean,
             std,
             len(returns),
+            "s" * (len(returns) != 1),
             duration(hour),
             f", {duration(hours_left)} left" if hours_left else "",
         )

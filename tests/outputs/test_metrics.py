@@ -57,7 +57,7 @@ def test_numbers_are_read_back_from_both_files(run, caplog):
     assert "return 2.0 +- 1.0 over 2 episodes  30 min\n" in caplog.text and "Q +1.50" in caplog.text
     with caplog.at_level(logging.INFO):
         metrics.evaluation(np.array([1.0]), frame=40, hour=1.26, hours_left=12.44, scalars={})
-    assert "over 1 episodes  1 h 16 min, 12 h 26 min left" in caplog.text
+    assert "over 1 episode  1 h 16 min, 12 h 26 min left" in caplog.text
 
 
 def test_rewinding_drops_later_lines_and_a_line_cut_short(run):
