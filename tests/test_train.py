@@ -642,6 +642,7 @@ def test_a_value_that_was_wrong_can_be_put_right_on_the_same_folder(cache, tmp_p
         ("replay.n_step", 11, "the 10 steps of an episode"),
         ("agent.discount", 1.5, "0.0 to 1.0"),
         ("agent.critic_learning_rate", "nan", "0.0 or more"),
+        ("agent.std_duration", 2**31, "1 to 2147483647"),
     ],
 )
 def test_a_number_out_of_bounds_names_its_field_and_what_it_may_be(cache, tmp_path, capsys, field, value, bounds):

@@ -12,13 +12,13 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from patchail_jax.errors import UserError
-from patchail_jax.run.number import KINDS, Number, defaults, is_of
+from patchail_jax.run.number import KINDS, MOST, Number, defaults, is_of
 from patchail_jax.run.presets import PRESETS, VARIANTS
 from patchail_jax.storage.run_config import flatten
 
 RATE, SHARE = Number(1e-4, 0.0), (0.0, 1.0)  # a learning rate; the least and the most of a share
 # Rates fall in a straight line from the optimizers' step `start` on, over `updates` steps, to `final` of themselves.
-DECAY = {"start": Number(0, 0), "updates": Number(0, 0, zero="never"), "final": Number(0.0, *SHARE)}
+DECAY = {"start": Number(0, 0, MOST), "updates": Number(0, 0, MOST, zero="never"), "final": Number(0.0, *SHARE)}
 
 FIELDS: Mapping[str, Any] = {
     "method": "patchail",
@@ -78,14 +78,14 @@ FIELDS: Mapping[str, Any] = {
         "target_rate": Number(0.01, *SHARE),  # soft update of the target critic, an update
         "std_initial": Number(1.0, 0.0, 100.0),  # exploration noise, linear in steps
         "std_final": Number(0.1, 0.0, 100.0),
-        "std_duration": Number(500_000, 1),  # steps
+        "std_duration": Number(500_000, 1, MOST),  # steps
         "noise_clip": Number(0.3, 0.0),  # bound of the noise in the critic's targets and in the actor's loss
         # Weight of the mean square of actions before tanh in the actor's loss: keeps them off their bounds.
         "preactivation_penalty": Number(0.0, 0.0),
         "shift_pad": Number(4, 0, 1024),  # pixels of the random shift
-        "random_steps": Number(2_000, 0),  # steps with uniformly random actions
-        "first_update_step": Number(6_000, 0),  # step of the first update
-        "steps_per_update": Number(2, 1),  # steps
+        "random_steps": Number(2_000, 0, MOST),  # steps with uniformly random actions
+        "first_update_step": Number(6_000, 0, MOST),  # step of the first update
+        "steps_per_update": Number(2, 1, MOST),  # steps
     },
     "network": {
         # What layers compute in; parameters are float32. On an H200 an update is 1.8 times as fast in bfloat16 as in
@@ -138,13 +138,13 @@ FIELDS: Mapping[str, Any] = {
         "agent_pairs": "steps",  # each step's (s, s'); "window": (s_t, s_{t+n}), as in the published program
     },
     "cloning": {
-        "pretraining_updates": Number(0, 0),  # of encoder and actor, on the demonstrations alone, before the first step
+        "pretraining_updates": Number(0, 0, MOST),  # of encoder and actor, on demonstrations, before the first step
         "weight_initial": Number(0.0, *SHARE),  # of the cloning term in the actor's loss (B.3: 1.0); 0: no such term
         "weight_final": Number(0.01, *SHARE),  # of the linear schedule
-        "weight_duration": Number(400_000, 1),  # steps
+        "weight_duration": Number(400_000, 1, MOST),  # steps
         "schedule": "linear",  # of the weight; "exponential", to 0; "soft_q_filter": ROT's, by the policy at the start
         "weight_factor": Number(0.933, 0.001, 1.0),  # of the exponential, every so many steps (Jena et al. 2020)
-        "weight_factor_steps": Number(500, 1),  # steps
+        "weight_factor_steps": Number(500, 1, MOST),  # steps
         "likelihood_scale": Number(0.03, 0.0),  # of the log-likelihood in that term
         "std": Number(0.1, 1e-6),  # of the policy in the likelihood
     },
@@ -154,9 +154,9 @@ FIELDS: Mapping[str, Any] = {
         # Features at which "soft_q_filter" evaluates the critic: the policy's; "reference": the frozen encoder's.
         "filter_features": "online",
         "epsilon": Number(0.01, 1e-6),  # entropy's weight in the plan, in units of the cosine cost
-        "iterations": Number(100, 1),  # of Sinkhorn's algorithm, at most
+        "iterations": Number(100, 1, MOST),  # of Sinkhorn's algorithm, at most
         "first_sum": Number(10.0, 0.0),  # magnitude of the sum of the first episode's rewards
-        "target_steps": Number(20_000, 1),  # steps between two refreshments of the target
+        "target_steps": Number(20_000, 1, MOST),  # steps between two refreshments of the target
     },
     "evaluation": {
         "every_frames": Number(20_000, 0, zero="at the end alone"),

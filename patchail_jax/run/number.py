@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 KINDS = {int: "a whole number (int)", float: "a number (float)", bool: "True or False", str: "text (str)"}
+MOST = 2**31 - 1  # steps and updates that the devices count: in int32
 
 
 def is_of(kind: type, value: Any) -> bool:

@@ -12,8 +12,9 @@ from patchail_jax.errors import UserError
 from patchail_jax.methods import drqv2
 from patchail_jax.methods.discriminator import pairs_of
 from patchail_jax.programs.command_line import parse
-from patchail_jax.run.config import paper_config
+from patchail_jax.run.config import FIELDS, paper_config
 from patchail_jax.run.design import make_method, make_specs
+from patchail_jax.run.number import Number
 from patchail_jax.run.presets import PRESETS
 from patchail_jax.run.refusals import refuse
 from patchail_jax.storage.run_config import flatten
@@ -129,3 +130,13 @@ def test_the_tasks_in_small_have_the_same_constants_but_for_what_is_said():
     assert changed("walker_walk") == changed("walker_stand") == {**flat, "replay.n_step": 1}
     assert changed("quadruped_run") == steep
     assert changed("cheetah_run") == {**steep, **slower}
+
+
+def test_whole_numbers_that_updates_compute_with_fit_in_int32():
+    groups = {"agent", "network", "discriminator", "transformer", "cloning", "optimal_transport"}
+    most = {
+        name: number.most
+        for name, number in flatten(FIELDS).items()
+        if name.partition(".")[0] in groups and isinstance(number, Number) and isinstance(number.default, int)
+    }
+    assert len(most) > 20 and max(most.values()) <= np.iinfo(np.int32).max
