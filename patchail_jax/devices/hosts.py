@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 # config.hosts.lost_seconds may be, when JAX aborts them anyhow.
 LINGER_SECONDS = 5.0
 _ADDRESS = re.compile(r".+:\d{1,5}")  # of the coordinator
+_LAST_PORT = 65_535
 _ALONE = "alone"
 _NO_ADDRESS = ("", "auto", _ALONE)  # coordinators whose address JAX finds out, or nobody needs
 _STATUS = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
@@ -109,8 +110,11 @@ def refuse_address(*, coordinator: str, count: int, index: int) -> None:
     if coordinator in _NO_ADDRESS:
         if count or index >= 0:
             raise UserError("config.hosts.count and index need config.hosts.coordinator=ADDRESS:PORT")
-    elif not _ADDRESS.fullmatch(coordinator):
-        raise UserError(f"config.hosts.coordinator is {coordinator!r}; it must be ADDRESS:PORT, auto, alone or empty")
+    elif not _ADDRESS.fullmatch(coordinator) or not 1 <= int(coordinator.rpartition(":")[2]) <= _LAST_PORT:
+        raise UserError(
+            f"config.hosts.coordinator is {coordinator!r}; it must be ADDRESS:PORT, with a port from 1 to "
+            f"{_LAST_PORT}, or auto, alone or empty"
+        )
     elif count < 1:
         raise UserError("config.hosts.coordinator needs config.hosts.count, the number of processes, and index")
     elif not 0 <= index < count:

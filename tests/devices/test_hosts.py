@@ -135,6 +135,8 @@ def test_process_0_ends_after_the_others(monkeypatch):
         ({"coordinator": "here:1", "count": 0, "index": -1}, "needs config.hosts.count"),
         ({"coordinator": "here", "count": 2, "index": 0}, "coordinator is 'here'; it must be ADDRESS:PORT"),
         ({"coordinator": "here:port", "count": 2, "index": 0}, "it must be ADDRESS:PORT"),
+        ({"coordinator": "here:0", "count": 2, "index": 0}, "with a port from 1 to 65535"),
+        ({"coordinator": "here:65536", "count": 2, "index": 0}, "with a port from 1 to 65535"),
     ],
 )
 def test_numbers_that_do_not_fit_are_one_line(arguments, message):
