@@ -96,6 +96,8 @@ def check(trajectories: Trajectories, *, name: str) -> None:
     _check_what_an_import_says(metadata, name=name)
     present = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
     for key, array in present.items():
+        if not hasattr(array, "dtype"):
+            raise UserError(f"{name}: {key!r} must be a numpy array, not a {type(array).__name__}")
         if array.dtype != DTYPES[key]:
             raise UserError(f"{name}: {key!r} must be {DTYPES[key]}, not {array.dtype}")
         if array.ndim != _AXES[key].count(",") + 1 or 0 in array.shape:
@@ -163,10 +165,13 @@ def assemble(
 
     Where some have actions, those without have NaN; rewards that one of them lacks are left out. ``release`` is called
     after each has been copied, the last one first, so that it need not stay in memory. Raises UserError, a line that
-    starts with ``name``, where there is none, or where they differ in the size of frames or actions.
+    starts with ``name``, where there is none, where they differ in the size of frames or actions, or where one has not
+    one action and one reward a step.
     """
     if not demonstrations:
         raise UserError(f"{name}: holds no demonstrations")
+    for d, demonstration in enumerate(demonstrations):
+        _require_arrays(demonstration, name=f"{name}: demonstration {d}")
     lengths = np.array([len(demonstration.observed) - 1 for demonstration in demonstrations])
     longest = int(lengths.max())
     observed, actions, rewards = (
@@ -191,6 +196,16 @@ def assemble(
     states, frames = (None, observed) if observed.ndim == 5 else (observed, None)
     same = (lengths == lengths[0]).all()
     return Trajectories(states, actions, rewards, metadata, frames, None if same else lengths)
+
+
+def _require_arrays(demonstration: Demonstration, *, name: str) -> None:
+    """``UserError`` unless the parts are arrays, with one action and one reward a step: numpy would repeat one."""
+    steps = len(demonstration.observed) - 1
+    for key, part in demonstration._asdict().items():
+        if part is not None and not isinstance(part, np.ndarray):
+            raise UserError(f"{name}: {key!r} must be a numpy array, not a {type(part).__name__}")
+        if part is not None and key != "observed" and len(part) != steps:
+            raise UserError(f"{name}: {len(part)} {key} and {steps + 1} frames or states: give {steps}, one a step")
 
 
 def _room(parts: Sequence[np.ndarray | None], longest: int, key: str, *, name: str) -> np.ndarray | None:

@@ -54,7 +54,10 @@ def save(path: str | Path, trajectories: Trajectories, *, replace: bool = True) 
     path = expanded(path)
     check(trajectories, name=str(path))
     arrays = {key: getattr(trajectories, key) for key in DTYPES if getattr(trajectories, key) is not None}
-    arrays["metadata"] = np.array(json.dumps(trajectories.metadata))
+    try:
+        arrays["metadata"] = np.array(json.dumps(trajectories.metadata))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: 'metadata' has a value that JSON cannot hold ({one_line(error)})") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         npz.write(path, arrays, compressed=True, replace=replace)

@@ -111,6 +111,19 @@ def test_save_refuses_what_load_would(tmp_path, tiny):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("replaced", "said"),
+    [
+        ({"states": [[0.0, 1.0]]}, "'states' must be a numpy array, not a list"),
+        ({"metadata": {"task": "t", "action_repeat": 2, "gain": np.float32(2)}}, "a value that JSON cannot hold"),
+    ],
+)
+def test_save_says_what_a_file_cannot_hold(tmp_path, tiny, replaced, said):
+    with pytest.raises(UserError, match=said):
+        trajectory.save(tmp_path / "file.npz", tiny._replace(**replaced))
+    assert not list(tmp_path.iterdir())
+
+
 def test_absent_file_and_folder(tmp_path):
     assert "no such file" in refusal(tmp_path / "absent.npz")
     assert "not an ordinary file" in refusal(tmp_path)

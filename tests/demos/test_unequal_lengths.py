@@ -13,6 +13,7 @@ from patchail_jax.demos import description, trajectory
 from patchail_jax.demos.expert_set import load_expert_set, select
 from patchail_jax.demos.form import Demonstration, assemble
 from patchail_jax.envs.view import View
+from patchail_jax.errors import UserError
 from patchail_jax.programs import footage
 from patchail_jax.reports.runs import expert_return
 from patchail_jax.run import evaluation_outputs, summary
@@ -54,6 +55,19 @@ def file(tmp_path, recorded):
 def experts(file):
     view = View(**TASK, image_size=16)
     return load_expert_set(select(view, path=file, num_demonstrations=0), view, cache_dir=file.parent)
+
+
+@pytest.mark.parametrize("key", ["actions", "rewards"])
+@pytest.mark.parametrize("count", [1, LENGTHS[1] + 1])
+def test_parts_that_have_not_one_a_step_are_refused_and_not_repeated(parts, key, count):
+    odd = parts[1]._replace(**{key: np.resize(getattr(parts[1], key), (count, *getattr(parts[1], key).shape[1:]))})
+    with pytest.raises(UserError, match=f"these: demonstration 1: {count} {key} and 101 frames or states: give 100"):
+        assemble([parts[0], odd], TASK, name="these")
+
+
+def test_a_list_of_frames_is_refused(parts):
+    with pytest.raises(UserError, match="demonstration 0: 'observed' must be a numpy array, not a list"):
+        assemble([parts[0]._replace(observed=list(parts[0].observed))], TASK, name="these")
 
 
 def test_a_demonstration_comes_at_its_length(experts, recorded, parts):
