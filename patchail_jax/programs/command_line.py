@@ -26,6 +26,7 @@ class Options(NamedTuple):
     config: ConfigDict
     print_config: bool
     profile: bool
+    given: Sequence[str] = ()  # the fields that flags set
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -56,7 +57,8 @@ def parse(argv: Sequence[str]) -> Options:
         name = asked[0].partition(":")[0]
         raise UserError(f"the method is named behind the config: --config={name}:{holder.value.method}")
     refuse_numbers(holder.value)
-    return Options(holder.value, values.print_config, values.profile)
+    given = [name for name in fields if f"config.{name}" in values]
+    return Options(holder.value, values.print_config, values.profile, given)
 
 
 def names_config(words: Sequence[str]) -> bool:

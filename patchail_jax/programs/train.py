@@ -19,6 +19,7 @@ from patchail_jax.programs.console import show_log
 from patchail_jax.programs.interruption import Interruption
 from patchail_jax.programs.verbs import asks_for_help
 from patchail_jax.run.config import refuse_numbers
+from patchail_jax.run.unread import unread
 
 if TYPE_CHECKING:
     from patchail_jax.run.parts import Parts
@@ -36,6 +37,8 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(f"{options.config}\n")
         return 0
     show_log(sys.stdout)
+    for field, reason in unread(options.config, options.given).items():
+        _log.warning("config.%s changes nothing: %s", field, reason)
     train(options.config, profile=options.profile)
     return 0
 
