@@ -48,9 +48,11 @@ def newer_fields(
     """What ``config`` has that the version of the run in ``path`` did not have; {} where there is no run.
 
     ``UserError``, which ends in the ``remedy``, where the folder holds another run: where a field differs that is not
-    of ``MAY_DIFFER``.
+    of ``MAY_DIFFER``; and where it holds checkpoints of a run that nothing names.
     """
     if not (path / run_names.CONFIG).exists():
+        if any(one.name.isdecimal() for one in (path / run_names.CHECKPOINTS).glob("*")):
+            raise UserError(f"{path} has checkpoints and no config.json to say which run's: put it back, or {remedy}")
         return {}
     newer: dict[str, Any] = {}
     before, now = flatten(read_config(path)), flatten(json.loads(json.dumps(config)))

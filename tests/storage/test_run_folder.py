@@ -84,6 +84,16 @@ def test_another_config_is_refused_with_the_field(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text()) == CONFIG
 
 
+def test_checkpoints_without_a_config_are_no_run_of_any_config(tmp_path):
+    begin(tmp_path)
+    (tmp_path / "checkpoints" / "50").mkdir(parents=True)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(UserError, match="has checkpoints and no config.json to say which run's: put it back, or set"):
+        open_run(tmp_path, config={**CONFIG, "seed": 1})
+    (tmp_path / "checkpoints" / "50").rmdir()  # an empty folder of checkpoints is no run
+    open_run(tmp_path, config=CONFIG).close()
+
+
 def test_a_field_that_the_run_s_version_did_not_have_is_said(tmp_path, caplog):
     begin(tmp_path)
     newer = {**CONFIG, "env": {**CONFIG["env"], "quality": "full"}}
