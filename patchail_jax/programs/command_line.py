@@ -128,6 +128,10 @@ def _explain(error: Exception, words: Sequence[str], known: Sequence[str]) -> Us
         key = name.removeprefix("config.")
         if word.startswith("-") and key != name and key not in known:
             return unknown_field(key, known)
+    if isinstance(error, flags.UnrecognizedFlagError):
+        near = [field for field in known if f".{field}".endswith(f".{error.flagname}")]
+        hint = f"did you mean --config.{near[0]}?" if near else "a field of the config is set by --config.KEY=VALUE"
+        return UserError(f"unknown flag --{error.flagname}; {hint}")
     said = one_line(error)
     for theirs, ours in _WORDS.items():
         said = re.sub(theirs, ours, said)
