@@ -309,6 +309,18 @@ def test_a_seed_is_one_of_the_whole_numbers_that_differ(update, seed):
         update.init(seed)
 
 
+def test_an_update_inside_of_another_trace_is_one_line(config, expert, update):
+    batch, state = windows(config, expert, batch=config.replay.batch_size), update.init(0)
+    stacks = np.zeros((1, SIDE, SIDE, 6), np.uint8)
+    asked = "is traced by JAX: call this outside of jit, vmap and pmap"
+    with pytest.raises(UserError, match=f"the state {asked}"):
+        jax.jit(lambda state: update(state, *batch))(state)
+    with pytest.raises(UserError, match=f"the state {asked}"):
+        jax.vmap(lambda state: update.act(state, stacks))(jax.tree.map(lambda leaf: leaf[None], state))
+    with pytest.raises(UserError, match=f"observations {asked}"):
+        jax.jit(lambda stacks: update.act(state, stacks))(stacks)
+
+
 def test_a_state_is_one_of_this_update_s_and_not_consumed(config, expert, update):
     batch = windows(config, expert, batch=config.replay.batch_size)
     stacks, frames = np.zeros((1, SIDE, SIDE, 6), np.uint8), np.asarray(expert.frames[0])

@@ -20,7 +20,8 @@ def whole_number(name: str, value: Any, *, least: float = -math.inf, most: float
 
 
 def array(name: str, value: Any) -> np.ndarray:
-    """``value`` as an array; ``UserError`` for pieces of several sizes, and for a mask, which would be lost."""
+    """``value`` as an array; ``UserError`` for pieces of several sizes, a mask, which would be lost, and a trace."""
+    _refuse_trace(name, value)
     if isinstance(value, np.ma.MaskedArray):
         raise UserError(f"{name} is a masked array: fill it first, as {name}.filled(0)")
     try:
@@ -55,6 +56,7 @@ def field_of(batch_name: str, batch: Any, field: str, shape: Shape, dtype: Any =
 
 def require_state(state: Any, first: Any) -> None:
     """``UserError`` unless ``state`` has the structure, shapes and types of ``first``, and has not been consumed."""
+    _refuse_trace("the state", state)
     leaves, structure = jax.tree.leaves(state), cast(Any, jax.tree.structure(first))
     if structure != jax.tree.structure(state) or any(
         (getattr(leaf, "shape", None), getattr(leaf, "dtype", None)) != (one.shape, one.dtype)
@@ -63,3 +65,9 @@ def require_state(state: Any, first: Any) -> None:
         raise UserError("the state is of no update of this method and these sizes: take what init or an update returns")
     if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in leaves):
         raise UserError("the state was consumed by an update: go on with the state that the update returned")
+
+
+def _refuse_trace(name: str, tree: Any) -> None:
+    """``UserError`` inside of a function that JAX transforms: what is called there compiles itself."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)):
+        raise UserError(f"{name} is traced by JAX: call this outside of jit, vmap and pmap; it compiles itself")
