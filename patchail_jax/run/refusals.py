@@ -33,6 +33,7 @@ NAMES: dict[str, Any] = {
     "replay.frames_on_device": ON_DEVICE,
     "log.wandb_mode": dict.fromkeys(WANDB_MODES),
 }
+_PATCHAIL = {"none": "patchail", "weight": "patchail_w", "bonus": "patchail_b"}  # by similarity.regularizer
 PLATFORMS = dict.fromkeys(("gpu", "tpu", "cpu"))  # config.platform, "" aside
 
 
@@ -50,6 +51,7 @@ def refuse(config: ConfigDict, method: Method, specs: Specs, *, devices: int, pr
     if config.log.tensorboard:
         require_tensorboard()
     _refuse_platform(config.platform)
+    _refuse_regularizer(config)
     _refuse_batches(config, devices * processes)
     _refuse_episodes(config, method)
     refuse_parts(config, method)
@@ -103,6 +105,17 @@ def _refuse_platform(wanted: str) -> None:
     found = jax.default_backend()
     if wanted != found:
         raise UserError(f"config.platform is {wanted!r}, but JAX runs on {found} here: patchail doctor says why")
+
+
+def _refuse_regularizer(config: ConfigDict) -> None:
+    """PatchAIL with another regulariser has another name, which tables and curves go by."""
+    regularizer = config.similarity.regularizer
+    name = _PATCHAIL.get(regularizer, config.method)
+    if name != config.method and config.method in _PATCHAIL.values():
+        raise UserError(
+            f"config.similarity.regularizer={regularizer} makes {config.method} into {name}: choose the method by its "
+            f"name, as in --config=finger:{name}"
+        )
 
 
 def _refuse_batches(config: ConfigDict, devices: int) -> None:

@@ -56,7 +56,8 @@ def newer_fields(
         return {}
     newer: dict[str, Any] = {}
     before, now = flatten(read_config(path)), flatten(json.loads(json.dumps(config)))
-    for key in sorted(before.keys() | now.keys()):
+    # What tells two runs apart is said first.
+    for key in sorted(before.keys() | now.keys(), key=lambda key: (key not in ("method", "env.task"), key)):
         if is_among(MAY_DIFFER, key):
             continue
         if key not in before:

@@ -81,6 +81,8 @@ def test_every_method_in_small_is_a_run_that_is_not_refused(method):
         ("shared_encoder_ail", "similarity.regularizer", "weight", "is for patches"),
         ("independent_encoder_ail", "similarity.regularizer", "bonus", "is for patches"),
         ("laifo", "similarity.regularizer", "weight", "is for patches"),
+        ("patchail", "similarity.regularizer", "weight", "makes patchail into patchail_w"),
+        ("patchail_b", "similarity.regularizer", "none", "makes patchail_b into patchail: .* --config=finger:patchail"),
         ("drqv2", "cloning.weight_initial", 1.0, "drqv2 has no cloning term"),
         ("bc", "cloning.weight_initial", 0.5, "bc has no cloning term"),
         ("bco", "cloning.schedule", "soft_q_filter", "bco has no cloning term"),

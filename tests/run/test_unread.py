@@ -17,10 +17,8 @@ from tests.small import LAIFO, SPECS, groups_of, make_batch
 CLONING = {"cloning__weight_initial": 1.0}
 SETTINGS = [
     ("patchail", {}),
-    ("patchail", {**CLONING, "agent__preactivation_penalty": 0.1, "discriminator__architecture": "transformer"}),
-    ("patchail", {**CLONING, "cloning__schedule": "exponential", "reward__moment": "at_episode_end"}),
-    ("patchail_w", {"cloning__schedule": "soft_q_filter"}),
-    ("patchail_b", {"similarity__expert_pairs": "trajectory"}),
+    ("patchail", {**CLONING, "cloning__schedule": "exponential", "discriminator__architecture": "transformer"}),
+    ("patchail_w", {"cloning__schedule": "soft_q_filter", "similarity__expert_pairs": "trajectory"}),
     ("shared_encoder_ail", CLONING),
     ("independent_encoder_ail", {}),
     ("laifo", LAIFO),

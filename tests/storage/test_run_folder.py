@@ -84,6 +84,12 @@ def test_another_config_is_refused_with_the_field(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text()) == CONFIG
 
 
+def test_another_method_is_named_before_the_fields_that_go_with_it(tmp_path):
+    begin(tmp_path)
+    with pytest.raises(UserError, match="holds a run with method='patchail', not 'bc'"):
+        open_run(tmp_path, config={**CONFIG, "method": "bc", "env": {**CONFIG["env"], "image_size": 32}, "seed": 2})
+
+
 def test_checkpoints_without_a_config_are_no_run_of_any_config(tmp_path):
     begin(tmp_path)
     (tmp_path / "checkpoints" / "50").mkdir(parents=True)
