@@ -55,7 +55,7 @@ def _draw(
     side = scale * len(frame)
     for picture, left in zip(pictures, (0, side + _GAP), strict=True):
         canvas[_TITLE : _TITLE + side, left : left + side] = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    canvas[:_TITLE] = _title(f"{episode.title}, step {step}", f"reward {episode.rewards[step]:+.2f}", width)
+    canvas[:_TITLE] = _title(episode.title, f", step {step}", f"reward {episode.rewards[step]:+.2f}", width)
     below = _TITLE + side + _GAP
     canvas[below : below + _STRIP] = strip
     cursor = min(step * width // len(episode.maps), width - 2)
@@ -77,9 +77,14 @@ def reward_strip(rewards: np.ndarray, *, width: int, height: int, highest: float
     return strip
 
 
-def _title(left: str, right: str, width: int) -> np.ndarray:
+def _title(name: str, step: str, right: str, width: int) -> np.ndarray:
+    """``name`` is cut where it and ``step`` would run into what is on the right."""
     canvas = Image.new("RGB", (width, _TITLE), _PAPER)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=13)
+    room, left = width - 12 - draw.textlength(right, font), name + step
+    while name and draw.textlength(left, font) > room:
+        name = name[:-1]
+        left = f"{name}…{step}"
     draw.text((2, 2), left, fill=_INK, font=font)
     draw.text((width - 2, 2), right, fill=_INK, font=font, anchor="ra")
     return np.asarray(canvas)

@@ -69,15 +69,9 @@ def check_run_folder(config: ConfigDict) -> Finding:
 
     location = run_folder_of(config)
     if is_remote(location):
-        try:
-            check(location)
-        except UserError as error:
-            return Finding("run folder", "problem", str(error), "set config.run_folder")
+        check(location)
     folder = local_folder(location).absolute()
-    try:
-        refuse_other_run(folder, config=config.to_dict())
-    except UserError as error:
-        return Finding("run folder", "problem", str(error), "set config.run_folder")
+    refuse_other_run(folder, config=config.to_dict())
     if is_running(folder):
         remedy = "wait for it, or set config.run_folder"
         return Finding("run folder", "problem", f"another process is running in {folder}", remedy)

@@ -52,6 +52,8 @@ def test_a_film_has_every_step_and_short_episodes_wait():
     film = explaining_film([episode("expert", 3), episode("agent", 5)], side=32)
     assert film.shape[0] == 5 and film.dtype == np.uint8 and film.shape[2] == 2 * 32 + 6
     half = film.shape[1] // 2
+    long = explaining_film([episode("a" * 500, 3)], side=128)
+    assert long.shape[2] == 2 * 128 + 6 and (long[0, :18, -88:-82] == long[0, 0, 0]).all()  # clear of the reward
     np.testing.assert_array_equal(film[3, :half], film[2, :half])
     assert (film[4, half:] != film[3, half:]).any() and (film[2, :half] != film[1, :half]).any()
     one = explaining_film([episode("agent", 2)], side=32, limit=100.0)

@@ -182,11 +182,15 @@ def test_a_folder_of_another_run_and_one_that_is_in_use_are_found(tmp_path):
     assert run.check_run_folder(asked).status != "problem"
     longer = config(f"--config.run_folder={tmp_path}", "--config.num_frames=2000")  # goes on with it
     assert run.check_run_folder(longer).status != "problem"
-    other = run.check_run_folder(config(f"--config.run_folder={tmp_path}", "--config.seed=7"))
-    assert other.status == "problem" and "seed" in other.finding and other.remedy
+    other = config(f"--config.run_folder={tmp_path}", "--config.seed=7")
+    found = examine("run folder", lambda: run.check_run_folder(other))
+    assert found == Finding(
+        "run folder", "problem", f"{tmp_path} holds a run with seed=0, not 7", "set config.run_folder to another folder"
+    )
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         busy = run.check_run_folder(asked)
     assert busy.status == "problem" and "another process is running" in busy.finding
     (tmp_path / "config.json").write_text("{")
-    assert run.check_run_folder(asked).status == "problem"
+    damaged = examine("run folder", lambda: run.check_run_folder(asked))
+    assert damaged.status == "problem" and damaged.finding.endswith("put it back, or choose another folder")
