@@ -17,7 +17,7 @@ _CONVOLUTIONS = _of("discriminator", "kernel_size", "channels")
 _PATCHES = (*_CONVOLUTIONS, *_of("discriminator", "architecture", "penalty_pixel_scale"), "transformer", *_SIMILARITY)
 _JUDGED = ("discriminator", "transformer", "similarity")
 _TERM = _of("cloning", "weight_final", "weight_duration", "weight_factor", "weight_factor_steps", "likelihood_scale")
-_LEARNED = _of("agent", "discount", "target_rate", "noise_clip", "preactivation_penalty")
+_LEARNED = _of("agent", "critic_learning_rate", "discount", "target_rate", "noise_clip", "preactivation_penalty")
 _NOISE = _of("agent", "std_initial", "std_final", "std_duration", "random_steps")
 _OF_REWARDS = _of("reward", "form", "aggregation", "order", "moment", "pairs", "augmented")
 
