@@ -12,6 +12,7 @@ from patchail_jax.programs import run_checks as run
 from patchail_jax.programs.command_line import config_help, names_config, parse
 from patchail_jax.programs.finding import Finding, examine
 from patchail_jax.programs.verbs import asks_for_help
+from patchail_jax.run.unread import unread
 
 CHECKS = {
     "versions": machine.check_versions,
@@ -51,7 +52,10 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(HELP.format(config_help()))
         return 0
     words = argv if names_config(argv) else ["--config=quickstart", *argv]
-    config = parse(["patchail doctor", *words]).config
+    config, _, _, given = parse(["patchail doctor", *words])
+    for field, reason in unread(config, given).items():
+        finding = Finding("flags", "warning", f"config.{field} changes nothing: {reason}", "leave it out")
+        sys.stdout.write(lines(finding))
     findings = []
     for name, check in CHECKS.items():
         findings.append(examine(name, functools.partial(check, config)))

@@ -53,12 +53,14 @@ def test_who_learns_from_pixels_needs_opengl_and_from_features_does_not(folders,
 
 def test_what_would_fail_a_run_ends_with_status_one_and_a_remedy(folders):
     words = ["--config.replay.capacity=100000000000", "--config.demos.num_demonstrations=11"]
+    words.append("--config.transformer.heads=2")
     command = [sys.executable, "-m", "patchail_jax", "doctor", *folders, *words]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     lines = result.stdout.splitlines()
     (memory,) = [number for number, line in enumerate(lines) if line.startswith("problem  memory")]
     assert "-> lower config.replay.capacity" in lines[memory + 1]
+    assert lines[0].startswith("warning  flags           config.transformer.heads changes nothing: it is not read with")
     assert any(line.startswith("problem  demonstrations") for line in lines)
     assert any(line.startswith("warning  run folder") for line in lines)  # nor would the checkpoints fit
     assert lines[-1].startswith("2 problems to fix before training can start")
