@@ -24,7 +24,7 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
     """Runs ``program`` with its words; exits with its status unless that is 0, with 2 for bad input, or 128 + signal.
 
     With 1 where another process of the run was lost. Where this one fails and others go on, it ends without them. The
-    package's log goes to stderr, unless the program says otherwise.
+    package's warnings go to stderr, unless the program shows its whole log.
     A program that has saved before it stops raises KeyboardInterrupt with the signal's number.
     """
     # So that config.env.factory finds modules here however Python was started; last, so that it shadows no package.
@@ -41,7 +41,7 @@ def start(program: Callable[[Sequence[str]], int | None], words: Sequence[str]) 
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal has no signs for ends no program
     warnings.formatwarning = _warned
-    show_log(sys.stderr)
+    show_log(sys.stderr, level=logging.WARNING)
     try:
         _run(program, words)
     except BaseException as end:
@@ -126,11 +126,11 @@ class _Console(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-def show_log(stream: TextIO) -> None:
-    """The package's log lines, as they are, on ``stream``."""
+def show_log(stream: TextIO, *, level: int = logging.INFO) -> None:
+    """The package's log lines from ``level`` on, as they are, on ``stream``."""
     console = _Console(stream)
     console.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger("patchail_jax")
     # The root logger belongs to absl, which ml_collections and orbax bring along with their own talk.
     ours.handlers, ours.propagate = [console], False
-    ours.setLevel(logging.INFO)
+    ours.setLevel(level)

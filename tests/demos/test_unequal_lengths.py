@@ -126,7 +126,7 @@ def test_the_summary_shows_no_frame_behind_the_end(experts, parts, tmp_path):
 
     folder = SimpleNamespace(path=tmp_path, eval_csv=tmp_path / "eval.csv", pictures=tmp_path / "pictures")
     run = SimpleNamespace(
-        config=SimpleNamespace(env=SimpleNamespace(task="my_robot"), seed=0, method="bc"),
+        config=ConfigDict({"env": {"task": "my_robot"}, "reward": {"form": "airl"}, "seed": 0, "method": "bc"}),
         snapshot=SimpleNamespace(folder=folder),
         log=SimpleNamespace(metrics=SimpleNamespace(looked_at=lambda kind: contextlib.nullcontext())),
         experts=experts,
