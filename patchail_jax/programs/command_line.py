@@ -26,7 +26,7 @@ class Options(NamedTuple):
     config: ConfigDict
     print_config: bool
     profile: bool
-    given: Sequence[str] = ()  # the fields that flags set
+    given: Sequence[str]  # the fields that flags set
 
 
 def parse(argv: Sequence[str]) -> Options:

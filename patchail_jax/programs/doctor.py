@@ -53,9 +53,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     words = argv if names_config(argv) else ["--config=quickstart", *argv]
     config, _, _, given = parse(["patchail doctor", *words])
-    for field, reason in unread(config, given).items():
-        finding = Finding("flags", "warning", f"config.{field} changes nothing: {reason}", "leave it out")
-        sys.stdout.write(lines(finding))
+    for line in unread(config, given).values():
+        sys.stdout.write(lines(Finding("flags", "warning", line, "leave it out")))
     findings = []
     for name, check in CHECKS.items():
         findings.append(examine(name, functools.partial(check, config)))

@@ -37,8 +37,8 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(f"{options.config}\n")
         return 0
     show_log(sys.stdout)
-    for field, reason in unread(options.config, options.given).items():
-        _log.warning("config.%s changes nothing: %s", field, reason)
+    for line in unread(options.config, options.given).values():
+        _log.warning(line)
     train(options.config, profile=options.profile)
     return 0
 

@@ -19,6 +19,7 @@ from patchail_jax.outputs.tensorboard import require_tensorboard
 from patchail_jax.run.config import refuse_numbers
 from patchail_jax.run.design import IS_FEATURES, make_method, make_specs
 from patchail_jax.run.inheritance import refuse_parts
+from patchail_jax.run.presets import PRESETS
 from patchail_jax.run.sizes import expert_batch_size, ring_slots
 from patchail_jax.storage.run_config import flatten
 from patchail_jax.types import Specs
@@ -33,7 +34,10 @@ NAMES: dict[str, Any] = {
     "replay.frames_on_device": ON_DEVICE,
     "log.wandb_mode": dict.fromkeys(WANDB_MODES),
 }
-_PATCHAIL = {"none": "patchail", "weight": "patchail_w", "bonus": "patchail_b"}  # by similarity.regularizer
+# PatchAIL's names, by similarity.regularizer.
+_PATCHAIL = {"none": "patchail"} | {
+    preset["similarity.regularizer"]: name for name, preset in PRESETS.items() if "similarity.regularizer" in preset
+}
 PLATFORMS = dict.fromkeys(("gpu", "tpu", "cpu"))  # config.platform, "" aside
 
 

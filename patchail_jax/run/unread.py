@@ -50,14 +50,15 @@ _UNREAD_WHILE: tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...] = (
 
 
 def unread(config: ConfigDict, fields: Iterable[str]) -> dict[str, str]:
-    """Those of the dotted ``fields`` that the config's method does not read, and why not."""
+    """Those of the dotted ``fields`` that the config's method does not read, and a line that says so and why."""
     values = flatten(config.to_dict())
     found: dict[str, str] = {}
     for field in fields:
         if is_among(_UNREAD.get(config.method, ()), field):
-            found[field] = f"{config.method} does not read it"
+            found[field] = f"config.{field} changes nothing: {config.method} does not read it"
             continue
         for others, names in _UNREAD_WHILE:
             if is_among(names, field) and others.items() <= values.items():
-                found[field] = "it is not read with " + " and ".join(f"{key}={value}" for key, value in others.items())
+                why = " and ".join(f"{key}={value}" for key, value in others.items())
+                found[field] = f"config.{field} changes nothing: it is not read with {why}"
     return found

@@ -99,22 +99,19 @@ def test_a_name_with_a_tilde_that_is_no_user_s_is_a_name(name, tmp_path, monkeyp
     assert expanded(name) == Path(name) and expanded("~/x") == tmp_path / "x" and expanded("x~") == Path("x~")
 
 
-def test_a_warning_is_one_line_without_the_place_in_a_library():
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        ("warnings.warn('a glyph\\nis missing')", "warning: a glyph is missing\n"),
+        ("[logging.basicConfig(), logging.getLogger('patchail_jax.x').warning('damaged')][:0]", "damaged\n"),
+    ],
+)
+def test_a_warning_is_one_line_without_its_place_whoever_else_has_set_logging_up(work, said):
     program = (
-        "import warnings; from patchail_jax.programs.console import start; "
-        "start(lambda words: warnings.warn('a glyph\\nis missing'), [])"
+        f"import logging, warnings; from patchail_jax.programs.console import start; start(lambda words: {work}, [])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "warning: a glyph is missing\n")
-
-
-def test_a_line_of_the_log_is_itself_whoever_else_has_set_logging_up():
-    program = (
-        "import logging; from patchail_jax.programs.console import start; "
-        "start(lambda words: [logging.basicConfig(), logging.getLogger('patchail_jax.x').warning('damaged')][:0], [])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "damaged\n")
+    assert (done.returncode, done.stderr) == (0, said)
 
 
 def test_a_log_whose_reader_is_gone_keeps_the_status_and_says_nothing_of_it():
