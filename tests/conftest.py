@@ -1,8 +1,11 @@
 """Four virtual CPU devices, strict ranks, no wandb, and one compilation of what the programs that tests start share."""
 
+import logging
 import os
 import shutil
+import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -72,6 +75,18 @@ def compiled_programs_of_long_modules_are_let_go():
     yield
     if maps() > 15_000:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def what_a_program_changes_is_put_back(monkeypatch):
+    """``programs.console.start`` prepares a process of its own, and tests call it in theirs."""
+    ours = logging.getLogger("patchail_jax")
+    handlers, propagate, level = ours.handlers, ours.propagate, ours.level
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    yield
+    ours.handlers, ours.propagate = handlers, propagate
+    ours.setLevel(level)
 
 
 def pytest_sessionfinish(session):
