@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from patchail_jax.outputs.duration import duration
-from patchail_jax.outputs.metrics import CSV_COLUMNS
+from patchail_jax.outputs.eval_rows import COLUMNS
 from patchail_jax.storage import run_names
 
 TAIL_BYTES = 4096  # holds the last lines of a run's metrics, and of its console
@@ -158,7 +158,7 @@ def read_progress(folder: Path) -> tuple[int, float | None]:
             frame = int(json.loads(line)["frame"])
     for line in _whole_lines(folder / run_names.EVALUATIONS):
         with contextlib.suppress(ValueError, LookupError):  # the heading is no number either
-            score = float(next(csv.reader([line]))[CSV_COLUMNS.index("episode_reward")])
+            score = float(next(csv.reader([line]))[COLUMNS.index("episode_reward")])
     return frame, score
 
 

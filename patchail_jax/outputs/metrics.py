@@ -11,7 +11,6 @@ dashboards                everything above, and films (see ``dashboards.py``)
 
 import contextlib
 import csv
-import io
 import json
 import logging
 import math
@@ -29,14 +28,13 @@ from patchail_jax.files.trouble import not_written
 from patchail_jax.files.whole_file import write_text
 from patchail_jax.outputs.dashboards import Dashboard, Kind
 from patchail_jax.outputs.duration import duration
+from patchail_jax.outputs.eval_rows import HEADER, frame_of, row, row_of
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.outputs.optional import LONGEST, OptionalOutputs
 from patchail_jax.storage.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 
-CSV_COLUMNS = (*RunIdentity._fields, "frame", "episode_reward", "hour")
-_HEADER = ",".join(CSV_COLUMNS) + "\n"
 # What a line raises that this program did not write.
 _DAMAGED = (ValueError, LookupError, TypeError, AttributeError, StopIteration, csv.Error)
 
@@ -97,11 +95,9 @@ class Metrics:
         )
         named = {"evaluation/return": mean, "evaluation/return_std": std, "hour": hour, **scalars}
         self._write("evaluation", named, frame)
-        row = io.StringIO()
-        csv.writer(row, lineterminator="\n").writerow([*self._identity, frame, mean, hour])
         # A run folder that was removed meanwhile begins again with the header.
-        header = "" if _has_lines(self._run.eval_csv) else _HEADER
-        _append_line(self._run.eval_csv, header + row.getvalue())
+        header = "" if _has_lines(self._run.eval_csv) else HEADER
+        _append_line(self._run.eval_csv, header + row(self._identity, frame, mean, hour))
 
     def histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, *, frame: int) -> None:
         """``counts [N]`` of the values between ``edges [N+1]``."""
@@ -131,8 +127,9 @@ class Metrics:
         """Forgets what a run that resumes at ``frame`` and ``update`` will log again.
 
         That is training rows after ``frame`` or ``update``, and from ``next_evaluation_frame`` on what evaluations
-        wrote. Half a line, which a kill may leave, goes too, and so does a damaged one, with a warning. ``UserError``
-        where a file cannot be written: this is the start of a run, when somebody can still free space.
+        wrote. Half a line, which a kill may leave, goes too, and so does a damaged one, with a warning. What eval.csv
+        lacks of metrics.jsonl's evaluations comes back, with a warning. ``UserError`` where a file cannot be written:
+        this is the start of a run, when somebody can still free space.
         """
 
         def keeps_json(line: str) -> bool:
@@ -142,12 +139,11 @@ class Metrics:
             return bool(entry["frame"] < next_evaluation_frame)
 
         def keeps_csv(line: str) -> bool:
-            return line == _HEADER or _frame_of(line) < next_evaluation_frame
+            return line == HEADER or frame_of(line) < next_evaluation_frame
 
         for path, keep in zip(self._files, (keeps_json, keeps_json, keeps_csv), strict=True):
             _keep_lines(path, keep)
-        if not _has_lines(self._run.eval_csv):
-            _replace(self._run.eval_csv, _HEADER)
+        self._complete_csv()
         if self._dashboards is None:
             self._dashboards = self._open_dashboards()
         self._show(
@@ -158,12 +154,28 @@ class Metrics:
         """Closes the dashboards."""
         self._show(lambda dashboard: dashboard.close())
 
+    def _complete_csv(self) -> None:
+        """Gives eval.csv its header, and the rows that metrics.jsonl alone has: the file, or a line of it, was lost."""
+        rows = [line for line in whole_lines(self._run.eval_csv) if line != HEADER]
+        held, lost = {frame_of(line) for line in rows}, []
+        for line in whole_lines(self._run.metrics_jsonl):
+            entry = parsed(line)
+            if entry.get("kind") == "evaluation" and entry["frame"] not in held:
+                with contextlib.suppress(*_DAMAGED):
+                    lost.append(row_of(self._identity, entry))
+        if lost:
+            number = f"{len(lost)} evaluation{'s' * (len(lost) != 1)}"
+            _log.warning("eval.csv lacked %s, which metrics.jsonl has: written there again", number)
+        text = "".join([HEADER, *sorted(rows + lost, key=frame_of)])
+        if not self._run.eval_csv.exists() or text.encode() != self._run.eval_csv.read_bytes():
+            _replace(self._run.eval_csv, text)
+
     def _last_evaluation(self) -> int:
         """The frame of the last whole row of eval.csv, -1 if there is none."""
         frames = []
         for line in whole_lines(self._run.eval_csv):
             with contextlib.suppress(*_DAMAGED):
-                frames.append(_frame_of(line))
+                frames.append(frame_of(line))
         return max(frames, default=-1)
 
     def _write(self, kind: Kind, scalars: Mapping[str, float], frame: int) -> None:
@@ -181,14 +193,6 @@ class Metrics:
 
 def _has_lines(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
-
-
-def _frame_of(line: str) -> int:
-    """The frame of a row of eval.csv; one of ``_DAMAGED`` for its header, and for what is no row."""
-    fields = next(csv.reader([line]))
-    if len(fields) != len(CSV_COLUMNS):
-        raise ValueError
-    return int(fields[CSV_COLUMNS.index("frame")])
 
 
 def _keep_lines(path: Path, keeps: Callable[[str], bool]) -> None:

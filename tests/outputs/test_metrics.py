@@ -187,6 +187,23 @@ def test_an_empty_table_gets_its_header(run):
     assert run.eval_csv.read_text() == "agent,task,seed,frame,episode_reward,hour\n"
 
 
+@pytest.mark.parametrize("kept", [None, "", "header", "a row", "a row without its number"])
+def test_evaluations_that_the_table_lost_come_back_from_the_log(run, caplog, kept):
+    metrics = make(run)
+    for frame in (0, 10, 20, 30):
+        metrics.evaluation(np.array([frame / 3, np.nan if frame == 20 else 0.1]), frame=frame, hour=0.1, scalars={})
+    whole = run.eval_csv.read_text()
+    header, first, second, *_ = whole.splitlines(keepends=True)
+    texts = {"": "", "header": header, "a row": second, "a row without its number": header + first.replace("0,", ",")}
+    run.eval_csv.unlink() if kept is None else run.eval_csv.write_text(texts[kept])
+    metrics.rewind(25, update=25, next_evaluation_frame=30)
+    assert run.eval_csv.read_text() == "".join(whole.splitlines(keepends=True)[:-1])
+    assert f"eval.csv lacked {2 if kept == 'a row' else 3} evaluations, which metrics.jsonl has" in caplog.text
+    caplog.clear()
+    metrics.rewind(25, update=25, next_evaluation_frame=30)
+    assert not caplog.records
+
+
 def test_wandb_offline_writes_a_run_and_keeps_its_id(run, monkeypatch, caplog):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     for _ in range(2):
