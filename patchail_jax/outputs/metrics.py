@@ -165,7 +165,7 @@ class Metrics:
                     lost.append(row_of(self._identity, entry))
         if lost:
             number = f"{len(lost)} evaluation{'s' * (len(lost) != 1)}"
-            _log.warning("eval.csv lacked %s, which metrics.jsonl has: written there again", number)
+            _log.warning("eval.csv lacked %s, now written again from metrics.jsonl", number)
         text = "".join([HEADER, *sorted(rows + lost, key=frame_of)])
         if not self._run.eval_csv.exists() or text.encode() != self._run.eval_csv.read_bytes():
             _replace(self._run.eval_csv, text)

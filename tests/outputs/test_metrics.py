@@ -198,7 +198,7 @@ def test_evaluations_that_the_table_lost_come_back_from_the_log(run, caplog, kep
     run.eval_csv.unlink() if kept is None else run.eval_csv.write_text(texts[kept])
     metrics.rewind(25, update=25, next_evaluation_frame=30)
     assert run.eval_csv.read_text() == "".join(whole.splitlines(keepends=True)[:-1])
-    assert f"eval.csv lacked {2 if kept == 'a row' else 3} evaluations, which metrics.jsonl has" in caplog.text
+    assert f"eval.csv lacked {2 if kept == 'a row' else 3} evaluations, now written again" in caplog.text
     caplog.clear()
     metrics.rewind(25, update=25, next_evaluation_frame=30)
     assert not caplog.records
