@@ -166,9 +166,7 @@ class Metrics:
         if lost:
             number = f"{len(lost)} evaluation{'s' * (len(lost) != 1)}"
             _log.warning("eval.csv lacked %s, now written again from metrics.jsonl", number)
-        text = "".join([HEADER, *sorted(rows + lost, key=frame_of)])
-        if not self._run.eval_csv.exists() or text.encode() != self._run.eval_csv.read_bytes():
-            _replace(self._run.eval_csv, text)
+        _replace(self._run.eval_csv, "".join([HEADER, *sorted(rows + lost, key=frame_of)]))
 
     def _last_evaluation(self) -> int:
         """The frame of the last whole row of eval.csv, -1 if there is none."""
@@ -205,12 +203,13 @@ def _keep_lines(path: Path, keeps: Callable[[str], bool]) -> None:
             kept += [line] * keeps(line)
         except _DAMAGED:
             _log.warning("line %d of %s is damaged, and left out", number, path)
-    text = "".join(kept)
-    if text.encode() != path.read_bytes():
-        _replace(path, text)
+    _replace(path, "".join(kept))
 
 
 def _replace(path: Path, text: str) -> None:
+    """Makes ``text`` all that is in ``path``; a file that is so already is left alone."""
+    if path.exists() and path.read_bytes() == text.encode():
+        return
     try:
         write_text(path, text)
     except OSError as error:
