@@ -120,8 +120,8 @@ def test_the_learner_s_views_are_those_of_its_own_shift(words):
 
 
 def test_the_tasks_in_small_have_the_same_constants_but_for_what_is_said():
-    def changed(task):
-        config, finger = (flatten(paper_config(name, "patchail+small").to_dict()) for name in (task, "finger_spin"))
+    def changed(task, method="patchail"):
+        config, finger = (flatten(paper_config(name, f"{method}+small").to_dict()) for name in (task, "finger_spin"))
         return {key: value for key, value in config.items() if value != finger[key] and key != "env.task"}
 
     noise = {"agent.preactivation_penalty": 0.03, "agent.std_duration": 30_000}
@@ -132,6 +132,8 @@ def test_the_tasks_in_small_have_the_same_constants_but_for_what_is_said():
     assert changed("walker_walk") == changed("walker_stand") == {**flat, "replay.n_step": 1}
     assert changed("quadruped_run") == steep
     assert changed("cheetah_run") == {**steep, **slower}
+    assert changed("cheetah_run", "rot") == {"agent.std_duration": 30_000}  # its noise is the same at every step
+    assert changed("walker_walk", "rot") == {"agent.std_duration": 30_000, "replay.n_step": 1}
 
 
 def test_whole_numbers_that_updates_compute_with_fit_in_int32():
