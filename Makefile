@@ -46,7 +46,7 @@ evidence: $(READY)  ## on a machine with a GPU: doctor, bench, then the next run
 
 results: $(READY)  ## the runs of the sweep `small`, each on one core, until stopped; JOBS=2
 	@trap : INT TERM; $(PYTHON) -m patchail_jax launch local small --jobs=$(or $(JOBS),1) --cores=1 --idle $(ARGS); status=$$?; \
-	[ ! -d runs/small ] || $(PYTHON) -m patchail_jax reports results runs/small; exit $$status
+	[ -z "$$(find runs/small -name config.json -print -quit 2>/dev/null)" ] || $(PYTHON) -m patchail_jax reports results runs/small; exit $$status
 
 lint: $(READY)  ## ruff, mypy and import-linter
 	@.venv/bin/ruff check .

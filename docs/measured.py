@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from patchail_jax.reports.results import results
+from patchail_jax.reports.kept_results import results
 from patchail_jax.reports.text import table
 
 ROOT = Path(__file__).parents[1]

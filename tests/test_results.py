@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from patchail_jax.programs.command_line import parse
-from patchail_jax.reports.results import results
+from patchail_jax.reports.kept_results import results
 from patchail_jax.storage.run_config import flatten
 
 ROOT = Path(__file__).parents[1]

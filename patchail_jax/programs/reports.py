@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
         case "html":
             written = write_pages(runs, options.output)
         case "results":
-            folder = options.output / (options.size or _size(runs))
+            folder = options.output / _size(runs, options.size, force=options.force)
             if not any(len(run.frames) for run in runs):
                 raise UserError("none of the runs has an evaluation yet: there is nothing to keep")
             written = gather(runs, folder, force=options.force) + write_table(options.output)
@@ -52,8 +52,14 @@ def main(argv: Sequence[str]) -> None:
         sys.stdout.write(f"{path}\n")
 
 
-def _size(runs: Sequence["Run"]) -> str:
-    """The size that all ``runs`` are of; ``UserError`` for a run of none, and for two sizes."""
+def _size(runs: Sequence["Run"], named: str | None, *, force: bool) -> str:
+    """The size that is ``named``, or else the one that all ``runs`` are of.
+
+    ``UserError`` for a run that is not of the size, unless ``named`` is one of your own or there is ``force``, and for
+    two sizes.
+    """
+    if named and (force or named not in (_SMALL, _PAPER)):
+        return named
     from patchail_jax.reports.seeds import differences, in_words
     from patchail_jax.run.config import paper_config
 
@@ -63,10 +69,11 @@ def _size(runs: Sequence["Run"]) -> str:
             differences([run, run._replace(config=paper_config(run.task, run.method + variant).to_dict())], besides)
             for variant, besides in ((f"+{_SMALL}", ()), ("", _PAPER_MAY_DIFFER))
         )
-        if small and paper:
-            name, nearer = (_SMALL, small) if len(small) < len(paper) else (_PAPER, paper)
-            raise UserError(f"{run.path} is not {name}, by {in_words(nearer)}: name a --size for it")
-        found.setdefault(_PAPER if small else _SMALL, run.path)
+        differing = {_SMALL: small, _PAPER: paper}
+        name = named or min(differing, key=lambda size: len(differing[size]))
+        if differing[name]:
+            raise UserError(f"{run.path} is not {name}, by {in_words(differing[name])}: give it a --size of its own")
+        found.setdefault(name, run.path)
     if len(found) > 1:
         raise UserError(f"{found[_SMALL]} is small and {found[_PAPER]} is paper: name one sweep's folder, or a --size")
     return next(iter(found))
@@ -97,7 +104,11 @@ def _parser() -> Arguments:
             report.add_argument(
                 "--size", type=_folder_name, help=f"its subfolder ({_SMALL} or {_PAPER} for runs of these configs)"
             )
-            report.add_argument("--force", action="store_true", help="replace results of another config or more frames")
+            report.add_argument(
+                "--force",
+                action="store_true",
+                help="take another config than the size's; replace results of another config or with other evaluations",
+            )
         if name == "curves":
             report.add_argument(
                 "--by",

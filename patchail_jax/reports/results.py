@@ -3,14 +3,13 @@
 The CSV has the columns of ``eval.csv``; the JSON beside it says how it was made. The table is written from them alone.
 """
 
-import functools
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from patchail_jax.errors import UserError
@@ -18,12 +17,12 @@ from patchail_jax.files.json_objects import read_json
 from patchail_jax.files.lines import whole_lines
 from patchail_jax.files.whole_file import write_text
 from patchail_jax.reports.curves import curves, figure
-from patchail_jax.reports.eval_csv import EvalCsv, read_eval_csv
+from patchail_jax.reports.kept_results import results, sizes
 from patchail_jax.reports.method_tables import at_equal_frames, over_tasks
-from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, require_fields, share_of_expert
+from patchail_jax.reports.runs import FINISHED, Run
 from patchail_jax.reports.seeds import differences, in_words, refuse_twice
 from patchail_jax.reports.style import save
-from patchail_jax.reports.text import line, table
+from patchail_jax.reports.text import table
 from patchail_jax.storage import run_names
 
 _log = logging.getLogger(__name__)
@@ -39,56 +38,14 @@ _HEAD = """\
 
 Learning curves that this code made, one row per run. `<size>/<task>/<method>/seed_<n>.csv` has its evaluations; the
 JSON beside it has the command, the commit, the machine, the versions and the whole config. This page is written from
-these files: by `make evidence` on a machine with a GPU, by `make results` at small size on a CPU.
+these files: by `make evidence` on a machine with a GPU, by `make results` at small size on a CPU. The expert is the one
+whose demonstrations the run had. An interval needs several seeds.
 """
+_FIRST_WORDS = _HEAD[: _HEAD.index(",")]
 _PAGE = "README.md"
 _COLUMNS = (
     "task", "method", "seed", "first return", "last", "best", "last, % of expert", "frames", "minutes", "machine"
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Result:
-    """One run's evaluations, and what they were made with."""
-
-    path: Path
-    evaluations: EvalCsv
-    about: dict[str, Any]
-
-    @functools.cached_property
-    def run(self) -> Run:
-        """What reports know of a run."""
-        config, found = self.about["config"], self.evaluations
-        require_fields(config)
-        status = FINISHED if self.about["finished"] else STOPPED
-        expert = expert_return(config["env"], config.get("demos", {}))
-        return Run(self.path, config, found.frames, found.returns, status, expert, found.broken_at)
-
-    def cells(self) -> tuple[str, ...]:
-        """Its row of the table."""
-        run = self.run
-        first, last, best, share, reached = "-", "-", "-", "", 0
-        if len(run.returns):
-            first, last, best = (f"{score:.1f}" for score in (run.returns[0], run.returns[-1], run.returns.max()))
-            reached = int(run.frames[-1])
-            ratio = share_of_expert(run.returns[-1], run.expert_return)
-            share = "" if ratio is None else f"{ratio:.0%}"
-        return (
-            run.task,
-            run.method,
-            str(run.seed),
-            first,
-            last,
-            best,
-            share,
-            f"{reached:,} of {run.num_frames:,}",
-            f"{60 * self.evaluations.last_hour:.1f}",
-            self.about["machine"] or "-",  # runs of before it was noted have none
-        )
-
-    def row(self) -> str:
-        """The same, as a row of Markdown."""
-        return line(self.cells())
 
 
 def gather(
@@ -101,8 +58,9 @@ def gather(
 ) -> list[Path]:
     """Copies each run's evaluations to ``folder``, and beside them how they were made; none of a run without one.
 
-    Without ``force`` a result that is there and goes on to later frames is left as it is, and the log says so. Returns
-    the paths of what it has written.
+    Without ``force`` a result that is there stays if it goes to later frames, or as far with other evaluations, and the
+    log says so. A note in a result's JSON stays if its evaluations do; the log has one that goes. Returns the paths of
+    what it has written.
     The command that was last given for a run, and its machine, are what its folder says unless they are given.
     ``UserError``, before anything is written, where two runs would become one file, where a task and method would have
     several configs (``seeds.differences``), where a file of any size beside ``folder`` is no result, where there is a
@@ -121,12 +79,18 @@ def gather(
                 )
             chosen[target] = run
             made[target] = _about(run, command, machine)
-    kept = {one.path: one.run for size in _sizes(folder.parent) for one in results(size)}
+    there = {one.path: one for size in sizes(folder.parent) for one in results(size)}
+    kept = {path: one.run for path, one in there.items()}
     if not force:
         chosen = {target: run for target, run in chosen.items() if _adds(run, to=kept.get(target), target=target)}
     _refuse_mixture({**kept, **chosen})
     texts: dict[Path, str] = {}
     for target, run in chosen.items():
+        if target in there and (note := there[target].about.get("note")):
+            if _same_evaluations(run, kept[target]):
+                made[target]["note"] = note
+            else:
+                _log.warning("%s loses its note, which told of other evaluations: %s", target, note)
         texts[target] = "".join(whole_lines(run.path / run_names.EVALUATIONS))
         texts[target.with_suffix(".json")] = json.dumps(made[target], indent=2) + "\n"
     for path, text in texts.items():
@@ -145,6 +109,10 @@ def _name(text: str) -> str:
 def _about(run: Run, command: str, machine: str) -> dict[str, Any]:
     versions = read_json(run.path / run_names.VERSIONS, remedy="put it back, or leave the run out")
     noted = {name: versions.pop(name, None) for name in ("command", "git_commit", "machine")}
+    if wrong := [name for name, value in noted.items() if not isinstance(value, str | None)]:
+        raise UserError(
+            f"{run.path / run_names.VERSIONS}: {wrong[0]!r} is no text: put the file back, or leave the run out"
+        )
     return {
         "command": command or noted["command"],
         "commit": noted["git_commit"],
@@ -165,12 +133,17 @@ def _adds(run: Run, *, to: Run | None, target: Path) -> bool:
             "give the run a --size of its own, or --force to replace the file"
         )
     before, now = to.frames[-1], run.frames[-1]
-    if before > now:
+    other = before == now and not _same_evaluations(run, to)
+    if before > now or other:
         _log.warning(
-            "%s goes to %s frames and stays as it is: %s goes to %s. --force would replace it",
-            target, f"{before:,}", run.path, f"{now:,}",
+            "%s goes to %s frames and stays as it is: %s goes to %s%s. --force would replace it",
+            target, f"{before:,}", run.path, f"{now:,}", " too, with other evaluations" if other else "",
         )  # fmt: skip
-    return bool(before <= now)
+    return bool(before <= now and not other)
+
+
+def _same_evaluations(one: Run, other: Run) -> bool:
+    return np.array_equal(one.frames, other.frames) and np.array_equal(one.returns, other.returns)
 
 
 def _refuse_mixture(runs: Mapping[Path, Run]) -> None:
@@ -184,28 +157,10 @@ def _refuse_mixture(runs: Mapping[Path, Run]) -> None:
         refuse_twice(group)
 
 
-def results(folder: Path) -> Iterator[Result]:
-    """All results of one size, by task, method and seed; ``UserError`` names a file that is none."""
-    for path in sorted(folder.glob("*/*/seed_*.csv")):
-        try:
-            one = Result(path, read_eval_csv(path), read_json(path.with_suffix(".json"), remedy="put it back"))
-            if one.evaluations.last_frame < 0:
-                raise ValueError("no evaluation")
-            _ = one.row()
-        except (ValueError, LookupError, TypeError, AttributeError, UserError) as error:
-            raise UserError(f"{path} is no result, with the JSON beside it ({error}); repair or remove both") from error
-        yield one
-
-
-def _sizes(root: Path) -> list[Path]:
-    """The folders of all sizes, none where there is no ``root`` yet."""
-    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-
-
 def _refuse_another_page(root: Path) -> None:
     """``UserError`` where the README.md of ``root`` is not the one that ``write_table`` writes, and would replace."""
     page = root / _PAGE
-    if page.exists() and not page.read_bytes().startswith(_HEAD.splitlines()[0].encode() + b"\n"):
+    if page.exists() and not page.read_bytes().startswith(_FIRST_WORDS.encode()):
         raise UserError(f"{page} is no page of results, and would be replaced: give an --output of its own")
 
 
@@ -219,7 +174,7 @@ def write_table(root: Path) -> list[Path]:
     if not root.is_dir():
         raise UserError(f"no results in {root}: gather those of a run first")
     parts, pictures = [_HEAD], dict[Path, Figure]()
-    for size in _sizes(root):
+    for size in sizes(root):
         if not (found := list(results(size))):
             continue
         runs = [one.run for one in found]

@@ -15,7 +15,8 @@ import pytest
 
 from patchail_jax.errors import UserError
 from patchail_jax.programs import evidence
-from patchail_jax.reports.results import results, write_table
+from patchail_jax.reports.kept_results import results
+from patchail_jax.reports.results import write_table
 from tests.test_train import SMALL
 
 TINY = [word for word in SMALL if not word.startswith("--config.num_frames")]

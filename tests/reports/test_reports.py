@@ -261,11 +261,12 @@ def test_frames_of_which_one_is_refused_leave_no_figure_of_another(root, tmp_pat
 def test_a_report_that_does_not_fit_leaves_the_one_that_was_there(tmp_path, name, write):
     runs = find_runs([make_run(tmp_path / "runs", until=0)])
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / name).write_text("# Results\n")
+    before = "# Results\n\nLearning curves that this code made, one row per run."
+    (tmp_path / "out" / name).write_text(before)
     with no_file_larger_than(50), pytest.raises(OSError, match="File too large") as error:
         write(runs, tmp_path / "out")
     assert (error.value.filename, os.listdir(tmp_path / "out")) == (str(tmp_path / "out" / name), [name])
-    assert (tmp_path / "out" / name).read_text() == "# Results\n"
+    assert (tmp_path / "out" / name).read_text() == before
 
 
 @pytest.mark.parametrize("report", ["table1", "html"])

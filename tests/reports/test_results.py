@@ -7,7 +7,8 @@ import pytest
 
 from patchail_jax.errors import UserError
 from patchail_jax.programs.reports import main as reports
-from patchail_jax.reports.results import results, write_table
+from patchail_jax.reports.kept_results import results
+from patchail_jax.reports.results import write_table
 from tests.reports.fakes import make_run
 
 
@@ -57,7 +58,13 @@ def root(tmp_path):
         ("drqv2", "finger_spin", 0, 0.0005),
     ):
         folder = make_run(
-            tmp_path / "runs", method=method, task=task, seed=seed, num_frames=200_000, returns=returns(scale)
+            tmp_path / "runs",
+            method=method,
+            task=task,
+            seed=seed,
+            variant="small",
+            num_frames=200_000,
+            returns=returns(scale),
         )
         about = {
             "jax": "0.10",
@@ -66,7 +73,7 @@ def root(tmp_path):
             "machine": "a machine, 1 core",
         }
         (folder / "versions.json").write_text(json.dumps(about))
-    begun = make_run(tmp_path / "runs", task="finger_spin", until=-1)
+    begun = make_run(tmp_path / "runs", task="finger_spin", variant="small", until=-1)
     (begun / "versions.json").write_text("{}")
     reports(["results", str(tmp_path / "runs"), f"--output={tmp_path / 'results'}", "--size=small"])
     return tmp_path / "results"
@@ -142,10 +149,65 @@ def test_a_run_that_went_on_replaces_its_result_and_one_that_began_anew_does_not
     assert [one.run.frames[-1] for one in results(tmp_path / "results/x")] == [20_000, 20_000]
 
 
-def test_a_page_of_somebody_s_own_is_not_replaced(tmp_path):
+def test_a_run_with_other_evaluations_that_ends_at_the_same_frame_replaces_nothing(tmp_path, caplog):
+    made(tmp_path / "runs", num_frames=40_000)
+    kept(tmp_path, "--size=x")
+    shutil.rmtree(tmp_path / "runs")
+    run = made(tmp_path / "runs", num_frames=40_000, returns=returns(0.002))
+    kept(tmp_path, "--size=x")
+    assert f"stays as it is: {run} goes to 40,000 too, with other evaluations. --force" in caplog.text
+    (one,) = results(tmp_path / "results/x")
+    assert one.run.returns[-1] == 40.0
+    kept(tmp_path, "--size=x", "--force")
+    (one,) = results(tmp_path / "results/x")
+    assert one.run.returns[-1] == 80.0
+
+
+def test_a_note_stays_with_its_evaluations_and_is_said_when_it_goes(tmp_path, caplog):
+    made(tmp_path / "runs", num_frames=40_000, until=20_000)
+    kept(tmp_path, "--size=x")
+    about = tmp_path / "results/x/cheetah_run/patchail/seed_0.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "note": "falls over"}))
+    for words in ((), ("--force",)):
+        kept(tmp_path, "--size=x", *words)
+        assert "cheetah_run, patchail: falls over" in (tmp_path / "results/README.md").read_text()
+    assert not caplog.text
+    shutil.rmtree(tmp_path / "runs")
+    made(tmp_path / "runs", num_frames=40_000)
+    kept(tmp_path, "--size=x")
+    assert "loses its note, which told of other evaluations: falls over" in caplog.text
+    assert "falls over" not in (tmp_path / "results/README.md").read_text()
+
+
+def test_a_named_size_takes_another_config_by_force_alone(tmp_path):
+    run = made(tmp_path / "runs", variant="small", discriminator={"kernel_size": 2})
+    for size in ("small", "paper"):
+        assert refused(tmp_path, f"--size={size}").startswith(f"{run} is not {size}, by ")
+    kept(tmp_path, "--size=small", "--force")
+    assert (tmp_path / "results/small/cheetah_run/patchail/seed_0.csv").exists()
+
+
+def test_a_hidden_folder_is_no_size(tmp_path):
+    made(tmp_path / "runs", num_frames=40_000)
+    kept(tmp_path, "--size=x")
+    shutil.copytree(tmp_path / "results/x", tmp_path / "results/.copies/x")
+    shutil.copytree(tmp_path / "results/x", tmp_path / "results/.hidden")
+    kept(tmp_path, "--size=x")
+    assert "hidden" not in (tmp_path / "results/README.md").read_text()
+
+
+@pytest.mark.parametrize("field", ["machine", "command", "git_commit"])
+def test_what_made_a_run_is_text_or_nothing_is_written(tmp_path, field):
+    run = made(tmp_path / "runs", num_frames=40_000)
+    (run / "versions.json").write_text(json.dumps({field: ["a machine"]}))
+    assert f"{run / 'versions.json'}: {field!r} is no text" in refused(tmp_path, "--size=x")
+
+
+@pytest.mark.parametrize("page", ["# Notes\n", "# Results\n\nOf my own.\n"])
+def test_a_page_of_somebody_s_own_is_not_replaced(tmp_path, page):
     made(tmp_path / "runs")
     (tmp_path / "results").mkdir()
-    (tmp_path / "results/README.md").write_text("# Notes\n")
+    (tmp_path / "results/README.md").write_text(page)
     assert "README.md is no page of results" in refused(tmp_path, "--size=x")
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["README.md"]
 
@@ -191,7 +253,7 @@ def test_a_task_leads_nowhere_else(tmp_path, task):
 def test_what_is_of_no_size_goes_there_by_name_alone(tmp_path, fields, said):
     run = made(tmp_path / "runs", **fields)
     line = refused(tmp_path)
-    assert line.startswith(f"{run} {said}") and line.endswith(": name a --size for it")
+    assert line.startswith(f"{run} {said}") and line.endswith(": give it a --size of its own")
 
 
 @pytest.mark.parametrize("fields", [{}, {"env": {"num_envs": 8}, "replay": {"updates_per_call": 4}}])
@@ -258,7 +320,7 @@ def test_evaluations_of_another_run_or_of_no_time_are_refused(tmp_path, row, sai
 
 
 def test_a_run_whose_machine_is_not_known_is_kept(tmp_path):
-    folder = made(tmp_path / "runs", num_frames=40_000)
+    folder = made(tmp_path / "runs", variant="small", num_frames=40_000)
     (folder / "versions.json").write_text("{}")
     kept(tmp_path, "--size=small")
     assert "| 40,000 of 40,000 | 6.0 | - |" in (tmp_path / "results/README.md").read_text()
@@ -303,3 +365,18 @@ def test_a_result_that_is_none_is_one_line(tmp_path, wrong):
     config = wrong.get("config") and {**told["config"], **wrong["config"]}
     about.write_text(json.dumps({**told, **wrong, **({"config": config} if config else {})}))
     assert "is no result, with the JSON beside it" in refused(tmp_path, "--size=x")
+
+
+def test_evaluations_that_are_not_those_of_the_json_are_refused(tmp_path):
+    for method in ("patchail", "bc"):
+        made(tmp_path / "runs", method=method, num_frames=40_000)
+    kept(tmp_path, "--size=x")
+    place = tmp_path / "results/x/cheetah_run"
+    (place / "patchail").rename(place / "bco")
+    assert "its config is of the run cheetah_run/patchail/0" in refused(tmp_path, "--size=x")
+    (place / "bco").rename(place / "patchail")
+    shutil.copy(place / "bc/seed_0.csv", place / "patchail/seed_0.csv")
+    assert "is not of the run cheetah_run/patchail/0" in refused(tmp_path, "--size=x")
+    evaluations = (tmp_path / "runs/cheetah_run/patchail/seed_0/eval.csv").read_text()
+    (place / "patchail/seed_0.csv").write_text(evaluations.removesuffix("\n"))  # its last line is cut short
+    assert "its last evaluations are missing" in refused(tmp_path, "--size=x")
