@@ -29,7 +29,7 @@ _THRESHOLDS = np.linspace(0.0, 1.2, 121)
 
 
 class Estimate(NamedTuple):
-    """A statistic at ``frame`` frames, with the ends of its 95% interval, None where no task has a second seed.
+    """A statistic at ``frame`` frames, with the ends of its 95% interval, None where a task has one seed alone.
 
     ``second`` is "" unless two methods are compared.
     """
@@ -151,7 +151,7 @@ def _markdown(found: Sequence[Estimate], remarks: Sequence[str]) -> str:
     parts = [
         "# Over all tasks\n",
         "Scores are of the evaluation nearest to the frames, relative to the expert's return. Intervals are stratified "
-        "bootstraps of 95%, where a task has a second seed.\n",
+        "bootstraps of 95%, where each task has several seeds.\n",
     ]
     titles = {"interquartile_mean": "Interquartile mean", "probability_of_improvement": "Probability of improvement"}
     for statistic, title in titles.items():

@@ -26,7 +26,7 @@ def over_tasks(runs: Sequence[Run]) -> list[str]:
     """A table of the complete runs in Markdown, nothing where there are none.
 
     Of a method and task, the runs of one length alone: lines below the table count the others. A method has an interval
-    where it has seeds.
+    where each of its tasks has several seeds.
     """
     rows, others = [], []
     for method in sorted({run.method for run in runs}, key=method_order):

@@ -39,7 +39,7 @@ _HEAD = """\
 Learning curves that this code made, one row per run. `<size>/<task>/<method>/seed_<n>.csv` has its evaluations; the
 JSON beside it has the command, the commit, the machine, the versions and the whole config. This page is written from
 these files: by `make evidence` on a machine with a GPU, by `make results` at small size on a CPU. The expert is the one
-whose demonstrations the run had. An interval needs several seeds.
+whose demonstrations the run had. A mean over tasks counts each alike; its interval needs several seeds of each.
 """
 _FIRST_WORDS = _HEAD[: _HEAD.index(",")]
 _PAGE = "README.md"

@@ -1,9 +1,10 @@
 """Statistics over a few seeds, after Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice".
 
-Scores come as strata: one array ``[...,seeds]`` for each task. Tasks may have different numbers of seeds.
-The result has the leading axes of the strata.
+Scores come as strata: one array ``[...,seeds]`` for each task. Tasks may have different numbers of seeds, and count
+alike all the same. The result has the leading axes of the strata.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,9 +14,15 @@ Strata = Sequence[np.ndarray]
 REPETITIONS = 2000
 
 
+def _pooled(strata: Strata) -> np.ndarray:
+    """All scores ``[...,N]``, each as often as gives every task equally many."""
+    number = math.lcm(*(scores.shape[-1] for scores in strata))
+    return np.concatenate([np.repeat(scores, number // scores.shape[-1], axis=-1) for scores in strata], axis=-1)
+
+
 def interquartile_mean(strata: Strata) -> np.ndarray:
     """The mean of the middle half of all scores: a quarter of them, rounded down, is left out at each end."""
-    ordered = np.sort(np.concatenate(list(strata), axis=-1), axis=-1)
+    ordered = np.sort(_pooled(strata), axis=-1)
     count = ordered.shape[-1]
     return ordered[..., count // 4 : count - count // 4].mean(axis=-1)
 
@@ -28,7 +35,7 @@ def probability_of_improvement(first: Strata, second: Strata) -> np.ndarray:
 
 def performance_profile(strata: Strata, thresholds: np.ndarray) -> np.ndarray:
     """The share ``[...,K]`` of all scores above each of ``thresholds [K]``."""
-    scores = np.concatenate(list(strata), axis=-1)
+    scores = _pooled(strata)
     return (scores[..., None, :] > thresholds[:, None]).mean(axis=-1)
 
 
@@ -60,11 +67,11 @@ def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def bootstrap_interval(
     groups: Sequence[Strata], statistic: Callable[..., np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The 95% interval of ``statistic(*groups)``; None where no task of theirs has a second seed.
+    """The 95% interval of ``statistic(*groups)``; None where a task of theirs has one seed alone.
 
-    Resampling one seed gives that seed: an interval of width 0, which is no certainty.
+    Resampling one seed gives that seed: an interval that takes its score for certain.
     """
-    if all(scores.shape[-1] < 2 for strata in groups for scores in strata):
+    if any(scores.shape[-1] < 2 for strata in groups for scores in strata):
         return None
     return interval(stratified_bootstrap(groups, statistic))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from patchail_jax.reports.statistics import (
+    bootstrap_interval,
     interquartile_mean,
     interval,
     on_grid,
@@ -17,6 +18,21 @@ def test_the_interquartile_mean_leaves_a_quarter_out_at_each_end():
     assert interquartile_mean([np.array([0.0, 1.0]), np.array([2.0, 1000.0])]) == 1.5
     assert interquartile_mean([np.arange(8.0)]) == pytest.approx(np.arange(2, 6).mean())
     assert interquartile_mean([np.array([3.0])]) == 3.0
+
+
+def test_each_task_counts_alike_however_many_seeds_it_has():
+    lone, twice = np.array([9.0]), np.array([1.0, 3.0])
+    assert interquartile_mean([lone, twice]) == 6.0  # of 1, 3, 9, 9
+    assert interquartile_mean([lone, twice]) == interquartile_mean([lone, np.repeat(twice, 3)])
+    np.testing.assert_array_equal(performance_profile([lone, twice], np.array([0.0, 2.0, 5.0])), [1.0, 0.75, 0.5])
+
+
+def test_an_interval_needs_several_seeds_of_each_task():
+    lone, twice = np.array([0.9]), np.array([0.1, 0.3])
+    assert bootstrap_interval([[lone, twice]], interquartile_mean) is None
+    assert bootstrap_interval([[twice], [lone]], probability_of_improvement) is None
+    low, high = bootstrap_interval([[twice, twice]], interquartile_mean)
+    assert (low, high) == pytest.approx((0.1, 0.3))
 
 
 def test_the_probability_of_improvement_counts_pairs_within_tasks():
