@@ -6,7 +6,7 @@ RUNS are run folders, or folders above them, for example that of one sweep. Prin
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SMALL, _PAPER = "small", "paper"  # sizes that a run's config tells
 # What fits the paper's runs to a machine: the order of their draws, and nothing else that they compute.
 _PAPER_MAY_DIFFER = ("env.num_envs", "replay.updates_per_call")
+# A size's runs have the config of this variant of their method, but for these fields.
+_SIZES: Mapping[str, tuple[str, Sequence[str]]] = {_SMALL: (f"+{_SMALL}", ()), _PAPER: ("", _PAPER_MAY_DIFFER)}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -58,19 +60,19 @@ def _size(runs: Sequence["Run"], named: str | None, *, force: bool) -> str:
     ``UserError`` for a run that is not of the size, unless ``named`` is one of your own or there is ``force``, and for
     two sizes.
     """
-    if named and (force or named not in (_SMALL, _PAPER)):
+    if named and (force or named not in _SIZES):
         return named
     from patchail_jax.reports.seeds import differences, in_words
     from patchail_jax.run.config import paper_config
 
     found: dict[str, Path] = {}
     for run in runs:
-        small, paper = (
-            differences([run, run._replace(config=paper_config(run.task, run.method + variant).to_dict())], besides)
-            for variant, besides in ((f"+{_SMALL}", ()), ("", _PAPER_MAY_DIFFER))
-        )
-        differing = {_SMALL: small, _PAPER: paper}
-        name = named or min(differing, key=lambda size: len(differing[size]))
+        differing = {}
+        for size in (named,) if named else _SIZES:
+            variant, besides = _SIZES[size]
+            model = run._replace(config=paper_config(run.task, run.method + variant).to_dict())
+            differing[size] = differences([run, model], besides)
+        name = min(differing, key=lambda size: len(differing[size]))
         if differing[name]:
             raise UserError(f"{run.path} is not {name}, by {in_words(differing[name])}: give it a --size of its own")
         found.setdefault(name, run.path)

@@ -10,7 +10,7 @@ from patchail_jax.errors import UserError
 from patchail_jax.files.json_objects import read_json
 from patchail_jax.outputs.identity import RunIdentity
 from patchail_jax.reports.eval_csv import EvalCsv, read_eval_csv
-from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, require_fields, share_of_expert
+from patchail_jax.reports.runs import FINISHED, STOPPED, Run, expert_return, identity_of, share_of_expert
 from patchail_jax.reports.text import line
 
 
@@ -26,7 +26,6 @@ class Result:
     def run(self) -> Run:
         """What reports know of a run."""
         config, found = self.about["config"], self.evaluations
-        require_fields(config)
         status = FINISHED if self.about["finished"] else STOPPED
         expert = expert_return(config["env"], config.get("demos", {}))
         return Run(self.path, config, found.frames, found.returns, status, expert, found.broken_at)
@@ -76,8 +75,7 @@ def results(folder: Path) -> Iterator[Result]:
 
 def _identity(path: Path, about: Mapping[str, Any]) -> RunIdentity:
     """Of the result at ``path``; ``ValueError`` where its JSON is of another task, method or seed than its place."""
-    require_fields(config := about["config"])
-    found = RunIdentity(config["method"], config["env"]["task"], config["seed"])
+    found = identity_of(about["config"])
     if path.parts[-3:] != (found.task, found.agent, f"seed_{found.seed}.csv"):
         raise ValueError(f"its config is of the run {found.name}")
     return found

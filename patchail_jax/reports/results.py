@@ -134,12 +134,12 @@ def _adds(run: Run, *, to: Run | None, target: Path) -> bool:
         )
     before, now = to.frames[-1], run.frames[-1]
     other = before == now and not _same_evaluations(run, to)
-    if before > now or other:
+    if stays := bool(before > now or other):
         _log.warning(
             "%s goes to %s frames and stays as it is: %s goes to %s%s. --force would replace it",
             target, f"{before:,}", run.path, f"{now:,}", " too, with other evaluations" if other else "",
         )  # fmt: skip
-    return bool(before <= now and not other)
+    return not stays
 
 
 def _same_evaluations(one: Run, other: Run) -> bool:

@@ -155,11 +155,10 @@ def read_run(path: Path) -> Run:
     """One run folder; ``UserError`` where it is not one."""
     config = read_config(path)
     try:
-        require_fields(config)
+        identity = identity_of(config)
     except ValueError as error:
         raise UserError(f"{path} is not the folder of a run: its config.json is not a run's ({error})") from error
-    task = config["env"]["task"]
-    found = read_eval_csv(path / run_names.EVALUATIONS, of=RunIdentity(config["method"], task, config["seed"]))
+    found = read_eval_csv(path / run_names.EVALUATIONS, of=identity)
     reached = found.last_frame >= config["num_frames"]
     # The lock first: a finished run may have been started again with more frames.
     status = RUNNING if is_running(path) or is_held(path) else FINISHED if reached else STOPPED
@@ -167,7 +166,13 @@ def read_run(path: Path) -> Run:
     return Run(path, config, found.frames, found.returns, status, expert, found.broken_at)
 
 
-def require_fields(config: dict[str, Any]) -> None:
+def identity_of(config: dict[str, Any]) -> RunIdentity:
+    """The run that ``config`` is of; ``ValueError`` where reports cannot read it (``_require_fields``)."""
+    _require_fields(config)
+    return RunIdentity(config["method"], config["env"]["task"], config["seed"])
+
+
+def _require_fields(config: dict[str, Any]) -> None:
     """``ValueError`` names a field that reports read and that no run's config has so. Other versions' are read too."""
     fields = {**_ABSENT, **flatten(config)}
     wrong = [name for name in _NAMES if not isinstance(fields.get(name), str) or not fields[name].isprintable()]
